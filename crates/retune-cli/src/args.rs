@@ -1,0 +1,392 @@
+//! The flags of a run, shared by `train` and `plan`, and how they override a recipe.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use retune::data::batch::Order;
+use retune::data::processor::Long;
+use retune::data::read::ReadOptions;
+use retune::recipe::{DataRecipe, Recipe, TrainRecipe};
+use retune::train::schedule::Schedule;
+use serde::de::DeserializeOwned;
+
+use crate::failure::Failure;
+
+/// What to tune, on what, and how. Every flag overrides the same key of the recipe.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// A recipe (ends in .toml) or a labelled file: .csv, .tsv, .jsonl, .json, .parquet, or a folder of text files by class
+    #[arg(value_name = "RECIPE.toml | DATA")]
+    pub target: Option<PathBuf>,
+
+    /// Pre-trained model: a folder, a name of `retune list models`, or org/name[@revision] of the hub
+    #[arg(long, value_name = "REF")]
+    pub model: Option<String>,
+
+    /// What to learn, see `retune list tasks`; found from the data when left out
+    #[arg(long, value_name = "NAME")]
+    pub task: Option<String>,
+
+    /// How to tune, see `retune list methods`
+    #[arg(long, value_name = "NAME")]
+    pub method: Option<String>,
+
+    /// Folder to write; must be new or empty [default: runs/NAME]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    #[command(flatten)]
+    data: DataArgs,
+
+    #[command(flatten)]
+    fit: FitArgs,
+
+    /// Least acceptable test value of a metric (most, where lower is better), as in accuracy=0.9; exit code 1 when missed
+    #[arg(long = "gate", value_name = "METRIC=VALUE", value_parser = gate)]
+    gates: Vec<(String, f64)>,
+
+    /// Seed of every random choice
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+
+    /// Device to compute on
+    #[arg(long, value_name = "NAME")]
+    device: Option<String>,
+
+    /// CPU threads [default: all]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Data")]
+struct DataArgs {
+    /// Labelled file, when not given as the first argument
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+
+    /// Labelled file for validation, in place of a share of the data
+    #[arg(long, value_name = "FILE")]
+    valid: Option<PathBuf>,
+
+    /// Labelled file for the test, in place of a share of the data
+    #[arg(long, value_name = "FILE")]
+    test: Option<PathBuf>,
+
+    /// Column to read; twice for a pair of texts
+    #[arg(long, value_name = "COL")]
+    text: Vec<String>,
+
+    /// Column to learn
+    #[arg(long, value_name = "COL")]
+    label: Option<String>,
+
+    /// Column to leave alone; may be repeated
+    #[arg(long, value_name = "COL")]
+    ignore: Vec<String>,
+
+    /// Column whose equal values stay on one side of the split (a patient, a customer)
+    #[arg(long, value_name = "COL")]
+    group_by: Option<String>,
+
+    /// Column to split by time: oldest rows train, newest rows test
+    #[arg(long, value_name = "COL")]
+    time: Option<String>,
+
+    /// Share of the rows for validation, 0 to 1
+    #[arg(long, value_name = "X")]
+    valid_share: Option<f64>,
+
+    /// Share of the rows for the test, 0 to 1
+    #[arg(long, value_name = "X")]
+    test_share: Option<f64>,
+
+    /// Report the test figures also by each value of this column; may be repeated
+    #[arg(long = "slice", value_name = "COL")]
+    slices: Vec<String>,
+
+    /// Use at most this many rows, drawn at random
+    #[arg(long, value_name = "N")]
+    max_rows: Option<usize>,
+
+    #[command(flatten)]
+    file: FileArgs,
+
+    /// Tokens per text (or per chunk) [default: what the model was trained for]
+    #[arg(long, value_name = "N")]
+    max_length: Option<usize>,
+
+    /// What to do with longer texts: truncate, head-tail or chunk-mean
+    #[arg(long, value_name = "HOW", value_parser = word::<Long>)]
+    long: Option<Long>,
+}
+
+/// How to read a file whose form is not guessed right.
+#[derive(Debug, Args)]
+pub struct FileArgs {
+    /// Character between the columns of a text file; found by itself when left out (\t for a tab)
+    #[arg(long, value_name = "CHAR")]
+    delimiter: Option<String>,
+
+    /// Encoding of a text file, as in windows-1252; UTF-8 when left out
+    #[arg(long, value_name = "NAME")]
+    encoding: Option<String>,
+}
+
+impl FileArgs {
+    /// The options of the reader.
+    pub fn options(&self) -> Result<ReadOptions, Failure> {
+        let delimiter = match self.delimiter.as_deref() {
+            None => None,
+            Some("\\t") => Some(b'\t'),
+            Some(text) => match text.as_bytes() {
+                [byte] => Some(*byte),
+                _ => {
+                    return Err(Failure::user(format!(
+                        "--delimiter `{text}` is not one character; type `,` `;` `|` or `\\t`"
+                    )));
+                }
+            },
+        };
+        Ok(ReadOptions {
+            delimiter,
+            encoding: self.encoding.clone(),
+        })
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Training")]
+struct FitArgs {
+    /// Passes over the training rows; may be a fraction
+    #[arg(long, value_name = "N")]
+    epochs: Option<f64>,
+
+    /// Highest learning rate
+    #[arg(long, value_name = "X")]
+    lr: Option<f64>,
+
+    /// Most rows per batch
+    #[arg(long, value_name = "N")]
+    batch_size: Option<usize>,
+
+    /// Most tokens per batch
+    #[arg(long, value_name = "N")]
+    max_tokens: Option<usize>,
+
+    /// Batches per optimiser step
+    #[arg(long, value_name = "N")]
+    accumulate: Option<usize>,
+
+    /// Share of the steps in which the learning rate rises, 0 to 1
+    #[arg(long, value_name = "X")]
+    warmup_share: Option<f64>,
+
+    /// How the learning rate falls afterwards: linear, cosine or constant
+    #[arg(long, value_name = "HOW", value_parser = word::<Schedule>)]
+    schedule: Option<Schedule>,
+
+    /// Decoupled weight decay; never applied to biases and norms
+    #[arg(long, value_name = "X")]
+    weight_decay: Option<f64>,
+
+    /// Largest global gradient norm
+    #[arg(long, value_name = "X")]
+    clip_norm: Option<f64>,
+
+    /// Stop after this many validations without a better model
+    #[arg(long, value_name = "N")]
+    patience: Option<usize>,
+
+    /// Metric that decides which model is best, see `retune list metrics`
+    #[arg(long, value_name = "NAME")]
+    metric: Option<String>,
+
+    /// Validations per epoch
+    #[arg(long, value_name = "N")]
+    evals_per_epoch: Option<usize>,
+
+    /// Order of the training rows: bucketed (by length, fastest), shuffled or file
+    #[arg(long, value_name = "HOW", value_parser = word::<Order>)]
+    order: Option<Order>,
+
+    /// Stop after this many optimiser steps
+    #[arg(long, value_name = "N")]
+    max_steps: Option<u64>,
+
+    /// Dropout probability in place of the checkpoint's own
+    #[arg(long, value_name = "X")]
+    dropout: Option<f64>,
+}
+
+/// Sets each slot whose flag was given.
+macro_rules! overrule {
+    ($($flag:expr => $slot:expr),+ $(,)?) => {
+        $(if let Some(value) = $flag.clone() {
+            $slot = value.into();
+        })+
+    };
+}
+
+impl RunArgs {
+    /// The recipe file (or an empty recipe) with the flags laid over it.
+    pub fn recipe(&self) -> Result<Recipe, Failure> {
+        let file = self.target.as_deref().filter(|path| is_recipe(path));
+        let mut recipe = match file {
+            Some(path) => Recipe::read(path)?,
+            None => Recipe::default(),
+        };
+        if let (None, Some(target)) = (file, &self.target) {
+            if self.data.data.is_some() {
+                return Err(Failure::user(format!(
+                    "two data files: `{}` and --data; leave one out (validation and test files go to --valid and --test)",
+                    target.display()
+                )));
+            }
+            recipe.data.train = Some(target.clone());
+        }
+        overrule!(
+            self.model => recipe.model,
+            self.task => recipe.task,
+            self.method => recipe.method.name,
+            self.seed => recipe.seed,
+            self.device => recipe.device,
+            self.threads => recipe.threads,
+            self.out => recipe.out,
+            self.data.max_length => recipe.processor.max_length,
+            self.data.long => recipe.processor.long,
+        );
+        self.data.lay_over(&mut recipe.data);
+        self.fit.lay_over(&mut recipe.train);
+        recipe.gates.extend(self.gates.iter().cloned());
+        Ok(recipe)
+    }
+}
+
+impl DataArgs {
+    fn lay_over(&self, recipe: &mut DataRecipe) {
+        overrule!(
+            self.data => recipe.train,
+            self.valid => recipe.valid,
+            self.test => recipe.test,
+            self.label => recipe.label,
+            self.group_by => recipe.group_by,
+            self.time => recipe.time,
+            self.valid_share => recipe.valid_share,
+            self.test_share => recipe.test_share,
+            self.max_rows => recipe.max_rows,
+            self.file.delimiter => recipe.delimiter,
+            self.file.encoding => recipe.encoding,
+        );
+        for (flag, slot) in [
+            (&self.text, &mut recipe.text),
+            (&self.ignore, &mut recipe.ignore),
+            (&self.slices, &mut recipe.slices),
+        ] {
+            if !flag.is_empty() {
+                slot.clone_from(flag);
+            }
+        }
+    }
+}
+
+impl FitArgs {
+    fn lay_over(&self, recipe: &mut TrainRecipe) {
+        overrule!(
+            self.epochs => recipe.epochs,
+            self.lr => recipe.lr,
+            self.batch_size => recipe.batch_size,
+            self.max_tokens => recipe.max_tokens,
+            self.accumulate => recipe.accumulate,
+            self.warmup_share => recipe.warmup_share,
+            self.schedule => recipe.schedule,
+            self.weight_decay => recipe.weight_decay,
+            self.clip_norm => recipe.clip_norm,
+            self.patience => recipe.patience,
+            self.metric => recipe.metric,
+            self.evals_per_epoch => recipe.evals_per_epoch,
+            self.order => recipe.order,
+            self.max_steps => recipe.max_steps,
+            self.dropout => recipe.dropout,
+        );
+    }
+}
+
+fn is_recipe(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|e| e.eq_ignore_ascii_case("toml"))
+}
+
+/// Reads a one-word value by the names the recipe uses, so that flags and recipes agree.
+fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(serde_json::Value::from(text)).map_err(|e| e.to_string())
+}
+
+fn gate(text: &str) -> Result<(String, f64), String> {
+    let wanted = "expected METRIC=VALUE, as in accuracy=0.9";
+    let (name, value) = text.split_once('=').ok_or(wanted)?;
+    let value = value.trim().parse().map_err(|_| wanted)?;
+    Ok((name.trim().to_owned(), value))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Only {
+        #[command(flatten)]
+        run: RunArgs,
+    }
+
+    fn parse(flags: &[&str]) -> Result<Recipe, String> {
+        let all = std::iter::once("retune").chain(flags.iter().copied());
+        let only = Only::try_parse_from(all).map_err(|e| e.to_string())?;
+        only.run.recipe().map_err(|e| format!("{e:?}"))
+    }
+
+    #[test]
+    fn flags_override_the_recipe_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("r.toml");
+        std::fs::write(
+            &path,
+            "seed = 7\n[data]\ntrain = \"a.csv\"\n[train]\nlr = 1e-4\nepochs = 5.0\n",
+        )
+        .unwrap();
+        let recipe = parse(&[path.to_str().unwrap(), "--lr", "3e-5", "--label", "y"]).unwrap();
+        assert_eq!(recipe.train.lr, 3e-5);
+        assert_eq!(recipe.train.epochs, 5.0);
+        assert_eq!(recipe.seed, 7);
+        assert_eq!(recipe.data.label.as_deref(), Some("y"));
+    }
+
+    #[test]
+    fn words_and_gates_are_checked() {
+        assert!(
+            parse(&["a.csv", "--schedule", "wavy"])
+                .unwrap_err()
+                .contains("linear")
+        );
+        assert!(
+            parse(&["a.csv", "--gate", "accuracy"])
+                .unwrap_err()
+                .contains("METRIC=VALUE")
+        );
+        let recipe = parse(&["a.csv", "--gate", "accuracy=0.9", "--long", "head-tail"]).unwrap();
+        assert_eq!(recipe.gates["accuracy"], 0.9);
+    }
+
+    #[test]
+    fn data_is_named_once() {
+        assert!(
+            parse(&["a.csv", "--data", "b.csv"])
+                .unwrap_err()
+                .contains("two data files")
+        );
+    }
+}

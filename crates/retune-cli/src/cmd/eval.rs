@@ -1,0 +1,46 @@
+//! `retune eval`: a saved model's figures on a labelled file.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use retune::eval::table;
+
+use super::{open, table as read_table};
+use crate::args::FileArgs;
+use crate::console::{answer, answer_json};
+use crate::failure::Failure;
+
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// Folder that `retune train` wrote
+    bundle: PathBuf,
+
+    /// Labelled file with the columns of the training data
+    #[arg(long, value_name = "FILE")]
+    data: PathBuf,
+
+    /// Report also by each value of this column; may be repeated
+    #[arg(long = "slice", value_name = "COL")]
+    slices: Vec<String>,
+
+    #[command(flatten)]
+    file: FileArgs,
+
+    /// Print only JSON, in the shape of metrics.json
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints the figures.
+pub fn run(args: &EvalArgs) -> Result<ExitCode, Failure> {
+    let bundle = open(&args.bundle)?;
+    let rows = read_table(&args.data, &args.file)?;
+    let evaluated = bundle.evaluate(&rows, &args.slices)?;
+    if args.json {
+        answer_json(&evaluated)?;
+    } else {
+        answer(table::table(&evaluated).trim_end());
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,67 @@
+//! `retune plan`: what `train` would do, and every problem that would stop it.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Args;
+use retune::data::roles::Roles;
+use retune::data::split::SplitRecord;
+use retune::hub::HubOptions;
+use retune::plan::{Plan, Summary};
+use retune::recipe::Recipe;
+use serde::Serialize;
+
+use crate::args::RunArgs;
+use crate::console::{Console, answer, answer_json};
+use crate::failure::Failure;
+
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    run: RunArgs,
+
+    /// Print only JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` prints: the figures of the plan and what they rest on.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    summary: &'a Summary,
+    out: &'a Path,
+    roles: &'a Roles,
+    split: &'a SplitRecord,
+    recipe: &'a Recipe,
+}
+
+/// Prints the plan.
+pub fn run(args: &PlanArgs) -> Result<ExitCode, Failure> {
+    let mut console = Console::new();
+    let plan = resolve(&args.run.recipe()?, &mut console)?;
+    if args.json {
+        answer_json(&Shown {
+            summary: &plan.summary,
+            out: &plan.out,
+            roles: &plan.roles,
+            split: &plan.split,
+            recipe: &plan.recipe,
+        })?;
+    } else {
+        answer(plan.to_string().trim_end());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Opens data and model, fetching the model where it is not here yet.
+pub fn resolve(recipe: &Recipe, console: &mut Console) -> Result<Plan, Failure> {
+    // The first line of a run: reading a large file or fetching a model may take a while.
+    if let Some(data) = &recipe.data.train {
+        console.note(&format!("reading {}", data.display()));
+    }
+    let hub = HubOptions::from_env();
+    let plan = Plan::resolve(recipe, &hub, &mut |progress| console.download(progress));
+    console.end();
+    Ok(plan?)
+}

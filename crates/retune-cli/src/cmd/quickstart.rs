@@ -1,0 +1,157 @@
+//! `retune quickstart`: the whole way on built-in sample data, ending with what to type next.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use retune::recipe::Recipe;
+use retune::run::Finished;
+use retune::tasks::TASKS;
+
+use super::{program, quoted, train};
+use crate::console::{Console, answer, answer_json};
+use crate::failure::Failure;
+
+/// Sample data that travels inside the program, so that it works from any folder.
+struct Sample {
+    task: &'static str,
+    file: &'static str,
+    content: &'static [u8],
+    model: &'static str,
+    epochs: f64,
+    about: &'static str,
+}
+
+const SAMPLES: &[Sample] = &[Sample {
+    task: "text-classification",
+    file: "movie-sentences.csv",
+    content: include_bytes!("../../../../data/movie-sentences.csv"),
+    model: "all-minilm-l6-v2",
+    epochs: 2.0,
+    about: "2,000 sentences of movie reviews, positive or negative",
+}];
+
+#[derive(Debug, Args)]
+pub struct QuickstartArgs {
+    /// Which sample to tune on: a task of `retune list tasks`
+    #[arg(long, value_name = "NAME", default_value = SAMPLES[0].task)]
+    task: String,
+
+    /// Folder to write; must be new or empty [default: runs/NAME, after the sample]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+
+    /// Print only JSON: the content of the run's metrics.json
+    #[arg(long)]
+    json: bool,
+
+    /// Another model than the sample's own
+    #[arg(long, value_name = "REF", hide = true)]
+    model: Option<String>,
+}
+
+/// Tunes on the sample and shows the way on.
+pub fn run(args: &QuickstartArgs) -> Result<ExitCode, Failure> {
+    let mut console = Console::new();
+    let sample = find(&args.task)?;
+    let data = place(sample, args.out.as_deref())?;
+    console.note(&format!(
+        "sample data: {} ({})",
+        data.display(),
+        sample.about
+    ));
+    let mut recipe = Recipe {
+        model: Some(
+            args.model
+                .clone()
+                .unwrap_or_else(|| sample.model.to_owned()),
+        ),
+        task: Some(sample.task.to_owned()),
+        out: args.out.clone(),
+        ..Recipe::default()
+    };
+    recipe.data.train = Some(data);
+    recipe.train.epochs = sample.epochs;
+    let finished = train::tune(&recipe, &mut console)?;
+    if args.json {
+        answer_json(&finished.evaluated)?;
+    } else {
+        answer(&train::figures(&finished));
+        answer(&closing(&finished));
+    }
+    Ok(train::verdict(&finished, &console))
+}
+
+fn find(task: &str) -> Result<&'static Sample, Failure> {
+    if let Some(sample) = SAMPLES.iter().find(|s| s.task == task) {
+        return Ok(sample);
+    }
+    let offered: Vec<&str> = SAMPLES.iter().map(|s| s.task).collect();
+    let why = if TASKS.iter().any(|t| t.name() == task) {
+        "has no sample data"
+    } else {
+        "is not a task"
+    };
+    Err(Failure::user(format!(
+        "`{task}` {why}; quickstart offers: {}",
+        offered.join(", ")
+    )))
+}
+
+/// Writes the sample beside the output folder, where the user can look at it, and gives its path.
+fn place(sample: &Sample, out: Option<&Path>) -> Result<PathBuf, Failure> {
+    let folder = out.map_or(Path::new("runs"), |out| {
+        out.parent().unwrap_or(Path::new(""))
+    });
+    let path = folder.join(sample.file);
+    if fs::read(&path).is_ok_and(|there| there == sample.content) {
+        return Ok(path);
+    }
+    if path.exists() {
+        return Err(Failure::user(format!(
+            "{} is there and is not the sample; choose another folder with --out DIR",
+            path.display()
+        )));
+    }
+    let written = if folder.as_os_str().is_empty() {
+        Ok(())
+    } else {
+        fs::create_dir_all(folder)
+    };
+    written
+        .and_then(|()| fs::write(&path, sample.content))
+        .map_err(|e| {
+            Failure::user(format!(
+                "cannot write the sample data to {}: {e}; choose another folder with --out DIR",
+                path.display()
+            ))
+        })?;
+    Ok(path)
+}
+
+/// Test sentences before and after tuning, where to look, what to type.
+fn closing(finished: &Finished) -> String {
+    let mut text = String::from("\nfive test sentences, before and after tuning\n");
+    for (shown, before) in finished.before_after.iter().take(5) {
+        let _ = writeln!(
+            text,
+            "  {before:>10} -> {:<10} (truth: {})  {}",
+            shown.predicted, shown.truth, shown.text
+        );
+    }
+    let program = program();
+    let bundle = quoted(&finished.bundle.display().to_string());
+    let report = finished.bundle.join("report.html");
+    let _ = writeln!(text, "\nlook at the report:\n  {}", report.display());
+    let _ = writeln!(
+        text,
+        "try a sentence of your own:\n  {program} predict {bundle} \"what a lovely film\""
+    );
+    let _ = write!(
+        text,
+        "tune on a file of your own (one column of text, one of labels):\n  {program} train your-file.csv"
+    );
+    text
+}

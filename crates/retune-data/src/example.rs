@@ -1,0 +1,60 @@
+//! One encoded row: what a model eats and what it should answer.
+
+use serde::{Deserialize, Serialize};
+
+/// What a model reads of one row.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Features {
+    /// One or more token sequences (several only when a long text was cut into chunks).
+    Tokens(Vec<TokenSequence>),
+}
+
+/// Token ids with their segment ids, special tokens included; never padded.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct TokenSequence {
+    /// Vocabulary ids.
+    pub ids: Vec<u32>,
+    /// 0 for the first text, 1 for the second of a pair. Same length as `ids`.
+    pub types: Vec<u8>,
+}
+
+/// What the model should answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Target {
+    /// Index into the class list.
+    Class(u32),
+    /// One flag per label; `None` is not known and carries no loss.
+    Labels(Vec<Option<bool>>),
+    /// A number, in the user's units.
+    Value(f32),
+    /// Nothing to compare with: rows to predict.
+    None,
+}
+
+/// What is known of a row besides its features.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Meta {
+    /// Row index in its table; also the key of the row's random numbers.
+    pub row: u64,
+    /// Weight of the row in the loss.
+    pub weight: f32,
+}
+
+/// One encoded row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Example {
+    /// What the model reads.
+    pub features: Features,
+    /// What it should answer.
+    pub target: Target,
+    /// Everything else.
+    pub meta: Meta,
+}
+
+impl Example {
+    /// Tokens in all sequences of the example.
+    pub fn tokens(&self) -> usize {
+        let Features::Tokens(sequences) = &self.features;
+        sequences.iter().map(|s| s.ids.len()).sum()
+    }
+}

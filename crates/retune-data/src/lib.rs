@@ -1,0 +1,24 @@
+//! Files to tables, splits, examples and batches.
+//!
+//! `files ─read→ Table ─split→ Split{train,valid,test} ─Processor::encode→ Example ─collate→ HostBatch`
+//!
+//! This crate knows no tensors: everything it yields is plain vectors that the `retune` crate uploads.
+
+pub mod batch;
+mod duplicates;
+pub mod error;
+pub mod example;
+pub mod inspect;
+pub mod processor;
+mod profile;
+mod random;
+pub mod read;
+pub mod roles;
+pub mod split;
+pub mod table;
+pub mod write;
+
+pub use error::{DataError, Result};
+pub use example::{Example, Features, Meta, Target};
+pub use processor::Processor;
+pub use table::{Column, RowOrigin, Table, Values};

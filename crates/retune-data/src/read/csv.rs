@@ -1,0 +1,529 @@
+//! Delimited text: CSV, TSV and kin. The delimiter and the kind of quoting are detected; rows must be even.
+
+use std::path::Path;
+
+use super::decode::{count_lines, load};
+use super::quotes::{Quotes, survey};
+use super::{ReadOptions, wrong, wrong_row};
+use crate::error::Result;
+use crate::table::{Column, RowOrigin, Table, Values, list_names, parse_number};
+
+/// Delimiters that are looked for, the more telling first.
+const CANDIDATES: [u8; 4] = *b"\t;,|";
+/// Rows looked at to find the delimiter.
+const SAMPLE_ROWS: usize = 100;
+/// Bytes looked at to find the delimiter.
+const SAMPLE_BYTES: usize = 1 << 20;
+
+/// How the fields of a file are cut.
+#[derive(Debug, Clone, Copy)]
+struct Dialect {
+    delimiter: u8,
+    quoting: bool,
+    escape: bool,
+}
+
+/// Reads a delimited file with a header line. All columns are text; an empty cell is no value.
+pub(super) fn read(path: &Path, o: &ReadOptions) -> Result<Table> {
+    let decoded = load(path, o)?;
+    let mut notes = decoded.notes;
+    let (body, skipped, announced) = excel_hint(&decoded.text);
+    let delimiter = o
+        .delimiter
+        .or(announced)
+        .unwrap_or_else(|| detect_delimiter(body));
+    let dialect = dialect(path, body, skipped, delimiter, &mut notes)?;
+    let rows = Rows {
+        path,
+        text: body,
+        first_line: skipped + 1,
+        dialect,
+    };
+    let table = rows.collect(&mut notes)?;
+    if dialect.delimiter != b',' && table.columns.len() > 1 {
+        notes.push(format!(
+            "{}: fields are separated by {}",
+            path.display(),
+            show(dialect.delimiter)
+        ));
+    }
+    Ok(Table { notes, ..table })
+}
+
+/// Excel's first line `sep=;` names the delimiter: the text after it, the lines skipped, the delimiter.
+fn excel_hint(text: &str) -> (&str, u64, Option<u8>) {
+    let Some(rest) = text.strip_prefix("sep=") else {
+        return (text, 0, None);
+    };
+    match (rest.as_bytes().first(), rest.find('\n')) {
+        (Some(&d), Some(end))
+            if d.is_ascii() && rest.get(1..end).is_some_and(|r| r.trim().is_empty()) =>
+        {
+            (&rest[end + 1..], 1, Some(d))
+        }
+        _ => (text, 0, None),
+    }
+}
+
+/// Stands for the delimiter of a file with one column: a control character that text does not hold.
+const NONE: u8 = 0x1f;
+
+/// The candidate that cuts the most rows into as many fields as the header has; none where the header is one field.
+fn detect_delimiter(text: &str) -> u8 {
+    let mut best = (0.0, NONE);
+    for delimiter in CANDIDATES {
+        let dialect = Dialect {
+            delimiter,
+            quoting: true,
+            escape: false,
+        };
+        let counts = field_counts(text, dialect);
+        let Some((&header, rows)) = counts.split_first() else {
+            continue;
+        };
+        if header < 2 {
+            continue;
+        }
+        let even = rows.iter().filter(|&&n| n == header).count();
+        // A header alone says little, but more than nothing.
+        let score = (even as f64 + 0.5) / (rows.len() as f64 + 0.5);
+        if score > best.0 {
+            best = (score, delimiter);
+        }
+    }
+    best.1
+}
+
+fn field_counts(text: &str, dialect: Dialect) -> Vec<usize> {
+    let mut end = text.len().min(SAMPLE_BYTES);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let mut counts: Vec<usize> = reader(&text.as_bytes()[..end], dialect)
+        .byte_records()
+        .take(SAMPLE_ROWS)
+        .filter_map(|r| r.ok().map(|r| r.len()))
+        .collect();
+    // The last row of a cut sample is incomplete.
+    if end < text.len() && counts.len() < SAMPLE_ROWS {
+        counts.pop();
+    }
+    counts
+}
+
+fn reader(bytes: &[u8], d: Dialect) -> csv::Reader<&[u8]> {
+    csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .delimiter(d.delimiter)
+        .quoting(d.quoting)
+        .escape(d.escape.then_some(b'\\'))
+        .from_reader(bytes)
+}
+
+/// Decides what double quotes mean in this file, so that no row is swallowed in silence.
+fn dialect(
+    path: &Path,
+    text: &str,
+    skipped: u64,
+    delimiter: u8,
+    notes: &mut Vec<String>,
+) -> Result<Dialect> {
+    let with = |quoting, escape| Dialect {
+        delimiter,
+        quoting,
+        escape,
+    };
+    let bytes = text.as_bytes();
+    let found = survey(bytes, delimiter, false);
+    if found == Quotes::Proper {
+        return Ok(with(true, false));
+    }
+    if text.contains("\\\"") && survey(bytes, delimiter, true) == Quotes::Proper {
+        notes.push(format!(
+            "{}: quotes inside fields are escaped by backslashes",
+            path.display()
+        ));
+        return Ok(with(true, true));
+    }
+    if delimiter != b',' && delimiter != b';' {
+        notes.push(format!(
+            "{}: double quotes are taken as plain characters",
+            path.display()
+        ));
+        return Ok(with(false, false));
+    }
+    let line = |at: usize| skipped + count_lines(&bytes[..at]) + 1;
+    match found {
+        Quotes::Stray {
+            open,
+            over_lines: false,
+        } => {
+            notes.push(format!(
+                "{}, line {}: text after a closing quote was joined to the quoted text",
+                path.display(),
+                line(open)
+            ));
+            Ok(with(true, false))
+        }
+        Quotes::Stray { open, .. } | Quotes::Unclosed(open) => Err(wrong_row(
+            path,
+            line(open),
+            "the double quote that opens a field here is not closed before a delimiter or a line end",
+            "close it, or double it inside a quoted field: \"he said \"\"hi\"\"\"",
+        )),
+        Quotes::Proper => Ok(with(true, false)),
+    }
+}
+
+struct Rows<'a> {
+    path: &'a Path,
+    text: &'a str,
+    first_line: u64,
+    dialect: Dialect,
+}
+
+impl Rows<'_> {
+    fn collect(&self, notes: &mut Vec<String>) -> Result<Table> {
+        let mut reader = reader(self.text.as_bytes(), self.dialect);
+        let mut record = csv::StringRecord::new();
+        if !self.next(&mut reader, &mut record)? {
+            return Err(wrong(
+                self.path,
+                "it has no rows",
+                "give a file with a header line and rows",
+            ));
+        }
+        let names = self.header(&record, notes)?;
+        let mut cells: Vec<Vec<Option<String>>> = vec![Vec::new(); names.len()];
+        let mut origin = Vec::new();
+        let mut lines = Lines {
+            byte: 0,
+            line: self.first_line,
+        };
+        let mut repeated = 0;
+        while self.next(&mut reader, &mut record)? {
+            let start = record.position().map_or(0, |p| p.byte() as usize);
+            let line = lines.at(self.text.as_bytes(), start);
+            if record.len() == 1 && names.len() > 1 && record[0].trim().is_empty() {
+                continue;
+            }
+            if record.len() != names.len() {
+                return Err(self.ragged(line, record.len(), names.len()));
+            }
+            if record
+                .iter()
+                .map(str::trim)
+                .eq(names.iter().map(String::as_str))
+            {
+                repeated += 1;
+                continue;
+            }
+            for (column, cell) in cells.iter_mut().zip(&record) {
+                column.push((!cell.is_empty()).then(|| cell.to_string()));
+            }
+            origin.push(RowOrigin { file: 0, line });
+        }
+        if repeated > 0 {
+            notes.push(format!(
+                "{}: {repeated} repeated header lines were skipped",
+                self.path.display()
+            ));
+        }
+        self.table(names, cells, origin)
+    }
+
+    fn next(
+        &self,
+        reader: &mut csv::Reader<&[u8]>,
+        record: &mut csv::StringRecord,
+    ) -> Result<bool> {
+        reader.read_record(record).map_err(|e| {
+            wrong(
+                self.path,
+                e.to_string(),
+                "check that it is a delimited text file",
+            )
+        })
+    }
+
+    /// Column names from the first record: trimmed, unnamed ones numbered, duplicates refused.
+    fn header(&self, record: &csv::StringRecord, notes: &mut Vec<String>) -> Result<Vec<String>> {
+        let trimmed: Vec<&str> = record.iter().map(str::trim).collect();
+        if let Some(cell) = trimmed.iter().find(|c| looks_like_data(c, trimmed.len())) {
+            return Err(self.headerless(cell));
+        }
+        let mut names: Vec<String> = Vec::with_capacity(trimmed.len());
+        for (i, cell) in trimmed.iter().enumerate() {
+            let name = if cell.is_empty() {
+                format!("unnamed_{}", i + 1)
+            } else {
+                (*cell).to_string()
+            };
+            if names.contains(&name) {
+                return Err(wrong_row(
+                    self.path,
+                    self.first_line,
+                    format!("two columns are called `{name}`"),
+                    "give each column its own name",
+                ));
+            }
+            names.push(name);
+        }
+        let unnamed: Vec<&str> = names
+            .iter()
+            .zip(&trimmed)
+            .filter(|(_, c)| c.is_empty())
+            .map(|(n, _)| n.as_str())
+            .collect();
+        if !unnamed.is_empty() {
+            notes.push(format!(
+                "{}: columns without a name are called {}",
+                self.path.display(),
+                list_names(&unnamed)
+            ));
+        }
+        Ok(names)
+    }
+
+    fn table(
+        &self,
+        names: Vec<String>,
+        cells: Vec<Vec<Option<String>>>,
+        origin: Vec<RowOrigin>,
+    ) -> Result<Table> {
+        if origin.is_empty() {
+            return Err(wrong(
+                self.path,
+                format!("it has a header line ({}) and no rows", names.join(", ")),
+                "add rows below the header",
+            ));
+        }
+        for (name, column) in names.iter().zip(&cells) {
+            // A column name that is also a repeated value of a short-valued column is the first data row.
+            let same = column.iter().flatten().filter(|c| c.trim() == name).count();
+            if same >= 2 && names.len() > 1 {
+                return Err(self.headerless(name));
+            }
+        }
+        let columns = names
+            .into_iter()
+            .zip(cells)
+            // Spreadsheets often write delimiters for columns that hold nothing.
+            .filter(|(name, column)| {
+                !name.starts_with("unnamed_") || column.iter().any(Option::is_some)
+            })
+            .map(|(name, column)| Column {
+                name,
+                values: Values::Text(column),
+            })
+            .collect();
+        Ok(Table {
+            columns,
+            origin,
+            files: vec![self.path.to_path_buf()],
+            notes: Vec::new(),
+        })
+    }
+
+    fn headerless(&self, cell: &str) -> crate::error::DataError {
+        let shown: String = cell.chars().take(40).collect();
+        wrong_row(
+            self.path,
+            self.first_line,
+            format!(
+                "the file has no header line: `{shown}` looks like data, not like a column name"
+            ),
+            "add a first line with the names of the columns, such as text,label",
+        )
+    }
+
+    fn ragged(&self, line: u64, found: usize, expected: usize) -> crate::error::DataError {
+        let cure = if found > expected {
+            format!(
+                "put fields that contain {} in double quotes, or name another delimiter with --delimiter",
+                show(self.dialect.delimiter)
+            )
+        } else {
+            "fill the row up, or name another delimiter with --delimiter".to_string()
+        };
+        wrong_row(
+            self.path,
+            line,
+            format!(
+                "{found} field{} where the header has {expected}",
+                if found == 1 { "" } else { "s" }
+            ),
+            cure,
+        )
+    }
+}
+
+/// Line numbers of increasing offsets, counted once over the text.
+struct Lines {
+    byte: usize,
+    line: u64,
+}
+
+impl Lines {
+    /// Line of the row that starts at `start` or, after blank lines, a little later.
+    fn at(&mut self, text: &[u8], start: usize) -> u64 {
+        let mut start = start;
+        while matches!(text.get(start), Some(b'\n' | b'\r')) {
+            start += 1;
+        }
+        self.line += count_lines(&text[self.byte..start]);
+        self.byte = start;
+        self.line
+    }
+}
+
+fn looks_like_data(cell: &str, columns: usize) -> bool {
+    let words = cell.split_whitespace().count();
+    parse_number(cell).is_some()
+        || cell.chars().count() > 120
+        || words > 16
+        || (columns == 1 && words > 3)
+}
+
+fn show(delimiter: u8) -> String {
+    match delimiter {
+        b'\t' => "tabs".to_string(),
+        d => format!("`{}`", d as char),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn parse_with(name: &str, text: &str, o: &ReadOptions) -> Result<Table> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        read(&path, o)
+    }
+
+    fn parse(text: &str) -> Table {
+        parse_with("t.csv", text, &ReadOptions::default()).unwrap()
+    }
+
+    fn error(text: &str) -> String {
+        parse_with("t.csv", text, &ReadOptions::default())
+            .unwrap_err()
+            .to_string()
+    }
+
+    fn column(t: &Table, i: usize) -> Vec<String> {
+        (0..t.rows())
+            .map(|r| t.columns[i].text(r).unwrap_or_default().into_owned())
+            .collect()
+    }
+
+    fn lines(t: &Table) -> Vec<u64> {
+        t.origin.iter().map(|o| o.line).collect()
+    }
+
+    #[test]
+    fn quoted_fields_line_ends_and_empty_cells() {
+        let t = parse(" text ,label\r\n\"a, \"\"b\"\"\r\nc\",1\r\n\r\nd,\r\ne,2\r\n");
+        assert_eq!(t.columns[0].name, "text");
+        assert_eq!(column(&t, 0), ["a, \"b\"\r\nc", "d", "e"]);
+        assert_eq!(t.columns[1].text(1), None);
+        assert_eq!(lines(&t), [2, 5, 6]);
+    }
+
+    #[test]
+    fn every_delimiter_is_found_also_beside_other_candidates() {
+        for d in ["\t", ";", ",", "|"] {
+            let text = format!("text{d}label\n\"one, two; three | four\"{d}1\nfive{d}0\n");
+            let t = parse(&text);
+            assert_eq!(column(&t, 1), ["1", "0"], "{d:?}");
+        }
+        let t = parse("text;label\na, b;1\nc, d, e;0\n");
+        assert_eq!(column(&t, 0), ["a, b", "c, d, e"]);
+        let t = parse("sep=;\na;b\n1;2\n");
+        assert_eq!((column(&t, 1), lines(&t)), (vec!["2".to_string()], vec![3]));
+    }
+
+    #[test]
+    fn a_named_delimiter_wins() {
+        let o = ReadOptions {
+            delimiter: Some(b'^'),
+            ..ReadOptions::default()
+        };
+        let t = parse_with("t.csv", "text^label\na,b^1\n", &o).unwrap();
+        assert_eq!(column(&t, 0), ["a,b"]);
+    }
+
+    #[test]
+    fn a_ragged_row_names_its_line_and_both_counts() {
+        let more = error("text,label\n\"two\nlines\",1\ngood, but slow,0\n");
+        assert!(
+            more.contains("t.csv, line 4: 3 fields where the header has 2"),
+            "{more}"
+        );
+        assert!(more.contains("double quotes"), "{more}");
+        let less = error("text,label,x\na,1,2\n\nb\n");
+        assert!(
+            less.contains("line 4: 1 field where the header has 3"),
+            "{less}"
+        );
+    }
+
+    #[test]
+    fn headers_are_checked() {
+        assert!(error("text,text\na,b\n").contains("two columns are called `text`"));
+        assert!(error("text,label\n").contains("no rows"));
+        assert!(
+            error("1_1\t-0.75\tfine film\n1_2\t0.5\tgood\n").contains("no header line: `-0.75`")
+        );
+        assert!(
+            error("pos,I love it\nneg,I hate it\npos,So good\npos,Fine\n")
+                .contains("no header line: `pos`")
+        );
+        assert!(error("this is a fine film\nthat is a bad one\n").contains("no header line"));
+        let t = parse(",text,,\n0,a,,\n1,b,,\n");
+        let names: Vec<&str> = t.columns.iter().map(|c| c.name.as_str()).collect();
+        assert_eq!(names, ["unnamed_1", "text"]);
+    }
+
+    #[test]
+    fn a_repeated_header_is_no_row() {
+        let t = parse("text,label\na,1\ntext,label\nb,0\ntext,label\n");
+        assert_eq!(column(&t, 0), ["a", "b"]);
+        assert!(t.notes[0].contains("2 repeated header lines"));
+    }
+
+    #[test]
+    fn quotes_never_swallow_rows() {
+        let open = error("text,label\nfine,1\n\"not closed,0\nmore,1\n");
+        assert!(
+            open.contains("line 3") && open.contains("not closed"),
+            "{open}"
+        );
+        let merged = error("text,label\n\"Hm, 1\n\"Oh\", 2\n");
+        assert!(merged.contains("line 2"), "{merged}");
+        let t = parse_with(
+            "t.tsv",
+            "text\tlabel\n\"Up\" is fine\t1\n\"open\t0\n",
+            &ReadOptions::default(),
+        )
+        .unwrap();
+        assert_eq!(column(&t, 0), ["\"Up\" is fine", "\"open"]);
+        assert!(t.notes.iter().any(|n| n.contains("plain characters")));
+        let t = parse("text,label\n\"say \\\"hi, you\\\"\",1\n");
+        assert_eq!(column(&t, 0), ["say \"hi, you\""]);
+    }
+
+    #[test]
+    fn a_single_column_needs_no_delimiter() {
+        let t = parse("text\ngood, really\nbad\n");
+        assert_eq!(
+            t.columns.len(),
+            1,
+            "a comma in one row is not a delimiter of the file"
+        );
+    }
+}

@@ -1,0 +1,133 @@
+//! Names that columns usually have, and how telling they are.
+
+/// Names of text columns, the more telling first.
+pub(super) const TEXT_NAMES: [&str; 32] = [
+    "text",
+    "sentence",
+    "review",
+    "content",
+    "comment",
+    "body",
+    "tweet",
+    "message",
+    "utterance",
+    "document",
+    "review_text",
+    "reviewtext",
+    "full_text",
+    "raw_text",
+    "clean_text",
+    "comment_text",
+    "article",
+    "post",
+    "sms",
+    "email",
+    "abstract",
+    "description",
+    "question",
+    "query",
+    "headline",
+    "title",
+    "phrase",
+    "input",
+    "kommentar",
+    "nachricht",
+    "texto",
+    "texte",
+];
+
+/// Names of label columns in three tiers, the more telling first. Names of single traits (toxic, spam) are in
+/// none: files often have one column for each, and then none of them is the label.
+pub(super) const LABEL_NAMES: [&[&str]; 3] = [
+    &[
+        "label",
+        "labels",
+        "class",
+        "target",
+        "targets",
+        "category",
+        "y",
+        "gold",
+        "gold_label",
+        "ground_truth",
+        "klasse",
+        "kategorie",
+        "clase",
+        "etiqueta",
+        "classe",
+    ],
+    &[
+        "sentiment",
+        "rating",
+        "score",
+        "stars",
+        "intent",
+        "topic",
+        "emotion",
+        "categories",
+        "overall",
+        "polarity",
+        "star_rating",
+        "similarity",
+        "output",
+        "bewertung",
+        "sentimiento",
+    ],
+    &["genre", "genres", "tags", "language", "spam", "is_spam"],
+];
+
+/// Names of columns that form a pair of texts.
+pub(super) const PAIRS: [(&str, &str); 12] = [
+    ("premise", "hypothesis"),
+    ("sentence1", "sentence2"),
+    ("sentence_1", "sentence_2"),
+    ("sentence_a", "sentence_b"),
+    ("question1", "question2"),
+    ("text1", "text2"),
+    ("text_1", "text_2"),
+    ("text_a", "text_b"),
+    ("question", "answer"),
+    ("question", "sentence"),
+    ("query", "passage"),
+    ("query", "document"),
+];
+
+/// A column's name in one spelling: lower case, words joined by underscores.
+pub(super) fn plain(name: &str) -> String {
+    let mut out = String::new();
+    let mut last_lower = false;
+    for c in name.trim().chars() {
+        if c.is_uppercase() && last_lower {
+            out.push('_');
+        }
+        last_lower = c.is_lowercase() || c.is_ascii_digit();
+        out.extend(if c.is_alphanumeric() {
+            c.to_lowercase().next()
+        } else {
+            Some('_')
+        });
+    }
+    out
+}
+
+/// A name that says nothing about labels.
+pub(super) const UNTOLD: usize = 4;
+
+/// How telling a name is for a label: 0 to 2 for known names (2 also for names that end in one), 3 for names that
+/// contain one, [`UNTOLD`] for others.
+pub(super) fn tier(name: &str) -> usize {
+    let name = plain(name);
+    if let Some(tier) = LABEL_NAMES
+        .iter()
+        .position(|names| names.contains(&name.as_str()))
+    {
+        return tier;
+    }
+    let known = |word: &str| LABEL_NAMES[..2].iter().any(|names| names.contains(&word));
+    let mut words = name.rsplit('_');
+    match words.next() {
+        Some(last) if known(last) => 2,
+        _ if words.any(known) => 3,
+        _ => UNTOLD,
+    }
+}

@@ -1,0 +1,71 @@
+//! Dates and times as seconds, so that rows can be put in order.
+
+/// Seconds since 1970 of `2024-05-31`, `2024-05-31 12:30`, `2024/05/31T12:30:05.25`; a zone `Z` or `+02:00` counts.
+pub(super) fn iso_seconds(text: &str) -> Option<f64> {
+    let text = text.trim();
+    let (date, clock) = (text.get(..10)?, text.get(10..)?);
+    let mut parts = date.split(['-', '/']).map(|p| p.parse::<i64>().ok());
+    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
+    if date.as_bytes()[4].is_ascii_digit() || !(1..=12).contains(&month) || !(1..=31).contains(&day)
+    {
+        return None;
+    }
+    // Days from the civil calendar, after Howard Hinnant.
+    let y = if month <= 2 { year - 1 } else { year };
+    let era = y.div_euclid(400);
+    let year_of_era = y.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days = era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100
+        + day_of_year
+        - 719_468;
+    Some(days as f64 * 86_400.0 + clock_seconds(clock)?)
+}
+
+fn clock_seconds(clock: &str) -> Option<f64> {
+    let clock = clock.trim_start_matches(['T', 't', ' ']);
+    let zone_at = clock.find(['Z', 'z', '+', '-']).unwrap_or(clock.len());
+    let (clock, zone) = (
+        clock[..zone_at].trim(),
+        clock[zone_at..].trim_start_matches(['Z', 'z']),
+    );
+    let hms = |s: &str| -> Option<f64> {
+        let mut total = 0.0;
+        for (part, scale) in s.split(':').zip([3600.0, 60.0, 1.0]) {
+            total += part.parse::<f64>().ok()? * scale;
+        }
+        Some(total)
+    };
+    let seconds = if clock.is_empty() { 0.0 } else { hms(clock)? };
+    let offset = match zone.strip_prefix(['+', '-']) {
+        Some(digits) => {
+            let digits = digits.replace(':', "");
+            let (h, m) = (digits.get(..2)?, digits.get(2..4).unwrap_or("0"));
+            let size = h.parse::<f64>().ok()? * 3600.0 + m.parse::<f64>().ok()? * 60.0;
+            if zone.starts_with('-') { -size } else { size }
+        }
+        None if zone.is_empty() => 0.0,
+        None => return None,
+    };
+    Some(seconds - offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_read_as_seconds() {
+        // `date -u -d ... +%s` of GNU coreutils.
+        assert_eq!(iso_seconds("1970-01-01"), Some(0.0));
+        assert_eq!(iso_seconds("2024-02-29T12:30:05Z"), Some(1_709_209_805.0));
+        assert_eq!(
+            iso_seconds("2024-02-29 14:30:05+02:00"),
+            Some(1_709_209_805.0)
+        );
+        assert_eq!(iso_seconds("1969-12-31 23:59:59.5"), Some(-0.5));
+        assert_eq!(iso_seconds("2024-13-01"), None);
+        assert_eq!(iso_seconds("yesterday"), None);
+        assert_eq!(iso_seconds("2024-01-01Zé"), None);
+        assert_eq!(iso_seconds("2024-01-01 noon"), None);
+    }
+}

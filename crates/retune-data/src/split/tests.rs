@@ -1,0 +1,364 @@
+//! Tests of the division of rows.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::table::{RowOrigin, Values};
+
+fn table(columns: &[(&str, Vec<String>)]) -> Table {
+    let rows = columns[0].1.len();
+    Table {
+        columns: columns
+            .iter()
+            .map(|(name, values)| Column {
+                name: (*name).to_string(),
+                values: Values::Text(
+                    values
+                        .iter()
+                        .map(|v| (!v.is_empty()).then(|| v.clone()))
+                        .collect(),
+                ),
+            })
+            .collect(),
+        origin: (0..rows)
+            .map(|i| RowOrigin {
+                file: 0,
+                line: i as u64 + 2,
+            })
+            .collect(),
+        files: vec!["t.csv".into()],
+        notes: Vec::new(),
+    }
+}
+
+fn roles(task: TaskKind) -> Roles {
+    Roles {
+        text: vec!["text".into()],
+        label: Some("label".into()),
+        task: Some(task),
+        group: None,
+        time: None,
+        reasons: Vec::new(),
+    }
+}
+
+fn labelled(rows: usize, label: impl Fn(usize) -> String) -> Table {
+    table(&[
+        (
+            "text",
+            (0..rows).map(|i| format!("sentence number {i}")).collect(),
+        ),
+        ("label", (0..rows).map(label).collect()),
+    ])
+}
+
+fn run(t: &Table, o: &SplitOptions, given: &Given) -> Result<Split> {
+    let rows: Vec<usize> = (0..t.rows()).collect();
+    split(t, &rows, &roles(TaskKind::Classification), o, given)
+}
+
+fn share(t: &Table, rows: &[usize], class: &str) -> f64 {
+    let column = t.column("label").unwrap();
+    rows.iter()
+        .filter(|&&r| column.text(r).unwrap() == class)
+        .count() as f64
+        / rows.len() as f64
+}
+
+#[test]
+fn random_splits_keep_class_shares_and_repeat_by_seed() {
+    let t = labelled(1000, |i| {
+        if i % 10 == 0 { "rare" } else { "common" }.to_string()
+    });
+    let s = run(&t, &SplitOptions::default(), &Given::default()).unwrap();
+    assert_eq!(
+        (s.record.train, s.record.valid, s.record.test),
+        (700, 100, 200)
+    );
+    for side in [&s.train, &s.valid, &s.test] {
+        assert!((share(&t, side, "rare") - 0.1).abs() < 1e-9);
+    }
+    let again = run(&t, &SplitOptions::default(), &Given::default()).unwrap();
+    assert_eq!((&again.train, &again.record), (&s.train, &s.record));
+    let other = run(
+        &t,
+        &SplitOptions {
+            seed: 1,
+            ..SplitOptions::default()
+        },
+        &Given::default(),
+    )
+    .unwrap();
+    assert_ne!(other.test, s.test);
+    assert_ne!(other.record.fingerprint, s.record.fingerprint);
+}
+
+#[test]
+fn numbers_are_stratified_by_rank() {
+    let t = labelled(200, |i| format!("{}", i * i));
+    let rows: Vec<usize> = (0..200).collect();
+    let s = split(
+        &t,
+        &rows,
+        &roles(TaskKind::Regression),
+        &SplitOptions::default(),
+        &Given::default(),
+    )
+    .unwrap();
+    assert_eq!(s.test.len(), 40);
+    for tenth in 0..10 {
+        let inside = s.test.iter().filter(|&&r| r / 20 == tenth).count();
+        assert_eq!(inside, 4, "tenth {tenth}");
+    }
+}
+
+#[test]
+fn repeated_texts_stay_together_at_random() {
+    let mut t = labelled(100, |i| ["a", "b"][i % 2].to_string());
+    for row in 0..20 {
+        if let Values::Text(v) = &mut t.columns[0].values {
+            v[row + 50] = Some(format!("  Sentence, NUMBER {row}! "));
+        }
+    }
+    let s = run(&t, &SplitOptions::default(), &Given::default()).unwrap();
+    assert_eq!(s.record.duplicates_together, 20);
+    assert_eq!(s.record.conflicting, 0);
+    let side = |row: usize| {
+        [&s.train, &s.valid, &s.test]
+            .iter()
+            .position(|v| v.contains(&row))
+            .unwrap()
+    };
+    assert!((0..20).all(|row| side(row) == side(row + 50)));
+    let far = labelled(100, |i| if i < 50 { "a" } else { "b" }.to_string());
+    let mut conflicting = far.clone();
+    conflicting.columns[0] = t.columns[0].clone();
+    assert_eq!(
+        run(&conflicting, &SplitOptions::default(), &Given::default())
+            .unwrap()
+            .record
+            .conflicting,
+        20
+    );
+}
+
+#[test]
+fn groups_are_never_torn_apart() {
+    let mut t = labelled(300, |i| ["a", "b", "c"][i % 3].to_string());
+    t.columns.push(Column {
+        name: "user".into(),
+        values: Values::Text(
+            (0..300)
+                .map(|i| (i >= 10).then(|| format!("u{}", i % 37)))
+                .collect(),
+        ),
+    });
+    let o = SplitOptions {
+        group: Some("user".into()),
+        ..SplitOptions::default()
+    };
+    let s = run(&t, &o, &Given::default()).unwrap();
+    let users = |rows: &[usize]| -> HashSet<usize> {
+        rows.iter().filter(|&&r| r >= 10).map(|r| r % 37).collect()
+    };
+    assert!(
+        users(&s.train).is_disjoint(&users(&s.test))
+            && users(&s.train).is_disjoint(&users(&s.valid))
+    );
+    assert!(users(&s.valid).is_disjoint(&users(&s.test)));
+    assert!(
+        (50..70).contains(&s.test.len()) && (20..40).contains(&s.valid.len()),
+        "{:?}",
+        s.record
+    );
+    assert!(s.record.how.contains("groups of `user`"));
+}
+
+#[test]
+fn few_groups_still_give_every_side_one() {
+    let mut t = labelled(30, |i| ["a", "b"][i % 2].to_string());
+    let hospitals = (0..30).map(|i| Some(format!("h{}", i / 10))).collect();
+    t.columns.push(Column {
+        name: "site".into(),
+        values: Values::Text(hospitals),
+    });
+    let o = SplitOptions {
+        group: Some("site".into()),
+        ..SplitOptions::default()
+    };
+    let s = run(&t, &o, &Given::default()).unwrap();
+    assert_eq!((s.train.len(), s.valid.len(), s.test.len()), (10, 10, 10));
+    let one = t.select(&(0..10).collect::<Vec<_>>());
+    let error = run(&one, &o, &Given::default()).unwrap_err().to_string();
+    assert!(error.contains("would have no rows"), "{error}");
+}
+
+#[test]
+fn time_puts_the_newest_rows_into_the_test() {
+    let mut t = labelled(100, |i| ["a", "b"][i % 2].to_string());
+    // Newest first in the file, four rows per day.
+    let days = (0..100)
+        .map(|i| Some(format!("2024-0{}-{:02}", 3 - i / 40, 1 + (99 - i) / 4 % 10)))
+        .collect();
+    t.columns.push(Column {
+        name: "day".into(),
+        values: Values::Text(days),
+    });
+    let o = SplitOptions {
+        time: Some("day".into()),
+        ..SplitOptions::default()
+    };
+    let s = run(&t, &o, &Given::default()).unwrap();
+    let day = |r: &usize| t.columns[2].text(*r).unwrap().into_owned();
+    let newest_train = s.train.iter().map(day).max().unwrap();
+    let oldest_valid = s.valid.iter().map(day).min().unwrap();
+    let newest_valid = s.valid.iter().map(day).max().unwrap();
+    let oldest_test = s.test.iter().map(day).min().unwrap();
+    assert!(newest_train < oldest_valid && newest_valid < oldest_test);
+    if let Values::Text(v) = &mut t.columns[2].values {
+        v[5] = Some("soon".into());
+    }
+    let error = run(&t, &o, &Given::default()).unwrap_err().to_string();
+    assert!(
+        error.contains("`day` in t.csv, line 7: `soon` is no time"),
+        "{error}"
+    );
+}
+
+#[test]
+fn training_rows_that_are_in_a_given_test_file_are_dropped() {
+    let mut t = labelled(120, |i| ["a", "b"][i % 2].to_string());
+    if let Values::Text(v) = &mut t.columns[0].values {
+        v[3] = Some("SENTENCE number 110".into());
+        v[4] = v[105].clone();
+    }
+    let given = Given {
+        valid: None,
+        test: Some(100..120),
+    };
+    let s = run(&t, &SplitOptions::default(), &given).unwrap();
+    assert_eq!(s.test, (100..120).collect::<Vec<_>>());
+    assert_eq!(s.record.duplicates_dropped, 2);
+    assert!(!s.train.contains(&3) && !s.valid.contains(&3));
+    assert_eq!(s.train.len() + s.valid.len(), 98);
+    assert!(s.record.how.starts_with("given test file"));
+    let both = Given {
+        valid: Some(100..110),
+        test: Some(110..120),
+    };
+    let s = run(&t, &SplitOptions::default(), &both).unwrap();
+    assert_eq!(
+        (
+            s.train.len(),
+            s.valid.len(),
+            s.test.len(),
+            s.record.how.as_str()
+        ),
+        (98, 10, 10, "given files")
+    );
+}
+
+#[test]
+fn tiny_classes_train() {
+    let t = labelled(12, |i| {
+        if i == 0 {
+            "once".to_string()
+        } else {
+            format!("c{}", i % 2)
+        }
+    });
+    let s = run(&t, &SplitOptions::default(), &Given::default()).unwrap();
+    assert!(s.train.contains(&0));
+    assert!(!s.valid.is_empty() && !s.test.is_empty());
+    assert!(
+        s.record
+            .notes
+            .iter()
+            .any(|n| n.contains("`once` has one row only")),
+        "{:?}",
+        s.record.notes
+    );
+}
+
+#[test]
+fn impossible_requests_are_explained() {
+    let error = |rows: usize, o: SplitOptions| {
+        let t = labelled(rows, |i| ["a", "b"][i % 2].to_string());
+        run(&t, &o, &Given::default()).unwrap_err().to_string()
+    };
+    assert!(error(2, SplitOptions::default()).contains("would have no rows"));
+    let o = SplitOptions {
+        valid_share: 0.5,
+        test_share: 0.5,
+        ..SplitOptions::default()
+    };
+    assert!(error(9, o).contains("leave nothing to train on"));
+    let o = SplitOptions {
+        valid_share: f64::NAN,
+        ..SplitOptions::default()
+    };
+    assert!(error(9, o).contains("shares from 0"));
+    let o = SplitOptions {
+        group: Some("text".into()),
+        time: Some("label".into()),
+        ..SplitOptions::default()
+    };
+    assert!(error(9, o).contains("not both"));
+    let o = SplitOptions {
+        group: Some("usr".into()),
+        ..SplitOptions::default()
+    };
+    assert!(error(9, o).contains("no column `usr`"));
+}
+
+#[test]
+fn a_sample_keeps_class_shares_and_given_files() {
+    let t = labelled(1100, |i| if i % 4 == 0 { "a" } else { "b" }.to_string());
+    let o = SplitOptions {
+        max_rows: Some(200),
+        ..SplitOptions::default()
+    };
+    let s = run(
+        &t,
+        &o,
+        &Given {
+            valid: None,
+            test: Some(1000..1100),
+        },
+    )
+    .unwrap();
+    assert_eq!(
+        (
+            s.test.len(),
+            s.train.len() + s.valid.len(),
+            s.record.sampled_out
+        ),
+        (100, 200, 800)
+    );
+    assert!((share(&t, &s.train, "a") - 0.25).abs() < 0.01);
+}
+
+proptest! {
+    #[test]
+    fn sides_are_disjoint_complete_and_share_no_text(
+        texts in proptest::collection::vec(0u8..40, 12..120),
+        seed in 0u64..1000,
+    ) {
+        let t = table(&[
+            ("text", texts.iter().map(|i| format!("text {i}")).collect()),
+            ("label", texts.iter().enumerate().map(|(row, _)| format!("{}", row % 3)).collect()),
+        ]);
+        let o = SplitOptions { seed, ..SplitOptions::default() };
+        let s = run(&t, &o, &Given::default());
+        prop_assume!(s.is_ok());
+        let s = s.unwrap();
+        let mut all: Vec<usize> = s.train.iter().chain(&s.valid).chain(&s.test).copied().collect();
+        all.sort_unstable();
+        prop_assert_eq!(all, (0..texts.len()).collect::<Vec<_>>());
+        let seen = |rows: &[usize]| rows.iter().map(|&r| texts[r]).collect::<HashSet<_>>();
+        prop_assert!(seen(&s.train).is_disjoint(&seen(&s.test)));
+        prop_assert!(seen(&s.train).is_disjoint(&seen(&s.valid)));
+        prop_assert!(seen(&s.valid).is_disjoint(&seen(&s.test)));
+    }
+}

@@ -1,0 +1,326 @@
+//! Which columns are text and label in files as people have them.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use retune_data::Result;
+use retune_data::read::{ReadOptions, read};
+use retune_data::roles::{RoleRequest, Roles, TaskKind, detect};
+
+const SENTENCES: [&str; 8] = [
+    "a fine film with great music",
+    "dull and far too long for me",
+    "I would watch it again any day",
+    "the plot makes no sense at all",
+    "what a cast and what a script",
+    "my kids fell asleep after a while",
+    "one of the best things this year",
+    "never again will I trust that critic",
+];
+
+/// A file of `rows` rows with the given header; each cell is made from its row number.
+fn file(header: &str, rows: usize, row: impl Fn(usize) -> String) -> String {
+    (0..rows).fold(format!("{header}\n"), |all, i| format!("{all}{}\n", row(i)))
+}
+
+fn sentence(i: usize) -> String {
+    format!(
+        "{} {}",
+        SENTENCES[i % 8],
+        ["again", "today", "", "maybe", "indeed"][i % 5]
+    )
+}
+
+fn request(text: &str, r: &RoleRequest) -> Result<Roles> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.csv");
+    std::fs::write(&path, text).unwrap();
+    detect(&read(&path, &ReadOptions::default()).unwrap(), r)
+}
+
+fn found(text: &str) -> Roles {
+    request(text, &RoleRequest::default()).unwrap()
+}
+
+fn error(text: &str) -> String {
+    request(text, &RoleRequest::default())
+        .unwrap_err()
+        .to_string()
+}
+
+#[track_caller]
+fn check(text: &str, texts: &[&str], label: &str, task: TaskKind) {
+    let r = found(text);
+    assert_eq!(r.text, texts, "{:?}", r.reasons);
+    assert_eq!(r.label.as_deref(), Some(label), "{:?}", r.reasons);
+    assert_eq!(r.task, Some(task), "{:?}", r.reasons);
+    assert!(r.reasons.iter().all(|x| !x.why.is_empty()));
+}
+
+#[test]
+fn common_shapes_need_no_flag() {
+    use TaskKind::{Classification, Regression};
+    let pos = |i: usize| ["pos", "neg"][i % 2];
+    check(
+        &file("text,label", 40, |i| format!("{},{}", sentence(i), pos(i))),
+        &["text"],
+        "label",
+        Classification,
+    );
+    check(
+        &file("label,text", 40, |i| format!("{},{}", i % 2, sentence(i))),
+        &["text"],
+        "label",
+        Classification,
+    );
+    check(
+        &file("v1,v2", 40, |i| {
+            format!("{},{}", ["ham", "spam"][i % 2], sentence(i))
+        }),
+        &["v2"],
+        "v1",
+        Classification,
+    );
+    check(
+        &file("id,review,sentiment", 40, |i| {
+            format!("{i},{},{}", sentence(i), pos(i))
+        }),
+        &["review"],
+        "sentiment",
+        Classification,
+    );
+    check(
+        &file("Review Text,Rating", 60, |i| {
+            format!("{},{}", sentence(i), 1 + i % 5)
+        }),
+        &["Review Text"],
+        "Rating",
+        Classification,
+    );
+    check(
+        &file("sentence,score", 40, |i| {
+            format!("{},{}", sentence(i), i as f64 * 0.137)
+        }),
+        &["sentence"],
+        "score",
+        Regression,
+    );
+}
+
+#[test]
+fn lists_pairs_and_intents_need_no_flag() {
+    use TaskKind::{Classification, MultiLabel, Regression};
+    check(
+        &file("overview,genres", 40, |i| {
+            format!(
+                "{},{}",
+                sentence(i),
+                ["Drama|War", "War", "Drama", "Comedy|War"][i % 4]
+            )
+        }),
+        &["overview"],
+        "genres",
+        MultiLabel,
+    );
+    check(
+        &file("premise,hypothesis,label", 40, |i| {
+            format!("{},{},{}", sentence(i), sentence(i + 1), i % 3)
+        }),
+        &["premise", "hypothesis"],
+        "label",
+        Classification,
+    );
+    check(
+        &file("sentence1,sentence2,similarity_score", 40, |i| {
+            format!("{},{},{}", sentence(i), sentence(i + 1), i as f64 * 0.11)
+        }),
+        &["sentence1", "sentence2"],
+        "similarity_score",
+        Regression,
+    );
+    check(
+        &file("utterance,intent", 60, |i| {
+            format!("{},intent_{}", sentence(i), i % 20)
+        }),
+        &["utterance"],
+        "intent",
+        Classification,
+    );
+}
+
+#[test]
+fn codes_with_names_and_bystanders_do_not_confuse() {
+    use TaskKind::Classification;
+    let name = |i: usize| ["business", "sport", "world"][i % 3];
+    check(
+        &file("text,label,label_text", 40, |i| {
+            format!("{},{},{}", sentence(i), i % 3, name(i))
+        }),
+        &["text"],
+        "label",
+        Classification,
+    );
+    check(
+        &file("uuid,created_at,body,url,topic,votes", 40, |i| {
+            format!(
+                "{i:08x}-aaaa,2024-01-{:02},{},https://x.y/{i},{},{}",
+                1 + i % 28,
+                sentence(i),
+                name(i),
+                i * i % 17
+            )
+        }),
+        &["body"],
+        "topic",
+        Classification,
+    );
+    check(
+        &file(
+            "text,airline_sentiment,airline_sentiment_confidence",
+            40,
+            |i| format!("{},{},{}", sentence(i), name(i), 0.3 + i as f64 * 0.011),
+        ),
+        &["text"],
+        "airline_sentiment",
+        Classification,
+    );
+    check(
+        &file("Message,Kategorie", 40, |i| {
+            format!("{},{}", sentence(i), name(i))
+        }),
+        &["Message"],
+        "Kategorie",
+        Classification,
+    );
+}
+
+#[test]
+fn short_names_are_texts_where_there_are_no_sentences() {
+    let r = found(&file("name,origin", 40, |i| {
+        let name = SENTENCES[i % 8].replace(' ', "");
+        format!(
+            "{} {},{}",
+            &name[..5],
+            &name[i / 8..6 + i / 8],
+            ["a", "b"][i % 2]
+        )
+    }));
+    assert_eq!(
+        (r.text[0].as_str(), r.label.as_deref()),
+        ("name", Some("origin"))
+    );
+}
+
+#[test]
+fn whole_numbers_are_classes_when_few_and_numbers_when_many() {
+    let few = found(&file("text,stars", 60, |i| {
+        format!("{},{}", sentence(i), 1 + i % 5)
+    }));
+    let why = &few.reasons.iter().find(|r| r.role == "task").unwrap().why;
+    assert!(why.contains("--task text-regression"), "{why}");
+    let many = found(&file("text,price", 60, |i| {
+        format!("{},{}", sentence(i), (i * 7919) % 1000)
+    }));
+    assert_eq!(many.task, Some(TaskKind::Regression));
+    let coded = found(&file("text,label", 400, |i| {
+        format!("{},{}", sentence(i), i % 77)
+    }));
+    assert_eq!(coded.task, Some(TaskKind::Classification));
+    let asked = RoleRequest {
+        task: Some(TaskKind::Regression),
+        ..RoleRequest::default()
+    };
+    let r = request(
+        &file("text,stars", 60, |i| {
+            format!("{},{}", sentence(i), 1 + i % 5)
+        }),
+        &asked,
+    )
+    .unwrap();
+    assert_eq!(r.task, Some(TaskKind::Regression));
+}
+
+#[test]
+fn doubt_lists_the_candidates_and_the_flag() {
+    let two = error(&file("first_part,second_part,label", 40, |i| {
+        format!("{},{},{}", sentence(i), sentence(i + 3), i % 2)
+    }));
+    assert!(
+        two.contains("`first_part`") && two.contains("`second_part`") && two.contains("--text"),
+        "{two}"
+    );
+    let labels = error(&file("text,colour,size", 40, |i| {
+        format!(
+            "{},{},{}",
+            sentence(i),
+            ["red", "blue"][i % 2],
+            ["s", "m", "l"][i % 3]
+        )
+    }));
+    assert!(
+        labels.contains("`colour`") && labels.contains("`size`") && labels.contains("--label"),
+        "{labels}"
+    );
+    let flags = error(&file("text,toxic,insult,threat", 40, |i| {
+        format!("{},{},{},{}", sentence(i), i % 2, (i / 2) % 2, (i / 4) % 2)
+    }));
+    assert!(flags.contains("join these 0/1 columns"), "{flags}");
+    let numbers = error(&file("x,y,label", 40, |i| {
+        format!("{}.5,{}.25,{}", i * 3, i * 7, i % 2)
+    }));
+    assert!(
+        numbers.contains("no column holds sentences") && numbers.contains("`x` (numbers"),
+        "{numbers}"
+    );
+}
+
+#[test]
+fn without_a_label_the_text_is_still_found() {
+    let r = found(&file("id,text", 40, |i| format!("{i},{}", sentence(i))));
+    assert_eq!(
+        (r.text, r.label, r.task),
+        (vec!["text".to_string()], None, None)
+    );
+}
+
+#[test]
+fn what_the_user_names_is_taken_or_refused_with_the_nearest_name() {
+    let text = file("first_part,second_part,label", 40, |i| {
+        format!("{},{},{}", sentence(i), sentence(i + 3), i % 2)
+    });
+    let ask = |texts: &[&str], label: Option<&str>| RoleRequest {
+        text: texts.iter().map(ToString::to_string).collect(),
+        label: label.map(str::to_string),
+        ..RoleRequest::default()
+    };
+    let r = request(&text, &ask(&["second_part", "first_part"], None)).unwrap();
+    assert_eq!(
+        (r.text.len(), r.text[0].as_str(), r.label.as_deref()),
+        (2, "second_part", Some("label"))
+    );
+    let wrong = request(&text, &ask(&["frist_part"], None))
+        .unwrap_err()
+        .to_string();
+    assert!(wrong.contains("did you mean `first_part`?"), "{wrong}");
+    let both = request(&text, &ask(&["label"], Some("label")))
+        .unwrap_err()
+        .to_string();
+    assert!(both.contains("two roles"), "{both}");
+    let three = request(&text, &ask(&["label", "first_part", "second_part"], None))
+        .unwrap_err()
+        .to_string();
+    assert!(three.contains("third text column"), "{three}");
+    let ignore = RoleRequest {
+        ignore: vec!["second_part".into()],
+        ..RoleRequest::default()
+    };
+    assert_eq!(request(&text, &ignore).unwrap().text, ["first_part"]);
+}
+
+#[test]
+fn owners_of_several_rows_are_pointed_out() {
+    let r = found(&file("patient,note,label", 60, |i| {
+        format!("p{},{},{}", i % 9, sentence(i), i % 2)
+    }));
+    assert_eq!(r.label.as_deref(), Some("label"));
+    let hint = r.reasons.iter().find(|r| r.role == "hint").unwrap();
+    assert!(hint.why.contains("--group-by \"patient\""), "{}", hint.why);
+}

@@ -1,0 +1,164 @@
+//! Tables of figures: metrics beside the floors, classes, slices.
+
+use std::fmt::Write;
+
+use super::headline::floor_title;
+use super::html::{figure, heads, hint, section, table, text, words};
+use crate::metrics::metric;
+use crate::records::{Interval, RunRecord, SliceMetrics};
+use crate::table::{floors, lower_is_better, ordered};
+
+/// Columns of a slice table beside the number of rows.
+const SLICE_METRICS: usize = 4;
+
+/// The metric table and what each metric means.
+pub(super) fn metrics(r: &RunRecord) -> String {
+    let e = &r.evaluated;
+    let floors = floors(e);
+    let mut head = heads(&["metric", "tuned"]);
+    head.extend(floors.iter().map(|f| floor_title(f)));
+    let mut meanings = String::new();
+    let mut rows = Vec::new();
+    for name in ordered(e) {
+        let mark = if name == e.primary {
+            " <span class=\"badge\">decides</span>"
+        } else {
+            ""
+        };
+        let arrow = if lower_is_better(&name) {
+            " <small>lower is better</small>"
+        } else {
+            ""
+        };
+        let mut row = vec![
+            format!("{}{mark}{arrow}", text(&name)),
+            figure(&e.metrics[&name]),
+        ];
+        row.extend(
+            floors
+                .iter()
+                .map(|f| e.baselines[*f].get(&name).map_or("–".to_owned(), figure)),
+        );
+        rows.push(row);
+        if let Some(m) = metric(&name) {
+            let _ = write!(meanings, "<dt>{}</dt><dd>{}</dd>", m.name, text(m.doc));
+        }
+    }
+    let mut body = table(
+        "Figures with 95 % bootstrap intervals",
+        "figures",
+        &head,
+        &rows,
+    );
+    if !meanings.is_empty() {
+        let _ = writeln!(
+            body,
+            "<details><summary>What the metrics mean</summary><dl>{meanings}</dl></details>"
+        );
+    }
+    section("metrics", "Figures", &body)
+}
+
+/// Precision, recall and F1 of each class or label.
+pub(super) fn classes(r: &RunRecord) -> String {
+    let row = |c: &crate::records::PerClass| {
+        let bar = format!(
+            "<span class=\"bar\" aria-hidden=\"true\"><span style=\"width:{:.0}%\"></span></span>",
+            100.0 * c.f1.value.clamp(0.0, 1.0)
+        );
+        let f1 = format!("{}{bar}", figure(&c.f1));
+        vec![
+            words(&c.class),
+            c.support.to_string(),
+            figure(&c.precision),
+            figure(&c.recall),
+            f1,
+        ]
+    };
+    let rows: Vec<Vec<String>> = r.evaluated.per_class.iter().map(row).collect();
+    let head = heads(&["class", "rows", "precision", "recall", "F1"]);
+    section(
+        "classes",
+        "By class",
+        &table(
+            "Precision, recall and F1 of each class",
+            "figures",
+            &head,
+            &rows,
+        ),
+    )
+}
+
+/// One table per slice column; a value whose interval misses the overall figure is marked.
+pub(super) fn slices(r: &RunRecord) -> String {
+    let e = &r.evaluated;
+    let names: Vec<String> = ordered(e).into_iter().take(SLICE_METRICS).collect();
+    let mut body = String::new();
+    for (column, values) in &e.slices {
+        let mut sorted: Vec<(&String, &SliceMetrics)> = values.iter().collect();
+        sorted.sort_by_key(|(_, s)| std::cmp::Reverse(s.n));
+        let rows: Vec<Vec<String>> = sorted
+            .iter()
+            .map(|(value, s)| slice_row(r, value, s, &names))
+            .collect();
+        let mut head = heads(&["value", "rows"]);
+        head.extend(names.iter().map(|n| text(n)));
+        body.push_str(&table(
+            &format!("By {}", text(column)),
+            "figures",
+            &head,
+            &rows,
+        ));
+    }
+    if !body.is_empty() {
+        let sentence = "▲ and ▼ mark values whose whole interval is better or worse than the figure of all rows. \
+                        With many values some are marked by chance.";
+        body.insert_str(0, &hint(sentence));
+    }
+    section("slices", "By slice", &body)
+}
+
+fn slice_row(r: &RunRecord, value: &str, s: &SliceMetrics, names: &[String]) -> Vec<String> {
+    let cell = |name: &String| {
+        let Some(own) = s.metrics.get(name) else {
+            return "–".to_owned();
+        };
+        let whole = r.evaluated.metrics[name].value;
+        format!("{}{}", figure(own), mark(own, whole, lower_is_better(name)))
+    };
+    [words(value), s.n.to_string()]
+        .into_iter()
+        .chain(names.iter().map(cell))
+        .collect()
+}
+
+fn mark(own: &Interval, whole: f64, lower_is_better: bool) -> &'static str {
+    let (above, below) = (own.low > whole, own.high < whole);
+    match (above, below) {
+        (false, false) => "",
+        (true, _) if !lower_is_better => {
+            " <span class=\"better\" title=\"better than all rows\">▲</span>"
+        }
+        (_, true) if lower_is_better => {
+            " <span class=\"better\" title=\"better than all rows\">▲</span>"
+        }
+        _ => " <span class=\"worse\" title=\"worse than all rows\">▼</span>",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_are_marked_only_when_their_interval_misses_the_whole() {
+        let own = Interval {
+            value: 0.5,
+            low: 0.4,
+            high: 0.6,
+        };
+        assert_eq!(mark(&own, 0.45, false), "");
+        assert!(mark(&own, 0.3, false).contains('▲') && mark(&own, 0.3, true).contains('▼'));
+        assert!(mark(&own, 0.7, false).contains('▼') && mark(&own, 0.7, true).contains('▲'));
+    }
+}

@@ -1,0 +1,168 @@
+//! Figures as aligned plain text for a console: metrics down, the model and its floors across.
+
+use std::fmt::Write;
+
+use crate::metrics::METRICS;
+use crate::records::{Evaluated, Interval, Metrics};
+
+/// Floors in the order in which people ask for them; others follow by name.
+const FLOORS: &[(&str, &str)] = &[
+    ("base_model", "before tuning"),
+    ("frozen", "frozen features"),
+    ("majority", "majority"),
+    ("prior", "prior"),
+];
+
+/// The figures of `e`, one line per metric, the primary one first and marked with `*`; a last column says that lower
+/// is better. Ends with a line break.
+///
+/// Columns: the tuned model, then each floor in `baselines`. Cells: `value [low, high]`, the 95 % interval.
+pub fn table(e: &Evaluated) -> String {
+    let columns = columns(e);
+    let mut rows = vec![
+        std::iter::once(format!("{} ({} rows)", e.split, e.n))
+            .chain(columns.iter().map(|c| c.0.clone()))
+            .collect(),
+    ];
+    for name in ordered(e) {
+        let mark = if name == e.primary { "* " } else { "  " };
+        let arrow = if lower_is_better(&name) {
+            " (lower is better)"
+        } else {
+            ""
+        };
+        let cells = columns
+            .iter()
+            .map(|(_, figures)| figures.get(&name).map_or_else(|| "-".to_owned(), cell));
+        rows.push(
+            std::iter::once(format!("{mark}{name}{arrow}"))
+                .chain(cells)
+                .collect::<Vec<_>>(),
+        );
+    }
+    align(&rows)
+}
+
+/// Names of the model's metrics: the primary one first, then in the order of [`METRICS`], unknown ones last.
+pub(crate) fn ordered(e: &Evaluated) -> Vec<String> {
+    let mut names: Vec<String> = e.metrics.keys().cloned().collect();
+    let place = |n: &String| {
+        METRICS
+            .iter()
+            .position(|m| m.name == n)
+            .unwrap_or(METRICS.len())
+    };
+    names.sort_by_key(|n| (*n != e.primary, place(n)));
+    names
+}
+
+/// Names of the floors of `e`, the usual ones first.
+pub(crate) fn floors(e: &Evaluated) -> Vec<&str> {
+    let usual = FLOORS
+        .iter()
+        .map(|f| f.0)
+        .filter(|f| e.baselines.contains_key(*f));
+    let others = e
+        .baselines
+        .keys()
+        .map(String::as_str)
+        .filter(|k| FLOORS.iter().all(|f| f.0 != *k));
+    usual.chain(others).collect()
+}
+
+/// Whether a smaller value of this metric is a better one; an unknown metric is taken to be better when larger.
+pub(crate) fn lower_is_better(name: &str) -> bool {
+    METRICS
+        .iter()
+        .any(|m| m.name == name && !m.higher_is_better)
+}
+
+/// A figure with three decimals, or four significant digits when it is large.
+pub(crate) fn number(v: f64) -> String {
+    match v.abs() {
+        a if a >= 1e6 => format!("{v:.3e}"),
+        a if a >= 1000.0 => format!("{v:.0}"),
+        a if a >= 100.0 => format!("{v:.1}"),
+        a if a >= 10.0 => format!("{v:.2}"),
+        a if a >= 0.0005 || a == 0.0 => format!("{v:.3}"),
+        _ => format!("{v:.1e}"),
+    }
+}
+
+fn columns(e: &Evaluated) -> Vec<(String, &Metrics)> {
+    let floor = |name: &str| {
+        let title = FLOORS.iter().find(|f| f.0 == name).map_or(name, |f| f.1);
+        (title.to_owned(), &e.baselines[name])
+    };
+    std::iter::once(("tuned".to_owned(), &e.metrics))
+        .chain(floors(e).into_iter().map(floor))
+        .collect()
+}
+
+fn cell(i: &Interval) -> String {
+    format!(
+        "{} [{}, {}]",
+        number(i.value),
+        number(i.low),
+        number(i.high)
+    )
+}
+
+fn align(rows: &[Vec<String>]) -> String {
+    let width = |c: usize| rows.iter().map(|r| r[c].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
+    let mut out = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (text, width) in row.iter().zip(&widths) {
+            let _ = write!(line, "{text:<width$}   ");
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::sample;
+
+    #[test]
+    fn columns_align_and_the_primary_metric_leads() {
+        let text = table(&sample::evaluated());
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines[0],
+            "test (400 rows)                tuned                  before tuning          frozen features        majority"
+        );
+        assert_eq!(
+            lines[1],
+            "* f1_macro                     0.842 [0.801, 0.878]   0.414 [0.370, 0.455]   0.790 [0.748, 0.831]   0.333 [0.315, 0.350]"
+        );
+        assert!(
+            lines
+                .iter()
+                .any(|l| l.starts_with("  log_loss (lower is better)")),
+            "{text}"
+        );
+        assert!(
+            lines.last().is_some_and(|l| l.ends_with('-')),
+            "a floor without the metric shows a dash: {text}"
+        );
+    }
+
+    #[test]
+    fn numbers_keep_about_three_digits() {
+        let shown = [
+            0.84219, 0.0, -0.5, 12.3456, 123.456, 123_456.7, 1.5e9, 0.000_012,
+        ]
+        .map(number);
+        assert_eq!(
+            shown,
+            [
+                "0.842", "0.000", "-0.500", "12.35", "123.5", "123457", "1.500e9", "1.2e-5"
+            ]
+        );
+    }
+}

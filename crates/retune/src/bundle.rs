@@ -1,0 +1,463 @@
+//! The bundle: everything a tuned model needs to be used, checked and explained, in one folder.
+//!
+//! Weights and tokenizer are stored the way Hugging Face checkpoints are, so that an export is a copy.
+//! `bundle.json` holds a format version and the SHA-256 of every file that answers depend on.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use retune_data::processor::{Labels, load_tokenizer};
+use retune_data::split::SplitRecord;
+use retune_data::{Column, Processor, Table, Values};
+use retune_eval::metrics::majority_predictions;
+use retune_eval::{Evaluated, RunRecord, Targets, evaluate};
+use serde::{Deserialize, Serialize};
+
+use crate::pretrained::read_config;
+use crate::checkpoint::Checkpoint;
+use crate::error::{Error, Result};
+use crate::families::{ModelConfig, build_model, family_of};
+use crate::model::Model;
+use crate::plan::Plan;
+use crate::predictor::Predictor;
+use crate::record;
+use crate::run::{Outcome, row_of};
+use crate::scoring;
+use crate::staging::Staging;
+use crate::tasks::{self, Task};
+use crate::train::Fitted;
+use crate::weights::{LoadReport, host_values};
+
+/// Version of the folder's layout. Every released version stays readable.
+pub const FORMAT: u32 = 1;
+/// Tokenizer files that are copied when the base model has them.
+const TOKENIZER_FILES: [&str; 6] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+];
+
+/// `bundle.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Layout version.
+    pub format: u32,
+    /// Version of retune that wrote the bundle.
+    pub retune: String,
+    /// RFC 3339 time.
+    pub created: String,
+    /// Task name.
+    pub task: String,
+    /// Method name.
+    pub method: String,
+    /// Family name.
+    pub family: String,
+    /// The base model.
+    pub base: BaseRecord,
+    /// What came from the checkpoint and what is new.
+    pub loaded: LoadReport,
+    /// How rows were split.
+    pub split: SplitRecord,
+    /// SHA-256 of each data file.
+    pub data: BTreeMap<String, String>,
+    /// What is known of the training answers, for the prior baseline.
+    pub prior: Prior,
+    /// Step of the saved weights, and steps done.
+    pub best_step: u64,
+    /// See `best_step`.
+    pub steps: u64,
+    /// Wall time of the run in seconds, up to saving.
+    pub seconds: f64,
+    /// Largest resident size of the run in bytes, where the system tells.
+    pub peak_rss_bytes: Option<u64>,
+    /// SHA-256 of each file of the bundle that answers depend on.
+    pub files: BTreeMap<String, String>,
+}
+
+/// Where the base model came from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BaseRecord {
+    /// As the user named it.
+    pub reference: String,
+    /// Revision, when it came from a hub.
+    pub revision: Option<String>,
+    /// SHA-256 of each of its files.
+    pub files: BTreeMap<String, String>,
+}
+
+/// Frequencies of the training answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Prior {
+    /// Rows per class.
+    Classes(Vec<u64>),
+    /// Known rows and rows that have the label, per label.
+    Labels(Vec<(u64, u64)>),
+    /// Mean.
+    Mean(f64),
+}
+
+/// Name of the baseline that knows only the training answers.
+pub fn prior_name(labels: &Labels) -> &'static str {
+    match labels {
+        Labels::Classes { .. } => "majority",
+        _ => "prior",
+    }
+}
+
+impl Prior {
+    fn of(targets: &Targets, labels: &Labels) -> Self {
+        match targets {
+            Targets::Class(classes) => {
+                let mut counts = vec![0; labels.outputs()];
+                for class in classes {
+                    counts[*class as usize] += 1;
+                }
+                Self::Classes(counts)
+            }
+            Targets::Labels(flags) => {
+                let mut counts = vec![(0, 0); labels.outputs()];
+                for row in flags.chunks(labels.outputs().max(1)) {
+                    for ((known, on), flag) in counts.iter_mut().zip(row) {
+                        *known += u64::from(flag.is_some());
+                        *on += u64::from(*flag == Some(true));
+                    }
+                }
+                Self::Labels(counts)
+            }
+            Targets::Value(values) => {
+                let sum: f64 = values.iter().map(|v| f64::from(*v)).sum();
+                Self::Mean(sum / values.len().max(1) as f64)
+            }
+        }
+    }
+
+    /// Answers with these frequencies.
+    fn targets(&self) -> Targets {
+        match self {
+            Self::Classes(counts) => {
+                let class = |(class, n): (usize, &u64)| std::iter::repeat_n(class as u32, *n as usize);
+                Targets::Class(counts.iter().enumerate().flat_map(class).collect())
+            }
+            Self::Labels(counts) => {
+                let rows = counts.iter().map(|(known, _)| *known).max().unwrap_or(0);
+                let flag = |row: u64, (known, on): (u64, u64)| (row < known).then_some(row < on);
+                let row = |row| counts.iter().map(move |c| flag(row, *c));
+                Targets::Labels((0..rows).flat_map(row).collect())
+            }
+            Self::Mean(mean) => Targets::Value(vec![*mean as f32]),
+        }
+    }
+}
+
+/// What a finished run has to save.
+pub(crate) struct Saved<'a> {
+    pub plan: &'a Plan,
+    pub model: &'a Model,
+    pub fitted: &'a Fitted<Model>,
+    pub loaded: &'a LoadReport,
+    pub outcome: &'a Outcome,
+    pub seconds: f64,
+}
+
+/// Writes the bundle's files into the staging folder.
+pub(crate) fn save(staging: &mut Staging, saved: &Saved) -> Result<()> {
+    let plan = saved.plan;
+    let folder = staging.folder().to_path_buf();
+    write_weights(&folder, saved.model, &plan.base.config)?;
+    let config = tuned_config(&plan.base.config, plan.task, plan.processor.labels());
+    staging.write("config.json", &pretty(&config.0)?)?;
+    for name in TOKENIZER_FILES {
+        let from = plan.base.folder.join(name);
+        if from.is_file() {
+            let content = std::fs::read(&from).map_err(|e| Error::io("read", &from, e))?;
+            staging.write(name, &content)?;
+        }
+    }
+    staging.write("processor.json", &pretty(&plan.processor)?)?;
+    staging.write("recipe.toml", plan.recipe.to_toml().as_bytes())?;
+    staging.write("metrics.json", &pretty(&saved.outcome.evaluated)?)?;
+    let predictions = predictions_table(plan, saved.outcome);
+    retune_data::write::write(&predictions, &folder.join("predictions.parquet"))?;
+    let manifest = manifest(&folder, saved)?;
+    staging.write("bundle.json", &pretty(&manifest)?)?;
+    let record = record::of(&folder, saved, &manifest)?;
+    staging.write("run.json", &pretty(&record)?)?;
+    staging.write("report.html", retune_eval::report::render(&record).as_bytes())
+}
+
+fn pretty<T: Serialize>(value: &T) -> Result<Vec<u8>> {
+    serde_json::to_vec_pretty(value).map_err(|error| Error::Internal(error.to_string()))
+}
+
+/// Writes `model.safetensors` under the names that the family's checkpoints use.
+pub(crate) fn write_weights(folder: &Path, model: &Model, config: &ModelConfig) -> Result<()> {
+    let family = family_of(config)?;
+    let key = |path: &str| (family.keys)(config, path).into_iter().next().unwrap_or_default();
+    let tensors: Vec<_> = host_values(model)
+        .into_iter()
+        .map(|(path, shape, values)| (key(&path), shape, values))
+        .collect();
+    Ok(crate::checkpoint::write(
+        &folder.join("model.safetensors"),
+        &tensors,
+        &[],
+    )?)
+}
+
+/// `config.json` with the head's labels and architecture, as transformers reads them.
+fn tuned_config(base: &ModelConfig, task: &dyn Task, labels: &Labels) -> ModelConfig {
+    let mut config = base.0.clone();
+    let names: Vec<String> = match labels.names() {
+        [] => vec!["LABEL_0".to_string()],
+        names => names.to_vec(),
+    };
+    let by_id: serde_json::Map<_, _> = names
+        .iter()
+        .enumerate()
+        .map(|(i, name)| (i.to_string(), name.as_str().into()))
+        .collect();
+    let by_name: serde_json::Map<_, _> = names
+        .iter()
+        .enumerate()
+        .map(|(i, name)| (name.clone(), i.into()))
+        .collect();
+    if let Ok(family) = family_of(base) {
+        config["architectures"] = serde_json::json!([(family.architecture)(base.model_type())]);
+    }
+    config["id2label"] = by_id.into();
+    config["label2id"] = by_name.into();
+    config["problem_type"] = task.problem_type().into();
+    ModelConfig(config)
+}
+
+fn manifest(folder: &Path, saved: &Saved) -> Result<Manifest> {
+    let plan = saved.plan;
+    let mut files = BTreeMap::new();
+    let kept = ["config.json", "model.safetensors", "processor.json", "recipe.toml"];
+    for name in kept.iter().chain(&TOKENIZER_FILES) {
+        let path = folder.join(name);
+        if path.is_file() {
+            files.insert((*name).to_string(), sha256(&path)?);
+        }
+    }
+    let mut data = BTreeMap::new();
+    for path in plan.table.files.iter().filter(|path| path.is_file()).take(64) {
+        data.insert(path.display().to_string(), sha256(path)?);
+    }
+    let targets: Vec<_> = plan.train.iter().map(|e| e.target.clone()).collect();
+    Ok(Manifest {
+        format: FORMAT,
+        retune: env!("CARGO_PKG_VERSION").to_string(),
+        created: jiff::Timestamp::now().to_string(),
+        task: plan.task.name().to_string(),
+        method: plan.method.name().to_string(),
+        family: plan.base.family.name.to_string(),
+        base: BaseRecord {
+            reference: plan.base.reference.clone(),
+            revision: plan.base.revision.clone(),
+            files: plan.base.files.clone(),
+        },
+        loaded: saved.loaded.clone(),
+        split: plan.split.clone(),
+        data,
+        prior: Prior::of(&plan.task.targets(&targets), plan.processor.labels()),
+        best_step: saved.fitted.best_step,
+        steps: saved.fitted.steps,
+        seconds: saved.seconds,
+        peak_rss_bytes: retune_kernels::process::peak_resident_bytes(),
+        files,
+    })
+}
+
+/// SHA-256 of a file, in hexadecimal.
+pub(crate) fn sha256(path: &Path) -> Result<String> {
+    let facts = crate::hub::files::facts(path).map_err(|e| Error::User(e.to_string()))?;
+    Ok(facts.sha256)
+}
+
+/// Test rows with their texts, right answers, answers and scores.
+fn predictions_table(plan: &Plan, outcome: &Outcome) -> Table {
+    let labels = plan.processor.labels();
+    let rows: Vec<usize> = plan.test.iter().map(|e| e.meta.row as usize).collect();
+    let text = |values: Vec<Option<String>>| Values::Text(values);
+    let mut columns = vec![Column {
+        name: "row".to_string(),
+        values: text(rows.iter().map(|r| Some(plan.table.place(*r))).collect()),
+    }];
+    for name in &plan.roles.text {
+        if let Ok(column) = plan.table.column(name) {
+            let cell = |row: &usize| column.text(*row).map(std::borrow::Cow::into_owned);
+            columns.push(Column {
+                name: name.clone(),
+                values: text(rows.iter().map(cell).collect()),
+            });
+        }
+    }
+    let truth = |e: &retune_data::Example| Some(plan.task.truth(&e.target, labels));
+    columns.push(Column {
+        name: "truth".to_string(),
+        values: text(plan.test.iter().map(truth).collect()),
+    });
+    let answers: Vec<_> = (0..rows.len())
+        .map(|i| plan.task.answer(row_of(&outcome.predictions.scores, i), labels))
+        .collect();
+    columns.extend(crate::predictor::answer_columns(&answers, labels));
+    Table {
+        columns,
+        ..Table::default()
+    }
+}
+
+/// A saved model, open.
+pub struct Bundle {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// `bundle.json`.
+    pub manifest: Manifest,
+    /// Its task.
+    pub task: &'static dyn Task,
+    /// `config.json`.
+    pub config: ModelConfig,
+    /// The processor, with its tokenizer.
+    pub processor: Processor,
+    /// The model, outside the gradient graph.
+    pub model: Model,
+}
+
+impl Bundle {
+    /// Opens and checks a bundle.
+    ///
+    /// # Errors
+    /// Not a bundle, a newer format, or a file whose SHA-256 is not the one in `bundle.json`.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let manifest = read_manifest(folder)?;
+        for (name, wanted) in &manifest.files {
+            if sha256(&folder.join(name))? != *wanted {
+                return Err(Error::Damaged {
+                    path: folder.join(name),
+                    what: "its SHA-256 is not the one in bundle.json; copy the bundle again"
+                        .to_string(),
+                });
+            }
+        }
+        let task = tasks::task(&manifest.task).ok_or_else(|| Error::Damaged {
+            path: folder.join("bundle.json"),
+            what: format!("task `{}` is not known to this version", manifest.task),
+        })?;
+        let mut processor: Processor = read_json(&folder.join("processor.json"))?;
+        processor.attach(load_tokenizer(folder)?);
+        let config = read_config(folder)?;
+        let model = load_model(folder, &config, processor.labels().outputs())?;
+        Ok(Self {
+            folder: folder.to_path_buf(),
+            manifest,
+            task,
+            config,
+            processor,
+            model,
+        })
+    }
+
+    /// Answers rows and texts.
+    pub fn predictor(self) -> Predictor {
+        Predictor::new(self.task, self.processor, self.model)
+    }
+
+    /// Figures on labelled rows, by slice.
+    ///
+    /// # Errors
+    /// The table lacks the bundle's columns, or holds answers that the model does not know.
+    pub fn evaluate(&self, table: &Table, slices: &[String]) -> Result<Evaluated> {
+        let rows: Vec<usize> = (0..table.rows()).collect();
+        let examples = self.processor.examples(table, &rows, true)?;
+        let (scores, _) =
+            scoring::scores(&self.model, self.task, &self.processor, &examples, &mut |_| ());
+        let targets: Vec<_> = examples.iter().map(|e| e.target.clone()).collect();
+        let labels = self.processor.labels();
+        let evaluation = self.task.evaluation(labels);
+        let mut columns = Vec::new();
+        for name in slices {
+            let column = table.column(name)?;
+            let text = |row| column.text(row).map_or("(empty)".to_string(), |t| t.into_owned());
+            columns.push(retune_eval::Slice {
+                column: name.clone(),
+                values: rows.iter().map(|r| text(*r)).collect(),
+            });
+        }
+        let predictions = retune_eval::Predictions {
+            scores,
+            targets: self.task.targets(&targets),
+            slices: columns,
+            ids: rows.iter().map(|r| table.place(*r)).collect(),
+        };
+        let name = table.files.first().map_or("data".to_string(), |f| f.display().to_string());
+        let seed = 42;
+        let mut evaluated = evaluate(&predictions, &evaluation, &name, seed);
+        let prior = majority_predictions(&self.manifest.prior.targets(), &predictions);
+        let name = prior_name(labels);
+        evaluated.compare(name, (&predictions, &prior), &evaluation, seed);
+        Ok(evaluated)
+    }
+
+    /// The report page, rendered anew from the run's record.
+    pub fn report(folder: &Path) -> Result<String> {
+        read_manifest(folder)?;
+        let record: RunRecord = read_json(&folder.join("run.json"))?;
+        Ok(retune_eval::report::render(&record))
+    }
+}
+
+/// The tuned model of a folder in the Hugging Face layout; every tensor must be there.
+pub(crate) fn load_model(folder: &Path, config: &ModelConfig, outputs: usize) -> Result<Model> {
+    let checkpoint = Checkpoint::open(folder)?;
+    let device = scoring::cpu(false);
+    let built = build_model(config, Some(&checkpoint), outputs, &device, 0);
+    let (model, report) = built.map_err(|source| Error::Build {
+        folder: folder.to_path_buf(),
+        source,
+    })?;
+    if let Some(path) = report.new.first() {
+        return Err(Error::Damaged {
+            path: folder.join("model.safetensors"),
+            what: format!("it has no `{path}`; copy the bundle again"),
+        });
+    }
+    Ok(model)
+}
+
+fn read_manifest(folder: &Path) -> Result<Manifest> {
+    let path = folder.join("bundle.json");
+    if !path.is_file() {
+        return Err(Error::User(format!(
+            "{} is not a bundle: it has no bundle.json; `retune train FILE --out DIR` writes one",
+            folder.display()
+        )));
+    }
+    let value: serde_json::Value = read_json(&path)?;
+    let format = value.get("format").and_then(serde_json::Value::as_u64);
+    if format != Some(u64::from(FORMAT)) {
+        return Err(Error::Damaged {
+            path,
+            what: format!(
+                "its format is {format:?} and this version of retune reads format {FORMAT}; \
+                 use the version that wrote it, or a newer one"
+            ),
+        });
+    }
+    serde_json::from_value(value).map_err(|error| Error::Damaged {
+        path,
+        what: format!("{error}; copy the bundle again"),
+    })
+}
+
+fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T> {
+    let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
+    serde_json::from_str(&text).map_err(|error| Error::Damaged {
+        path: path.to_path_buf(),
+        what: format!("{error}; copy the bundle again"),
+    })
+}

@@ -1,0 +1,334 @@
+//! The tensors of a pre-trained model on disk: safetensors files, read through a memory map when asked for.
+//!
+//! Only safetensors: the older pickle checkpoints run code when they are read.
+
+mod header;
+pub(crate) mod index;
+mod write;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use half::{bf16, f16};
+use retune_kernels::mapped::MappedFile;
+use safetensors::Dtype;
+use sha2::{Digest, Sha256};
+
+use header::Entry;
+pub use write::write;
+
+/// Name of an unsharded checkpoint in a folder.
+pub(crate) const SINGLE: &str = "model.safetensors";
+
+/// What is wrong with a checkpoint.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The folder holds no safetensors file.
+    #[error(
+        "{folder} has no .safetensors file (looked for model.safetensors and model.safetensors.index.json); give the folder of a downloaded model",
+        folder = .folder.display()
+    )]
+    Missing {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The folder holds a pickle checkpoint only.
+    #[error(
+        "{folder} has only {file}, a pickle, which could run code when it is read; write it as safetensors with Python: AutoModel.from_pretrained(\"{folder}\").save_pretrained(\"NEW_FOLDER\", safe_serialization=True)",
+        folder = .folder.display()
+    )]
+    Pickle {
+        /// The folder.
+        folder: PathBuf,
+        /// Name of the pickle.
+        file: String,
+    },
+    /// The folder holds several files and nothing says which is meant.
+    #[error(
+        "{folder} has {count} .safetensors files and no model.safetensors.index.json; name one of them, or fetch the index",
+        folder = .folder.display()
+    )]
+    Ambiguous {
+        /// The folder.
+        folder: PathBuf,
+        /// Number of files.
+        count: usize,
+    },
+    /// A file could not be read or written.
+    #[error("cannot {what} {path}: {source}", path = .path.display())]
+    Io {
+        /// `read` or `write`.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("{path} is damaged: {what}; fetch or write it again", path = .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// No tensor has that name.
+    #[error("{path} has no tensor `{name}`", path = .path.display())]
+    NoTensor {
+        /// The file or folder.
+        path: PathBuf,
+        /// Name asked for.
+        name: String,
+    },
+    /// A tensor's values cannot be used as weights.
+    #[error("tensor `{name}` in {path} {what}", path = .path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// What is wrong and what to do.
+        what: String,
+    },
+    /// What was to be written makes no file.
+    #[error("cannot write {path}: {what}", path = .path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+impl CheckpointError {
+    pub(crate) fn io(what: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io {
+            what,
+            path: path.to_path_buf(),
+            source,
+        }
+    }
+
+    pub(crate) fn damaged(path: &Path, what: String) -> Self {
+        Self::Damaged {
+            path: path.to_path_buf(),
+            what,
+        }
+    }
+}
+
+/// The tensors of one model, by name. Opening reads the headers; values are read when asked for.
+#[derive(Debug)]
+pub struct Checkpoint {
+    path: PathBuf,
+    files: Vec<(PathBuf, MappedFile)>,
+    // Name -> which file, and where in it.
+    tensors: BTreeMap<String, (usize, Entry)>,
+}
+
+impl Checkpoint {
+    /// Opens a folder's `model.safetensors`, or the shards that `model.safetensors.index.json` names, or
+    /// its only `.safetensors` file; or one such file given by its own path.
+    ///
+    /// # Errors
+    /// A [`CheckpointError`] when nothing is there, or when a header does not fit its file: cut short,
+    /// overlapping or out of range offsets, sizes that overflow, a name twice, a shard missing or outside
+    /// the folder. Sizes that a header names are checked before anything is allocated.
+    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
+        let mut checkpoint = Self {
+            path: path.to_path_buf(),
+            files: Vec::new(),
+            tensors: BTreeMap::new(),
+        };
+        let index_path = path.join(index::INDEX);
+        let sharded = !path.is_file() && !path.join(SINGLE).is_file() && index_path.is_file();
+        for file in files(path)? {
+            checkpoint.add(file)?;
+        }
+        if sharded {
+            checkpoint.compare(&index::read(&index_path)?)?;
+        }
+        Ok(checkpoint)
+    }
+
+    fn add(&mut self, path: PathBuf) -> Result<(), CheckpointError> {
+        let file = MappedFile::open(&path).map_err(|e| CheckpointError::io("read", &path, e))?;
+        let entries = header::parse(&file).map_err(|what| CheckpointError::damaged(&path, what))?;
+        let at = self.files.len();
+        for (name, entry) in entries {
+            if let Some((other, _)) = self.tensors.get(&name) {
+                let other = self.files[*other].0.display();
+                let what = format!("tensor `{name}` is also in {other}");
+                return Err(CheckpointError::damaged(&path, what));
+            }
+            self.tensors.insert(name, (at, entry));
+        }
+        self.files.push((path, file));
+        Ok(())
+    }
+
+    /// Every tensor that the index names must be in the shard that it names.
+    fn compare(&self, index: &BTreeMap<String, String>) -> Result<(), CheckpointError> {
+        for (name, shard) in index {
+            let path = self.path.join(shard);
+            let there = self.tensors.get(name).map(|(file, _)| &self.files[*file].0);
+            if there != Some(&path) {
+                let what = format!("{} says that tensor `{name}` is in it", index::INDEX);
+                return Err(CheckpointError::damaged(&path, what));
+            }
+        }
+        Ok(())
+    }
+
+    /// Names of the tensors, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// Shape of a tensor, outermost axis first.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.tensors.get(name).map(|(_, entry)| &entry.shape[..])
+    }
+
+    /// Number type of a tensor.
+    pub fn dtype(&self, name: &str) -> Option<Dtype> {
+        self.tensors.get(name).map(|(_, entry)| entry.dtype)
+    }
+
+    /// Values of a tensor in row-major order, converted from f16, bf16, f32 or f64.
+    ///
+    /// # Errors
+    /// [`CheckpointError::NoTensor`]; [`CheckpointError::Unusable`] for integers, for a tensor without
+    /// values, and for values that are not finite (their number is given).
+    pub fn f32(&self, name: &str) -> Result<Vec<f32>, CheckpointError> {
+        let Some((file, entry)) = self.tensors.get(name) else {
+            return Err(CheckpointError::NoTensor {
+                path: self.path.clone(),
+                name: name.to_string(),
+            });
+        };
+        let (path, file) = &self.files[*file];
+        let unusable = |what: String| CheckpointError::Unusable {
+            path: path.clone(),
+            name: name.to_string(),
+            what,
+        };
+        let bytes = &file[entry.bytes.clone()];
+        if bytes.is_empty() {
+            return Err(unusable(format!(
+                "has the shape {:?} and thus no values; fetch the model again or choose another",
+                entry.shape
+            )));
+        }
+        let values = convert(bytes, entry.dtype).ok_or_else(|| {
+            unusable(format!(
+                "holds {} numbers; weights must be F32, F16, BF16 or F64: write the model unquantised",
+                entry.dtype
+            ))
+        })?;
+        let bad = values.iter().filter(|value| !value.is_finite()).count();
+        if bad > 0 {
+            return Err(unusable(format!(
+                "has {bad} of {} values that are NaN or infinite in f32; fetch the model again or choose another",
+                values.len()
+            )));
+        }
+        Ok(values)
+    }
+
+    /// SHA-256 of the file in hexadecimal digits; of several shards, that of the lines
+    /// `HASH  NAME` (as `sha256sum` prints them) in order of their names.
+    pub fn sha256(&self) -> String {
+        if let [(_, file)] = &self.files[..] {
+            return hex(&Sha256::digest(&file[..]));
+        }
+        let mut lines = String::new();
+        for (path, file) in &self.files {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            // Writing to a string cannot fail.
+            let _ = writeln!(lines, "{}  {name}", hex(&Sha256::digest(&file[..])));
+        }
+        hex(&Sha256::digest(lines))
+    }
+}
+
+/// Hexadecimal digits of a hash.
+pub(crate) fn hex(hash: &[u8]) -> String {
+    hash.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The safetensors files of a model in order of their names.
+pub(crate) fn files(path: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
+    if path.is_file() || path.join(SINGLE).is_file() {
+        let file = if path.is_file() {
+            path.into()
+        } else {
+            path.join(SINGLE)
+        };
+        return Ok(vec![file]);
+    }
+    let index_path = path.join(index::INDEX);
+    if index_path.is_file() {
+        let shards = index::shards(&index::read(&index_path)?);
+        return Ok(shards.into_iter().map(|shard| path.join(shard)).collect());
+    }
+    only_file(path).map(|file| vec![file])
+}
+
+fn only_file(folder: &Path) -> Result<PathBuf, CheckpointError> {
+    let io = |e| CheckpointError::io("read", folder, e);
+    let mut found = Vec::new();
+    let mut pickle = None;
+    for entry in std::fs::read_dir(folder).map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let ends = |ending: &str| path.extension().is_some_and(|e| e == ending);
+        if ends("safetensors") && path.is_file() {
+            found.push(path);
+        } else if name.starts_with("pytorch_model") && ends("bin") {
+            pickle = Some(name);
+        }
+    }
+    let folder = folder.to_path_buf();
+    match (found.len(), pickle) {
+        (1, _) => Ok(found.remove(0)),
+        (0, Some(file)) => Err(CheckpointError::Pickle { folder, file }),
+        (0, None) => Err(CheckpointError::Missing { folder }),
+        (count, _) => Err(CheckpointError::Ambiguous { folder, count }),
+    }
+}
+
+/// Little-endian numbers as f32; `None` for types that are no plain floats.
+fn convert(bytes: &[u8], dtype: Dtype) -> Option<Vec<f32>> {
+    let (fours, _) = bytes.as_chunks::<4>();
+    let (twos, _) = bytes.as_chunks::<2>();
+    let (eights, _) = bytes.as_chunks::<8>();
+    Some(match dtype {
+        Dtype::F32 => fours.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+        Dtype::F16 => twos
+            .iter()
+            .map(|b| f16::from_le_bytes(*b).to_f32())
+            .collect(),
+        Dtype::BF16 => twos
+            .iter()
+            .map(|b| bf16::from_le_bytes(*b).to_f32())
+            .collect(),
+        Dtype::F64 => eights
+            .iter()
+            .map(|b| f64::from_le_bytes(*b) as f32)
+            .collect(),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests;

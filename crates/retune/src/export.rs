@@ -1,0 +1,101 @@
+//! Export to the Hugging Face layout, reloaded and compared before it is called done.
+
+use std::path::Path;
+
+use retune_data::read::{ReadOptions, read};
+use serde::Serialize;
+
+use crate::pretrained::read_config;
+use crate::bundle::{Bundle, load_model};
+use crate::error::{Error, Result};
+use crate::predictor::Predictor;
+use crate::staging::Staging;
+
+/// Rows compared after an export.
+const ROWS: usize = 64;
+/// Largest difference of an output that passes.
+const TOLERANCE: f64 = 1e-4;
+
+/// What the comparison of an export found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ExportCheck {
+    /// Rows compared.
+    pub rows: usize,
+    /// Largest difference of an output.
+    pub max_difference: f64,
+}
+
+#[derive(Serialize)]
+struct Parity {
+    texts: Vec<Vec<String>>,
+    logits: Vec<Vec<f32>>,
+}
+
+/// Writes a folder that transformers' `AutoModelForSequenceClassification` loads, with `parity.json`
+/// (texts and outputs) for `golden/check_export.py`.
+///
+/// # Errors
+/// The folder is not free, or the reloaded export answers differently.
+pub fn export_hf(bundle: Bundle, dir: &Path) -> Result<ExportCheck> {
+    if dir.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(Error::User(format!(
+            "{} exists and is not empty; nothing is overwritten: choose another folder",
+            dir.display()
+        )));
+    }
+    let staging = Staging::create(dir)?;
+    let names = bundle.manifest.files.keys().map(String::as_str);
+    for name in names.filter(|name| !["processor.json", "recipe.toml"].contains(name)) {
+        let from = bundle.folder.join(name);
+        let content = std::fs::read(&from).map_err(|e| Error::io("read", &from, e))?;
+        staging.write(name, &content)?;
+    }
+    let (task, processor) = (bundle.task, bundle.processor.clone());
+    let outputs = processor.labels().outputs();
+    let folder = bundle.folder.clone();
+    let predictor = bundle.predictor();
+    let texts = sample(&folder, predictor.text_columns())?;
+    let wanted = predictor.outputs(&texts)?;
+    let config = read_config(staging.folder())?;
+    let copy = load_model(staging.folder(), &config, outputs)?;
+    let got = Predictor::new(task, processor, copy).outputs(&texts)?;
+    let max_difference = wanted
+        .iter()
+        .flatten()
+        .zip(got.iter().flatten())
+        .map(|(a, b)| f64::from((a - b).abs()))
+        .fold(0.0, f64::max);
+    if !(max_difference <= TOLERANCE) {
+        return Err(Error::Internal(format!(
+            "the exported model answers differently from the bundle (by {max_difference:e}); nothing was written"
+        )));
+    }
+    let rows = texts.len();
+    let parity = Parity {
+        texts,
+        logits: wanted,
+    };
+    let json = serde_json::to_vec(&parity).map_err(|e| Error::Internal(e.to_string()))?;
+    staging.write("parity.json", &json)?;
+    staging.publish()?;
+    Ok(ExportCheck {
+        rows,
+        max_difference,
+    })
+}
+
+/// Texts of the first test rows of the bundle.
+fn sample(folder: &Path, columns: &[String]) -> Result<Vec<Vec<String>>> {
+    let table = read(&folder.join("predictions.parquet"), &ReadOptions::default())?;
+    (0..table.rows().min(ROWS))
+        .map(|row| {
+            columns
+                .iter()
+                .map(|name| {
+                    let text = table.column(name)?.text(row);
+                    Ok(text.unwrap_or_default().into_owned())
+                })
+                .collect()
+        })
+        .collect()
+}

@@ -1,0 +1,198 @@
+//! Model families: one file each, one line in [`families!`].
+//!
+//! A family knows how to build its backbone from a checkpoint's `config.json` and how its checkpoints
+//! name their tensors. It knows no task and no method.
+
+use burn::module::Module;
+use burn::tensor::Device;
+
+use crate::checkpoint::Checkpoint;
+use crate::head::{Head, HeadStyle};
+use crate::model::{Hidden, Inputs, Model, Pass};
+use crate::weights::{LoadReport, Source, WeightsError};
+
+/// A model family: plain data, no trait.
+pub struct Family {
+    /// Name in `retune list families`.
+    pub name: &'static str,
+    /// One line about it, with its source.
+    pub about: &'static str,
+    /// Values of `model_type` in `config.json` that it reads.
+    pub model_types: &'static [&'static str],
+    /// Reads the facts that plans and heads need; errors name the key of `config.json`.
+    pub facts: fn(&ModelConfig) -> Result<Facts, ConfigError>,
+    /// Builds the backbone.
+    pub build: fn(&ModelConfig, &mut Source) -> Result<Backbone, BuildError>,
+    /// Parameter path to checkpoint keys, the usual one first.
+    pub keys: fn(&ModelConfig, &str) -> Vec<String>,
+    /// Checkpoint keys that no model needs: buffers, pre-training heads.
+    pub ignored: fn(&str) -> bool,
+    /// Architecture names for `config.json` of an export, by `model_type`.
+    pub architecture: fn(&str) -> &'static str,
+}
+
+/// What plans and heads need to know of a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Facts {
+    /// Width of the token vectors.
+    pub width: usize,
+    /// Layers.
+    pub layers: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Rows of the word embedding.
+    pub vocabulary: usize,
+    /// Longest sequence, special tokens included.
+    pub max_length: usize,
+    /// Standard deviation of fresh weights.
+    pub initializer_range: f64,
+    /// The head that transformers puts on this family.
+    pub head: HeadStyle,
+}
+
+/// `config.json` as it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelConfig(pub serde_json::Value);
+
+/// `config.json` is not what the family expects.
+#[derive(Debug, thiserror::Error, PartialEq)]
+#[error("config.json: `{key}` {what}")]
+pub struct ConfigError {
+    /// Offending key.
+    pub key: String,
+    /// What is wrong with it and what was expected.
+    pub what: String,
+}
+
+/// Why a model cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// `config.json`.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The tensors.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+}
+
+impl ModelConfig {
+    /// `model_type`.
+    pub fn model_type(&self) -> &str {
+        self.0
+            .get("model_type")
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or_default()
+    }
+
+    /// The same configuration with every dropout rate replaced.
+    #[must_use]
+    pub fn with_dropout(&self, p: f64) -> Self {
+        let mut config = self.0.clone();
+        for (key, value) in config.as_object_mut().into_iter().flatten() {
+            if key.contains("dropout") {
+                *value = p.into();
+            }
+        }
+        Self(config)
+    }
+
+    /// A positive whole number.
+    pub fn size(&self, key: &str) -> Result<usize, ConfigError> {
+        let value = self.0.get(key);
+        // A bound keeps a hostile file from asking for absurd allocations.
+        match value.and_then(serde_json::Value::as_u64) {
+            Some(n) if (1..=1 << 24).contains(&n) => Ok(n as usize),
+            _ => Err(ConfigError {
+                key: key.to_string(),
+                what: match value {
+                    None => "is missing; a positive whole number was expected".to_string(),
+                    Some(v) => format!("is {v}; a positive whole number was expected"),
+                },
+            }),
+        }
+    }
+
+    /// A number, or `default` when the key is absent or null.
+    pub fn number(&self, key: &str, default: f64) -> Result<f64, ConfigError> {
+        match self.0.get(key) {
+            None | Some(serde_json::Value::Null) => Ok(default),
+            Some(v) => v.as_f64().filter(|x| x.is_finite()).ok_or(ConfigError {
+                key: key.to_string(),
+                what: format!("is {v}; a number was expected"),
+            }),
+        }
+    }
+
+    /// A text, or `default` when the key is absent or null.
+    pub fn text<'a>(&'a self, key: &str, default: &'a str) -> &'a str {
+        self.0
+            .get(key)
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or(default)
+    }
+}
+
+/// One line per family: module, variant.
+macro_rules! families {
+    ($($module:ident: $variant:ident),+ $(,)?) => {
+        $(pub mod $module;)+
+
+        /// The pre-trained part of a model, of one of the registered families.
+        #[derive(Module, Debug)]
+        #[expect(missing_docs, reason = "each variant is documented in its file")]
+        pub enum Backbone {
+            $($variant($module::$variant),)+
+        }
+
+        impl Backbone {
+            /// Token vectors of a batch.
+            pub fn forward(&self, x: &Inputs, pass: &Pass) -> Hidden {
+                match self {
+                    $(Self::$variant(backbone) => backbone.forward(x, pass),)+
+                }
+            }
+        }
+
+        /// Every registered family.
+        pub const FAMILIES: &[&Family] = &[$(&$module::FAMILY),+];
+    };
+}
+
+families! {
+    bert: Bert,
+}
+
+/// The family that reads checkpoints of this `model_type`.
+pub fn family_of(config: &ModelConfig) -> Result<&'static Family, ConfigError> {
+    let model_type = config.model_type();
+    FAMILIES
+        .iter()
+        .find(|family| family.model_types.contains(&model_type))
+        .copied()
+        .ok_or_else(|| {
+            let known: Vec<&str> = FAMILIES.iter().flat_map(|f| f.model_types).copied().collect();
+            ConfigError {
+                key: "model_type".to_string(),
+                what: format!("is `{model_type}`; retune reads {}", known.join(", ")),
+            }
+        })
+}
+
+/// Builds a whole model: backbone from the checkpoint (or fresh when there is none), head from the
+/// checkpoint as far as it has one of the right size.
+pub fn build_model(
+    config: &ModelConfig,
+    checkpoint: Option<&Checkpoint>,
+    outputs: usize,
+    device: &Device,
+    seed: u64,
+) -> Result<(Model, LoadReport), BuildError> {
+    let family = family_of(config)?;
+    let facts = (family.facts)(config)?;
+    let keys = |path: &str| (family.keys)(config, path);
+    let mut source = Source::new(checkpoint, &keys, device, seed, facts.initializer_range);
+    let backbone = (family.build)(config, &mut source)?;
+    let head = Head::load(&mut source, facts.head, outputs)?;
+    let report = source.finish(&|key| (family.ignored)(key));
+    Ok((Model { backbone, head }, report))
+}

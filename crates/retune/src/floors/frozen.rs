@@ -1,0 +1,216 @@
+//! Frozen backbone with a linear head on its mean-pooled features.
+//!
+//! Features are computed once and standardised with the training rows' mean and deviation; the linear
+//! head is trained by the same loop and the same task loss as the tuned model, and its weight decay and
+//! step are selected on the validation rows.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Tensor, TensorData};
+use retune_data::{Example, Processor, Target};
+use retune_eval::{Event, Matrix};
+
+use crate::error::Result;
+use crate::model::{Model, Pass};
+use crate::nn::Linear;
+use crate::ops::Activation;
+use crate::scoring;
+use crate::tasks::Task;
+use crate::train::{EpochBatches, Flow, Parts, TrainOptions, Validation, fit, schedule::Schedule};
+
+const EPOCHS: u64 = 40;
+const ROWS: usize = 128;
+const LR: f64 = 5e-3;
+const DECAYS: [f64; 3] = [0.01, 0.1, 1.0];
+
+/// What the floor is fitted and scored on.
+pub struct Frozen<'a> {
+    /// The untuned model; only its backbone is used.
+    pub model: &'a Model,
+    /// The task.
+    pub task: &'a dyn Task,
+    /// The processor of the run.
+    pub processor: &'a Processor,
+    /// Training rows.
+    pub train: &'a [Example],
+    /// Validation rows.
+    pub valid: &'a [Example],
+    /// Test rows.
+    pub test: &'a [Example],
+}
+
+/// A linear head on features, `[rows, width]` to `[rows, outputs]`.
+#[derive(Module, Debug)]
+struct Probe {
+    out: Linear,
+    scale: f64,
+    shift: f64,
+}
+
+impl Probe {
+    /// Starts at zero: the loss is convex.
+    fn new(width: usize, outputs: usize, scale: f64, shift: f64) -> Self {
+        let device = scoring::cpu(true);
+        let zeros = |n: usize| vec![0f32; n];
+        let weight = TensorData::new(zeros(width * outputs), [outputs, width]);
+        let bias = TensorData::new(zeros(outputs), [outputs]);
+        Self {
+            out: Linear {
+                weight: Param::from_data(weight, &device),
+                bias: Param::from_data(bias, &device),
+            },
+            scale,
+            shift,
+        }
+    }
+
+    fn output(&self, features: Tensor<2>) -> Tensor<2> {
+        self.out.forward(features, Activation::None) * self.scale + self.shift
+    }
+}
+
+/// Standardised features with their targets.
+struct Rows {
+    features: Matrix,
+    targets: Vec<Target>,
+}
+
+impl Rows {
+    fn upload(&self, rows: &[usize], train: bool) -> Tensor<2> {
+        let width = self.features.cols;
+        let values: Vec<f32> = rows
+            .iter()
+            .flat_map(|r| &self.features.data[r * width..(r + 1) * width])
+            .copied()
+            .collect();
+        let data = TensorData::new(values, [rows.len(), width]);
+        Tensor::from_data(data, &scoring::cpu(train)) // [rows, width]
+    }
+
+    fn targets(&self, rows: &[usize]) -> Vec<Target> {
+        rows.iter().map(|r| self.targets[*r].clone()).collect()
+    }
+}
+
+/// Scores of the floor on the test rows. `on` is told how many rows have features; `score` turns a
+/// validation prediction into a number, larger is better.
+pub fn scores(
+    given: &Frozen,
+    on: &mut dyn FnMut(usize),
+    score: &dyn Fn(&Matrix) -> f64,
+) -> Result<Matrix> {
+    let mut done = 0;
+    let mut read = |examples: &[Example]| {
+        let features = scoring::features(given.model, given.processor, examples, &mut |n| {
+            on(done + n);
+        });
+        done += examples.len();
+        Rows {
+            features,
+            targets: examples.iter().map(|e| e.target.clone()).collect(),
+        }
+    };
+    let (mut train, mut valid, mut test) = (read(given.train), read(given.valid), read(given.test));
+    let units = standardise(&train.features);
+    for rows in [&mut train, &mut valid, &mut test] {
+        apply(&units, &mut rows.features);
+    }
+    let mut best: Option<(f64, Probe)> = None;
+    for decay in DECAYS {
+        let probe = fit_probe(given, &train, &valid, decay, score)?;
+        let found = score(&predict(given.task, &probe, &valid));
+        if best.as_ref().is_none_or(|(top, _)| found > *top) {
+            best = Some((found, probe));
+        }
+    }
+    Ok(match best {
+        Some((_, probe)) => predict(given.task, &probe, &test),
+        None => Matrix::default(),
+    })
+}
+
+fn fit_probe(
+    given: &Frozen,
+    train: &Rows,
+    valid: &Rows,
+    weight_decay: f64,
+    score: &dyn Fn(&Matrix) -> f64,
+) -> Result<Probe> {
+    let labels = given.processor.labels();
+    let head = given.task.prepare_head(given.model.head.clone(), labels);
+    let probe = Probe::new(train.features.cols, labels.outputs(), head.scale, head.shift);
+    let n = train.targets.len();
+    let per_epoch = n.div_ceil(ROWS) as u64;
+    let options = TrainOptions {
+        steps: EPOCHS * per_epoch,
+        steps_per_epoch: per_epoch,
+        accumulate: 1,
+        lr: LR,
+        warmup_share: 0.0,
+        schedule: Schedule::Cosine,
+        weight_decay,
+        clip_norm: 0.0,
+        eval_every: 0,
+        patience: None,
+        seed: 0,
+    };
+    let parts = Parts {
+        batches: &mut |epoch| -> EpochBatches<'_, Vec<usize>> {
+            let order = shuffled(n, epoch);
+            let batches: Vec<_> = order.chunks(ROWS).map(|rows| (rows.to_vec(), 0)).collect();
+            Box::new(batches.into_iter())
+        },
+        loss: &|probe: &Probe, rows: &Vec<usize>, _: &Pass| {
+            let output = probe.output(train.upload(rows, true));
+            let weights = vec![1.0; rows.len()];
+            given.task.loss(output, labels, &train.targets(rows), &weights)
+        },
+        validate: &mut |probe| {
+            Ok(Validation {
+                loss: 0.0,
+                metrics: std::collections::BTreeMap::new(),
+                score: score(&predict(given.task, &probe.valid(), valid)),
+            })
+        },
+        on: &mut |_: &Event| Flow::Continue,
+    };
+    Ok(fit(probe, parts, &options)?.model.valid())
+}
+
+fn predict(task: &dyn Task, probe: &Probe, rows: &Rows) -> Matrix {
+    let all: Vec<usize> = (0..rows.targets.len()).collect();
+    let scores = task.scores(probe.output(rows.upload(&all, false)));
+    let [n, cols] = scores.dims();
+    Matrix {
+        rows: n,
+        cols,
+        data: scoring::to_host(scores),
+    }
+}
+
+/// Mean and deviation of each column.
+fn standardise(x: &Matrix) -> Vec<(f32, f32)> {
+    let n = x.rows.max(1) as f64;
+    (0..x.cols)
+        .map(|col| {
+            let column = || (0..x.rows).map(move |row| f64::from(x.data[row * x.cols + col]));
+            let mean = column().sum::<f64>() / n;
+            let variance = column().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
+            (mean as f32, variance.sqrt().max(1e-6) as f32)
+        })
+        .collect()
+}
+
+fn apply(units: &[(f32, f32)], x: &mut Matrix) {
+    for row in x.data.chunks_mut(units.len().max(1)) {
+        for (value, (mean, std)) in row.iter_mut().zip(units) {
+            *value = (*value - mean) / std;
+        }
+    }
+}
+
+/// Row indices in an order that depends on the epoch only.
+fn shuffled(n: usize, epoch: u64) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..n).collect();
+    order.sort_by_key(|i| retune_kernels::dropout::mix(epoch << 32 ^ *i as u64));
+    order
+}

@@ -1,0 +1,3 @@
+//! Floors: what a user would have without tuning, on the same rows, next to every figure.
+
+pub mod frozen;

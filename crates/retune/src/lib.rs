@@ -1,0 +1,50 @@
+//! Fine-tunes a pre-trained model on your own data and shows whether it helped.
+//!
+//! The data path, one noun per arrow:
+//!
+//! ```text
+//! files ─read→ Table ─split→ Split ─Processor::encode→ Example ─collate→ Batch ─Model(Backbone+Head)→ Output
+//!   ─Task::loss→ Loss ─fit→ Model' ─Task::scores→ Predictions ─evaluate→ Evaluated ─save→ Bundle ─open→ Predictor
+//! ```
+//!
+//! A whole run takes a recipe, a plan and a closure that sees every event:
+//!
+//! ```no_run
+#![doc = include_str!("../examples/finetune.rs")]
+//! ```
+
+pub mod bundle;
+pub mod checkpoint;
+pub mod error;
+pub mod export;
+pub mod families;
+pub mod floors;
+pub mod head;
+pub mod hub;
+pub mod losses;
+pub mod methods;
+pub mod model;
+pub mod nn;
+pub mod ops;
+pub mod plan;
+pub mod predictor;
+pub mod pretrained;
+pub mod recipe;
+mod record;
+pub mod run;
+pub mod scoring;
+mod staging;
+pub mod tasks;
+pub mod train;
+pub mod weights;
+
+pub use retune_data as data;
+pub use retune_eval as eval;
+
+pub use bundle::Bundle;
+pub use error::{Error, Problem, Result};
+pub use hub::HubOptions;
+pub use plan::Plan;
+pub use predictor::{Prediction, Predictor};
+pub use recipe::Recipe;
+pub use run::{Finished, Flow, train};

@@ -1,0 +1,86 @@
+//! Losses. Each returns the sum over the batch and what to divide by, so that accumulating over
+//! micro-batches equals one large batch.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use retune_data::Target;
+
+use crate::ops;
+
+/// A loss that carries its weight: the mean is `sum / weight`, divided once per optimiser step.
+#[derive(Debug, Clone)]
+pub struct Loss {
+    /// Sum over rows, `[1]`.
+    pub sum: Tensor<1>,
+    /// Number of terms in the sum, weighted.
+    pub weight: f64,
+}
+
+/// Cross-entropy of logits `[rows, classes]`: `-log softmax(logits)[class]`, times the row's weight.
+pub fn cross_entropy(logits: Tensor<2>, targets: &[Target], weights: &[f32]) -> Loss {
+    let [rows, classes] = logits.dims();
+    let mut chosen = vec![0f32; rows * classes];
+    let mut total = 0.0;
+    for (row, target) in targets.iter().enumerate() {
+        if let Target::Class(class) = target {
+            chosen[row * classes + *class as usize] = weights[row];
+            total += f64::from(weights[row]);
+        }
+    }
+    let chosen = upload(chosen, [rows, classes], &logits.device());
+    Loss {
+        sum: -(ops::log_softmax(logits) * chosen).sum(),
+        weight: total,
+    }
+}
+
+/// Binary cross-entropy on logits `[rows, labels]`, over the labels that are known:
+/// `max(z, 0) - z y + log(1 + exp(-|z|))`.
+pub fn binary_cross_entropy(logits: Tensor<2>, targets: &[Target], weights: &[f32]) -> Loss {
+    let [rows, labels] = logits.dims();
+    let (mut known, mut wanted) = (vec![0f32; rows * labels], vec![0f32; rows * labels]);
+    for (row, target) in targets.iter().enumerate() {
+        let Target::Labels(flags) = target else { continue };
+        for (label, flag) in flags.iter().enumerate() {
+            if let Some(flag) = flag {
+                known[row * labels + label] = weights[row];
+                wanted[row * labels + label] = f32::from(u8::from(*flag));
+            }
+        }
+    }
+    let total = known.iter().map(|k| f64::from(*k)).sum();
+    let device = logits.device();
+    let (known, wanted) = (
+        upload(known, [rows, labels], &device),
+        upload(wanted, [rows, labels], &device),
+    );
+    let soft = (-logits.clone().abs()).exp().log1p();
+    let each = logits.clone().clamp_min(0.0) - logits * wanted + soft; // [rows, labels]
+    Loss {
+        sum: (each * known).sum(),
+        weight: total,
+    }
+}
+
+/// Squared error of outputs `[rows, 1]`, in units of `std`: `((y - target) / std)²`.
+pub fn squared_error(outputs: Tensor<2>, targets: &[Target], weights: &[f32], std: f64) -> Loss {
+    let [rows, _] = outputs.dims();
+    let (mut wanted, mut known) = (vec![0f32; rows], vec![0f32; rows]);
+    for (row, target) in targets.iter().enumerate() {
+        if let Target::Value(value) = target {
+            (wanted[row], known[row]) = (*value, weights[row]);
+        }
+    }
+    let total = known.iter().map(|k| f64::from(*k)).sum();
+    let device = outputs.device();
+    let wanted = upload(wanted, [rows, 1], &device);
+    let error = (outputs - wanted) * (1.0 / std); // [rows, 1]
+    let known = upload(known, [rows, 1], &device);
+    Loss {
+        sum: (error.clone() * error * known).sum(),
+        weight: total,
+    }
+}
+
+fn upload(values: Vec<f32>, shape: [usize; 2], device: &Device) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(values, shape), device)
+}

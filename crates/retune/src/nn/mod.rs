@@ -1,0 +1,9 @@
+//! Layers that families are built from; each holds parameters and calls [`crate::ops`].
+
+mod embedding;
+mod linear;
+mod norm;
+
+pub use embedding::Embedding;
+pub use linear::Linear;
+pub use norm::LayerNorm;

@@ -1,0 +1,310 @@
+//! The data half of a plan: rows, roles, split, processor and encoded examples.
+
+use std::ops::Range;
+use std::path::Path;
+
+use retune_data::batch::{BatchOptions, plan_batches};
+use retune_data::processor::{Labels, Long, TextProcessor, load_tokenizer};
+use retune_data::read::{ReadOptions, read as read_file};
+use retune_data::roles::{RoleRequest, Roles, detect, labelled_rows};
+use retune_data::split::{Given, Split, SplitOptions, split};
+use retune_data::{DataError, Example, Processor, Table};
+
+use super::{Chosen, Plan, Summary, forecast};
+use crate::error::Problem;
+use crate::recipe::{DataRecipe, Recipe};
+use crate::tasks::{self, Task};
+
+/// Rows read and what their columns are.
+pub(super) struct Read {
+    table: Table,
+    roles: Roles,
+    usable: Vec<usize>,
+    unlabelled: usize,
+    given: Given,
+    pub(super) task: Option<&'static dyn Task>,
+}
+
+/// Reads every file and finds the roles; problems are collected.
+pub(super) fn read(
+    recipe: &Recipe,
+    named: Option<&'static dyn Task>,
+    problems: &mut Vec<Problem>,
+) -> Option<Read> {
+    let (table, given) = tables(&recipe.data, problems)?;
+    check_slices(recipe, &table, problems);
+    let request = RoleRequest {
+        text: recipe.data.text.clone(),
+        label: recipe.data.label.clone(),
+        task: named.map(Task::kind),
+        group: recipe.data.group_by.clone(),
+        time: recipe.data.time.clone(),
+        ignore: recipe.data.ignore.iter().chain(&recipe.data.slices).cloned().collect(),
+    };
+    let mut fail = |error: DataError| {
+        problems.push(Problem::new(key_of(&error, &request), error.to_string()));
+    };
+    let roles = detect(&table, &request).map_err(&mut fail).ok()?;
+    let Some(kind) = roles.task else {
+        problems.push(Problem::new(
+            "data.label",
+            "no label column was found; name it with --label COLUMN",
+        ));
+        return None;
+    };
+    let (usable, unlabelled) = labelled_rows(&table, &roles).map_err(&mut fail).ok()?;
+    Some(Read {
+        task: tasks::task_for(kind),
+        table,
+        roles,
+        usable,
+        unlabelled,
+        given,
+    })
+}
+
+/// The recipe key that an error about roles is about.
+fn key_of(error: &DataError, request: &RoleRequest) -> &'static str {
+    match error {
+        DataError::NoColumn { name, .. } if request.text.contains(name) => "data.text",
+        DataError::NoColumn { name, .. } if request.group.as_ref() == Some(name) => "data.group_by",
+        DataError::NoColumn { name, .. } if request.time.as_ref() == Some(name) => "data.time",
+        DataError::NoColumn { .. } => "data.label",
+        DataError::Ambiguous { flag, .. } if flag.contains("text") => "data.text",
+        DataError::Ambiguous { .. } | DataError::Column { .. } => "data.label",
+        _ => "data",
+    }
+}
+
+fn check_slices(recipe: &Recipe, table: &Table, problems: &mut Vec<Problem>) {
+    for column in &recipe.data.slices {
+        if let Err(error) = table.column(column) {
+            problems.push(Problem::new("data.slices", error.to_string()));
+        }
+    }
+}
+
+/// The training file with the validation and test files behind it.
+fn tables(data: &DataRecipe, problems: &mut Vec<Problem>) -> Option<(Table, Given)> {
+    let options = ReadOptions {
+        delimiter: data.delimiter.as_ref().map(|d| match d.as_str() {
+            "\\t" => b'\t',
+            d => d.as_bytes()[0],
+        }),
+        encoding: data.encoding.clone(),
+    };
+    let mut open = |key: &str, path: Option<&Path>| {
+        path.map(|path| {
+            read_file(path, &options).map_err(|e| problems.push(Problem::new(key, e.to_string())))
+        })
+        .transpose()
+    };
+    let train = open("data.train", data.train.as_deref());
+    let valid = open("data.valid", data.valid.as_deref());
+    let test = open("data.test", data.test.as_deref());
+    let (Ok(Some(train)), Ok(valid), Ok(test)) = (train, valid, test) else {
+        return None;
+    };
+    let mut next = train.rows();
+    let mut range = |table: &Option<Table>| -> Option<Range<usize>> {
+        let start = next;
+        next += table.as_ref()?.rows();
+        Some(start..next)
+    };
+    let given = Given {
+        valid: range(&valid),
+        test: range(&test),
+    };
+    let all = [Some(train), valid, test].into_iter().flatten().collect();
+    match Table::concat(all) {
+        Ok(table) => Some((table, given)),
+        Err(error) => {
+            problems.push(Problem::new("data", error.to_string()));
+            None
+        }
+    }
+}
+
+/// Splits, fits the processor on the training rows, and encodes every row.
+pub(super) fn encode(chosen: Chosen, read: Read) -> Result<Plan, Problem> {
+    let data = |error: DataError| Problem::new("data", error.to_string());
+    let recipe = &chosen.recipe;
+    let options = SplitOptions {
+        valid_share: recipe.data.valid_share,
+        test_share: recipe.data.test_share,
+        group: recipe.data.group_by.clone(),
+        time: recipe.data.time.clone(),
+        seed: recipe.seed,
+        max_rows: recipe.data.max_rows,
+    };
+    let (table, roles) = (&read.table, &read.roles);
+    let split = split(table, &read.usable, roles, &options, &read.given).map_err(data)?;
+    let processor = processor(&chosen, table, roles, &split)?;
+    let encode = |rows: &[usize]| processor.examples(table, rows, true).map_err(data);
+    let (train, valid, test) = (encode(&split.train)?, encode(&split.valid)?, encode(&split.test)?);
+    let mut notes = table.notes.clone();
+    notes.extend(split.record.notes.iter().cloned());
+    if read.unlabelled > 0 {
+        notes.push(format!("{} rows without a label are left out", read.unlabelled));
+    }
+    let summary = summarise(&chosen, &processor, [&train, &valid, &test], notes);
+    Ok(Plan {
+        recipe: resolved(&chosen, roles, &processor),
+        out: chosen.out,
+        task: chosen.task,
+        method: chosen.method,
+        base: chosen.base,
+        split: split.record,
+        table: read.table,
+        roles: read.roles,
+        processor,
+        train,
+        valid,
+        test,
+        summary,
+    })
+}
+
+fn processor(
+    chosen: &Chosen,
+    table: &Table,
+    roles: &Roles,
+    split: &Split,
+) -> Result<Processor, Problem> {
+    let recipe = &chosen.recipe;
+    let limit = chosen.base.max_length;
+    let max_length = recipe.processor.max_length.unwrap_or(limit);
+    if max_length > chosen.base.facts.max_length || max_length < 4 {
+        return Err(Problem::new(
+            "processor.max_length",
+            format!(
+                "{max_length} is out of range 4 to {}, which is what the model was built for",
+                chosen.base.facts.max_length
+            ),
+        ));
+    }
+    let tokenizer = load_tokenizer(&chosen.base.folder)
+        .map_err(|error| Problem::new("model", error.to_string()))?;
+    let label = roles.label.clone().unwrap_or_default();
+    let labels = Labels::fit(table, &split.train, &label, chosen.task.kind())
+        .map_err(|error| Problem::new("data.label", error.to_string()))?;
+    Ok(Processor::Text(TextProcessor::new(
+        tokenizer,
+        roles.text.clone(),
+        Some(label),
+        labels,
+        max_length,
+        recipe.processor.long.unwrap_or(Long::Truncate),
+    )))
+}
+
+/// The recipe with what was detected written in.
+fn resolved(chosen: &Chosen, roles: &Roles, processor: &Processor) -> Recipe {
+    let Processor::Text(text) = processor;
+    let mut recipe = chosen.recipe.clone();
+    recipe.model = Some(chosen.base.reference.clone());
+    recipe.task = Some(chosen.task.name().to_string());
+    recipe.out = Some(chosen.out.clone());
+    recipe.data.text.clone_from(&roles.text);
+    recipe.data.label.clone_from(&roles.label);
+    recipe.processor.max_length = Some(text.max_length);
+    recipe.processor.long = Some(text.long);
+    recipe
+}
+
+/// The micro-batches of every epoch, as rows; the same plan serves counting and training.
+pub(crate) fn micro_batches(recipe: &Recipe, train: &[Example], epoch: u64) -> Vec<Vec<usize>> {
+    let lengths: Vec<usize> = train.iter().map(Example::tokens).collect();
+    let options = BatchOptions {
+        rows: recipe.train.batch_size,
+        max_tokens: recipe.train.max_tokens,
+        order: recipe.train.order,
+        seed: recipe.seed,
+    };
+    plan_batches(&lengths, &options, epoch)
+}
+
+/// Optimiser steps of the whole run and of its first epoch.
+fn steps(recipe: &Recipe, train: &[Example]) -> (u64, u64) {
+    let of = |epoch| {
+        let batches = micro_batches(recipe, train, epoch).len();
+        batches.div_ceil(recipe.train.accumulate) as u64
+    };
+    let whole = recipe.train.epochs.floor() as u64;
+    let rest = recipe.train.epochs - whole as f64;
+    let mut total: u64 = (0..whole).map(of).sum();
+    total += (rest * of(whole) as f64).ceil() as u64;
+    let total = recipe.train.max_steps.map_or(total, |max| max.min(total));
+    (total.max(1), of(0))
+}
+
+fn summarise(
+    chosen: &Chosen,
+    processor: &Processor,
+    [train, valid, test]: [&[Example]; 3],
+    mut notes: Vec<String>,
+) -> Summary {
+    let recipe = &chosen.recipe;
+    let Processor::Text(text) = processor;
+    let (steps, steps_per_epoch) = steps(recipe, train);
+    let cut = processor.truncated(train);
+    if cut > 0.1 && text.long == Long::Truncate {
+        notes.push(format!(
+            "{:.0} % of the training texts are longer than {} tokens and are cut; \
+             `--long chunk-mean` reads them whole",
+            cut * 100.0,
+            text.max_length
+        ));
+    }
+    let outputs = processor.labels().outputs();
+    let parameters = chosen.base.parameters(outputs);
+    let tokens: usize = train.iter().map(Example::tokens).sum();
+    let work = forecast::Work {
+        facts: chosen.base.facts,
+        parameters,
+        steps,
+        steps_per_epoch,
+        train_tokens: tokens,
+        other_tokens: [valid, test].map(|s| s.iter().map(Example::tokens).sum::<usize>()),
+        batch_tokens: tokens / (steps_per_epoch as usize * recipe.train.accumulate).max(1),
+        validations: recipe.train.evals_per_epoch,
+    };
+    Summary {
+        task: chosen.task.name().to_string(),
+        model: chosen.base.reference.clone(),
+        model_source: chosen.base.source.clone(),
+        method: chosen.method.name().to_string(),
+        choices: choices(chosen),
+        rows: [train.len(), valid.len(), test.len()],
+        classes: processor.labels().names().to_vec(),
+        tokens_per_epoch: tokens,
+        max_length: text.max_length,
+        truncated_share: cut,
+        steps,
+        steps_per_epoch,
+        parameters: [parameters, parameters],
+        forecast: forecast::forecast(&work),
+        notes,
+    }
+}
+
+fn choices(chosen: &Chosen) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut say = |what: &str, why: String| found.push((what.to_string(), why));
+    if chosen.recipe.task.is_none() {
+        say(
+            "task",
+            format!("{}, from the label column", chosen.task.name()),
+        );
+    }
+    if chosen.recipe.model.is_none() {
+        say(
+            "model",
+            format!(
+                "{}: a small text encoder that a CPU fine-tunes in minutes; --model names another",
+                chosen.base.reference
+            ),
+        );
+    }
+    found
+}

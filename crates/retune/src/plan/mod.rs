@@ -1,0 +1,232 @@
+//! From a recipe to a plan: opens the data, finds the model, chooses what was left open and says why,
+//! counts rows, tokens and steps, and reports every problem at once before anything is computed.
+
+mod data;
+mod forecast;
+mod show;
+
+use std::path::{Path, PathBuf};
+
+use retune_data::roles::Roles;
+use retune_data::split::SplitRecord;
+use retune_data::{Example, Processor, Table};
+use serde::Serialize;
+
+use crate::pretrained::BaseModel;
+use crate::error::Problem;
+use crate::hub::{self, HubOptions};
+use crate::methods::{self, Method};
+use crate::recipe::Recipe;
+use crate::tasks::{self, Task};
+pub(crate) use data::micro_batches;
+pub use forecast::Forecast;
+
+/// The model that is taken when none is named.
+const DEFAULT_MODEL: &str = "all-minilm-l6-v2";
+
+/// Everything that a run needs, decided.
+pub struct Plan {
+    /// The recipe with every choice filled in.
+    pub recipe: Recipe,
+    /// Folder of the bundle to write.
+    pub out: PathBuf,
+    /// The task.
+    pub task: &'static dyn Task,
+    /// The method.
+    pub method: &'static dyn Method,
+    /// The pre-trained model.
+    pub base: BaseModel,
+    /// Every row read.
+    pub table: Table,
+    /// What each column is, with reasons.
+    pub roles: Roles,
+    /// Fitted on the training rows.
+    pub processor: Processor,
+    /// Encoded training rows.
+    pub train: Vec<Example>,
+    /// Encoded validation rows.
+    pub valid: Vec<Example>,
+    /// Encoded test rows.
+    pub test: Vec<Example>,
+    /// Where each row went and why.
+    pub split: SplitRecord,
+    /// What `retune plan` shows.
+    pub summary: Summary,
+}
+
+/// The plan in figures, for people and for `--json`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    /// Task name.
+    pub task: String,
+    /// Model reference.
+    pub model: String,
+    /// Where the model was found.
+    pub model_source: String,
+    /// Method name.
+    pub method: String,
+    /// Choices made for the user: what and why.
+    pub choices: Vec<(String, String)>,
+    /// Rows for training, validation and test.
+    pub rows: [usize; 3],
+    /// Classes or labels; empty for regression.
+    pub classes: Vec<String>,
+    /// Tokens of one pass over the training rows.
+    pub tokens_per_epoch: usize,
+    /// Longest sequence kept.
+    pub max_length: usize,
+    /// Share of training rows that were cut.
+    pub truncated_share: f64,
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Optimiser steps of one pass.
+    pub steps_per_epoch: u64,
+    /// Parameters, and how many of them train.
+    pub parameters: [usize; 2],
+    /// Memory and time expected.
+    pub forecast: Forecast,
+    /// Sentences worth reading before the run.
+    pub notes: Vec<String>,
+}
+
+impl Plan {
+    /// Decides everything. `on` is told about a model that has to be downloaded.
+    ///
+    /// # Errors
+    /// Every problem found, not only the first.
+    pub fn resolve(
+        recipe: &Recipe,
+        hub: &HubOptions,
+        on: &mut dyn FnMut(hub::Progress),
+    ) -> Result<Self, Vec<Problem>> {
+        let mut problems = recipe.problems();
+        let out = out_folder(recipe, &mut problems);
+        let method = methods::method(&recipe.method.name);
+        if method.is_none() {
+            problems.push(unknown(
+                "method.name",
+                &recipe.method.name,
+                methods::METHODS.iter().map(|m| m.name()),
+            ));
+        }
+        let named = recipe.task.as_deref().map(tasks::task);
+        if let (Some(name), Some(None)) = (&recipe.task, named) {
+            problems.push(unknown("task", name, tasks::TASKS.iter().map(|t| t.name())));
+        }
+        let read = data::read(recipe, named.flatten(), &mut problems);
+        let task = named.flatten().or(read.as_ref().and_then(|read| read.task));
+        if let Some(task) = task {
+            check_metrics(recipe, task, &mut problems);
+        }
+        let reference = recipe.model.clone().unwrap_or(DEFAULT_MODEL.to_string());
+        let base = BaseModel::resolve(&reference, hub, !problems.is_empty(), on)
+            .map_err(|error| problems.push(Problem::new("model", error.to_string())));
+        let (Some(method), Some(task), Some(read), Ok(Some(base))) = (method, task, read, base)
+        else {
+            return Err(problems);
+        };
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let chosen = Chosen {
+            recipe: recipe.clone(),
+            out,
+            task,
+            method,
+            base,
+        };
+        data::encode(chosen, read).map_err(|problem| vec![problem])
+    }
+}
+
+/// What is settled before rows are encoded.
+struct Chosen {
+    recipe: Recipe,
+    out: PathBuf,
+    task: &'static dyn Task,
+    method: &'static dyn Method,
+    base: BaseModel,
+}
+
+/// A problem that lists the valid names and the nearest one.
+fn unknown<'a>(key: &str, got: &str, names: impl Iterator<Item = &'a str>) -> Problem {
+    let names: Vec<&str> = names.collect();
+    let near = names
+        .iter()
+        .max_by(|a, b| strsim::jaro_winkler(a, got).total_cmp(&strsim::jaro_winkler(b, got)))
+        .copied()
+        .unwrap_or_default();
+    let list = names.join(", ");
+    Problem::new(
+        key,
+        format!("`{got}` is not known; did you mean `{near}`? (known: {list})"),
+    )
+}
+
+fn check_metrics(recipe: &Recipe, task: &dyn Task, problems: &mut Vec<Problem>) {
+    let labels = retune_data::processor::Labels::Classes { names: Vec::new() };
+    let metrics = task.evaluation(&labels).metrics;
+    let known = || metrics.iter().map(String::as_str);
+    if let Some(metric) = &recipe.train.metric
+        && !metrics.contains(metric)
+    {
+        problems.push(unknown("train.metric", metric, known()));
+    }
+    for metric in recipe.gates.keys().filter(|m| !metrics.contains(m)) {
+        problems.push(unknown(&format!("gates.{metric}"), metric, known()));
+    }
+}
+
+/// The output folder: the given one, which must be free, or the next free `runs/NAME`.
+fn out_folder(recipe: &Recipe, problems: &mut Vec<Problem>) -> PathBuf {
+    let out = match &recipe.out {
+        Some(out) => out.clone(),
+        None => free_run(recipe.data.train.as_deref()),
+    };
+    let taken = match std::fs::read_dir(&out) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    };
+    if taken {
+        let other = numbered(&out);
+        problems.push(Problem::new(
+            "out",
+            format!(
+                "{} exists and is not an empty folder; nothing is overwritten: try --out {}",
+                out.display(),
+                other.display()
+            ),
+        ));
+    } else if let Err(error) = writable(&out) {
+        problems.push(Problem::new(
+            "out",
+            format!(
+                "cannot write to {}: {error}; choose another folder with --out",
+                out.display()
+            ),
+        ));
+    }
+    out
+}
+
+fn free_run(data: Option<&Path>) -> PathBuf {
+    let stem = data.and_then(Path::file_stem);
+    let name = stem.map_or("run".to_string(), |s| s.to_string_lossy().into_owned());
+    let first = Path::new("runs").join(name);
+    if first.exists() { numbered(&first) } else { first }
+}
+
+/// `NAME-2`, `NAME-3`, … whichever is free.
+fn numbered(taken: &Path) -> PathBuf {
+    let name = |n: u32| PathBuf::from(format!("{}-{n}", taken.display()));
+    (2..).map(name).find(|path| !path.exists()).unwrap_or_default()
+}
+
+/// Tries to write in the nearest folder that exists above the output folder.
+fn writable(out: &Path) -> std::io::Result<()> {
+    let above = out.ancestors().skip(1);
+    let nearest = above
+        .map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
+        .find(|folder| folder.exists());
+    tempfile::tempfile_in(nearest.unwrap_or(Path::new("."))).map(drop)
+}

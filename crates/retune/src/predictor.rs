@@ -1,0 +1,131 @@
+//! Answers for new rows and texts, by the same encode path as training.
+
+use std::path::Path;
+
+use retune_data::processor::Labels;
+use retune_data::{Column, Example, Features, Meta, Processor, Table, Target, Values};
+
+use crate::error::Result;
+use crate::model::Model;
+use crate::run::row_of;
+use crate::scoring;
+use crate::tasks::{Answer, Task};
+
+/// One answer.
+pub type Prediction = Answer;
+
+/// A model ready to answer.
+pub struct Predictor {
+    task: &'static dyn Task,
+    processor: Processor,
+    model: Model,
+}
+
+impl Predictor {
+    pub(crate) fn new(task: &'static dyn Task, processor: Processor, model: Model) -> Self {
+        Self {
+            task,
+            processor,
+            model,
+        }
+    }
+
+    /// One answer per row of a table that has the text columns of training.
+    ///
+    /// # Errors
+    /// A text column is missing.
+    pub fn predict(&self, table: &Table) -> Result<Vec<Prediction>> {
+        let rows: Vec<usize> = (0..table.rows()).collect();
+        let examples = self.processor.examples(table, &rows, false)?;
+        Ok(self.answer(&examples))
+    }
+
+    /// One answer per text; each entry holds one text, or two where the model reads pairs.
+    ///
+    /// # Errors
+    /// The wrong number of texts.
+    pub fn predict_texts(&self, texts: &[Vec<String>]) -> Result<Vec<Prediction>> {
+        let features = self.processor.encode_texts(texts)?;
+        let example = |(row, features): (usize, Features)| Example {
+            features,
+            target: Target::None,
+            meta: Meta {
+                row: row as u64,
+                weight: 1.0,
+            },
+        };
+        let examples: Vec<Example> = features.into_iter().enumerate().map(example).collect();
+        Ok(self.answer(&examples))
+    }
+
+    /// Raw outputs per text, `[texts][outputs]`: logits, or values in the user's units.
+    ///
+    /// # Errors
+    /// The wrong number of texts.
+    pub fn outputs(&self, texts: &[Vec<String>]) -> Result<Vec<Vec<f32>>> {
+        let features = self.processor.encode_texts(texts)?;
+        let examples: Vec<Example> = features
+            .into_iter()
+            .map(|features| Example {
+                features,
+                target: Target::None,
+                meta: Meta::default(),
+            })
+            .collect();
+        let matrix = scoring::outputs(&self.model, &self.processor, &examples);
+        Ok((0..matrix.rows).map(|i| row_of(&matrix, i).to_vec()).collect())
+    }
+
+    /// The text columns that a table needs.
+    pub fn text_columns(&self) -> &[String] {
+        let Processor::Text(text) = &self.processor;
+        &text.text
+    }
+
+    /// Writes the input columns with the answers behind them, by the file's extension.
+    ///
+    /// # Errors
+    /// The file cannot be written or has another extension than .csv, .jsonl or .parquet.
+    pub fn write(&self, table: &Table, answers: &[Prediction], path: &Path) -> Result<()> {
+        let mut out = table.clone();
+        for mut column in answer_columns(answers, self.processor.labels()) {
+            while out.columns.iter().any(|c| c.name == column.name) {
+                column.name.push('_');
+            }
+            out.columns.push(column);
+        }
+        Ok(retune_data::write::write(&out, path)?)
+    }
+
+    fn answer(&self, examples: &[Example]) -> Vec<Prediction> {
+        let quiet = &mut |_| ();
+        let (scores, _) =
+            scoring::scores(&self.model, self.task, &self.processor, examples, quiet);
+        (0..scores.rows)
+            .map(|i| self.task.answer(row_of(&scores, i), self.processor.labels()))
+            .collect()
+    }
+}
+
+/// Answers as columns: `predicted`, `confidence` and one `score_NAME` per class.
+pub(crate) fn answer_columns(answers: &[Answer], labels: &Labels) -> Vec<Column> {
+    let column = |name: String, values| Column { name, values };
+    let predicted = match labels {
+        Labels::Classes { .. } => Values::Text(answers.iter().map(|a| a.label.clone()).collect()),
+        Labels::MultiLabel { .. } => {
+            Values::List(answers.iter().map(|a| a.labels.clone()).collect())
+        }
+        Labels::Number { .. } => Values::Number(answers.iter().map(|a| a.value).collect()),
+    };
+    let mut columns = vec![column("predicted".to_string(), predicted)];
+    if !labels.names().is_empty() {
+        let sure = answers.iter().map(|a| a.confidence).collect();
+        columns.push(column("confidence".to_string(), Values::Number(sure)));
+    }
+    for name in labels.names() {
+        let score = |a: &Answer| a.scores.get(name).copied();
+        let values = Values::Number(answers.iter().map(score).collect());
+        columns.push(column(format!("score_{name}"), values));
+    }
+    columns
+}

@@ -1,0 +1,130 @@
+//! The pre-trained model of a run: where its files are and what they say.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+
+use crate::checkpoint::Checkpoint;
+use crate::error::{Error, Result};
+use crate::families::{Facts, Family, ModelConfig, build_model, family_of};
+use crate::hub::{self, HubOptions};
+use crate::model::Model;
+use crate::weights::LoadReport;
+
+/// A pre-trained model on disk, described but not loaded.
+pub struct BaseModel {
+    /// As the user wrote it.
+    pub reference: String,
+    /// Folder of its files.
+    pub folder: PathBuf,
+    /// Where it came from: `folder`, `cache`, `hub`, `package`, …
+    pub source: String,
+    /// Revision, when it came from a hub.
+    pub revision: Option<String>,
+    /// SHA-256 of each file.
+    pub files: BTreeMap<String, String>,
+    /// `config.json`.
+    pub config: ModelConfig,
+    /// Its family.
+    pub family: &'static Family,
+    /// Its sizes.
+    pub facts: Facts,
+    /// Longest sequence it was trained on, special tokens included.
+    pub max_length: usize,
+    /// Its tensors, not read yet.
+    pub checkpoint: Checkpoint,
+}
+
+impl BaseModel {
+    /// Finds the model. With `local_only` (the plan has failed already) nothing is downloaded, and `None`
+    /// means that the model is not on this machine.
+    pub fn resolve(
+        reference: &str,
+        hub: &HubOptions,
+        local_only: bool,
+        on: &mut dyn FnMut(hub::Progress),
+    ) -> Result<Option<Self>> {
+        if local_only && !Path::new(reference).is_dir() {
+            hub::check_reference(reference)?;
+            return Ok(None);
+        }
+        let resolved = hub::resolve(reference, hub, on)?;
+        let config = read_config(&resolved.folder)?;
+        let family = family_of(&config)?;
+        let facts = (family.facts)(&config)?;
+        Ok(Some(Self {
+            reference: resolved.reference,
+            max_length: trained_length(&resolved.folder, facts.max_length),
+            checkpoint: Checkpoint::open(&resolved.folder)?,
+            folder: resolved.folder,
+            source: resolved.source.to_string(),
+            revision: resolved.revision,
+            files: resolved.files,
+            config,
+            family,
+            facts,
+        }))
+    }
+
+    /// Builds the model with a head of `outputs` outputs; `dropout` replaces the checkpoint's rates.
+    pub fn build(
+        &self,
+        outputs: usize,
+        device: &Device,
+        seed: u64,
+        dropout: Option<f64>,
+    ) -> Result<(Model, LoadReport)> {
+        let config = match dropout {
+            Some(p) => self.config.with_dropout(p),
+            None => self.config.clone(),
+        };
+        build_model(&config, Some(&self.checkpoint), outputs, device, seed).map_err(|source| {
+            Error::Build {
+                folder: self.folder.clone(),
+                source,
+            }
+        })
+    }
+
+    /// Parameters of the model with a head of `outputs` outputs.
+    pub fn parameters(&self, outputs: usize) -> usize {
+        let size = |name: &str| {
+            let shape = self.checkpoint.shape(name).unwrap_or_default();
+            shape.iter().product::<usize>()
+        };
+        let backbone: usize = self
+            .checkpoint
+            .names()
+            .filter(|name| !(self.family.ignored)(name) && !name.contains("classifier"))
+            .map(size)
+            .sum();
+        let width = self.facts.width;
+        backbone + width * (width + 1) + outputs * (width + 1)
+    }
+}
+
+/// `config.json` of a folder.
+pub fn read_config(folder: &Path) -> Result<ModelConfig> {
+    let path = folder.join("config.json");
+    let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, e))?;
+    let value = serde_json::from_str(&text).map_err(|error| Error::Damaged {
+        path,
+        what: format!("it is not JSON ({error}); fetch the model again"),
+    })?;
+    Ok(ModelConfig(value))
+}
+
+/// The sequence length that a sentence-transformers folder or a tokenizer names, within `limit`.
+fn trained_length(folder: &Path, limit: usize) -> usize {
+    let read = |file: &str, key: &str| -> Option<usize> {
+        let text = std::fs::read_to_string(folder.join(file)).ok()?;
+        let value: serde_json::Value = serde_json::from_str(&text).ok()?;
+        let length = value.get(key)?.as_f64()?;
+        (length >= 4.0).then_some(length as usize)
+    };
+    read("sentence_bert_config.json", "max_seq_length")
+        .or_else(|| read("tokenizer_config.json", "model_max_length"))
+        .unwrap_or(limit)
+        .min(limit)
+}

@@ -1,0 +1,338 @@
+//! The recipe: what a person asks for, as a TOML file or as flags. It records, [`crate::plan`] decides.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use retune_data::batch::Order;
+use retune_data::processor::Long;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Problem;
+use crate::train::schedule::Schedule;
+
+/// A whole recipe. Every key has a default; unknown keys are errors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Recipe {
+    /// Model reference: a folder, a catalogue name or `org/name[@revision]`. Default: chosen for the task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Task name. Default: chosen from the label column.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// Folder of the bundle.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub out: Option<PathBuf>,
+    /// Seed of splits, fresh weights, shuffling and dropout.
+    pub seed: u64,
+    /// `cpu`.
+    pub device: String,
+    /// Threads; default: all cores.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
+    /// Where the rows come from.
+    pub data: DataRecipe,
+    /// How rows become tokens.
+    pub processor: ProcessorRecipe,
+    /// What trains.
+    pub method: MethodRecipe,
+    /// How it trains.
+    pub train: TrainRecipe,
+    /// Smallest value of a test metric (largest for errors) below which `train` exits with 1.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub gates: BTreeMap<String, f64>,
+}
+
+/// Where the rows come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataRecipe {
+    /// Training file, or a folder of text files by class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train: Option<PathBuf>,
+    /// Validation file; default: a share of the training rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub valid: Option<PathBuf>,
+    /// Test file; default: a share of the training rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test: Option<PathBuf>,
+    /// One text column, or two for pairs. Default: detected.
+    pub text: Vec<String>,
+    /// Label column. Default: detected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Columns that detection leaves aside.
+    pub ignore: Vec<String>,
+    /// Rows with the same value of this column stay on one side of a split.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_by: Option<String>,
+    /// Time column: the newest rows become the test split.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
+    /// Share of rows for validation.
+    pub valid_share: f64,
+    /// Share of rows for the test.
+    pub test_share: f64,
+    /// Field delimiter; default: detected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delimiter: Option<String>,
+    /// Text encoding; default: UTF-8, or what a byte-order mark says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<String>,
+    /// Use at most this many rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_rows: Option<usize>,
+    /// Columns to report the test figures by.
+    pub slices: Vec<String>,
+}
+
+/// How rows become tokens.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProcessorRecipe {
+    /// Longest sequence in tokens; default: the checkpoint's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_length: Option<usize>,
+    /// What happens to longer texts: `truncate`, `head-tail` or `chunk-mean`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub long: Option<Long>,
+}
+
+/// What trains.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MethodRecipe {
+    /// Name of a registered method.
+    pub name: String,
+}
+
+/// How it trains.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainRecipe {
+    /// Passes over the training rows; fractions are allowed.
+    pub epochs: f64,
+    /// Peak learning rate of AdamW.
+    pub lr: f64,
+    /// Rows per optimiser step (per micro-batch when accumulating).
+    pub batch_size: usize,
+    /// Most tokens in a micro-batch.
+    pub max_tokens: usize,
+    /// Micro-batches per optimiser step.
+    pub accumulate: usize,
+    /// Share of the steps over which the rate rises.
+    pub warmup_share: f64,
+    /// `linear`, `cosine` or `constant`.
+    pub schedule: Schedule,
+    /// Decoupled weight decay of matrices.
+    pub weight_decay: f64,
+    /// Largest global gradient norm; 0 for none.
+    pub clip_norm: f64,
+    /// Validations without improvement before stopping.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
+    /// Metric that selects the best model; default: the task's primary one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metric: Option<String>,
+    /// Validations per epoch.
+    pub evals_per_epoch: usize,
+    /// Order of rows: `bucketed` by length, `shuffled` or `file`.
+    pub order: Order,
+    /// Stop after this many optimiser steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_steps: Option<u64>,
+    /// Dropout in place of the checkpoint's rates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<f64>,
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        Self {
+            model: None,
+            task: None,
+            out: None,
+            seed: 42,
+            device: "cpu".to_string(),
+            threads: None,
+            data: DataRecipe::default(),
+            processor: ProcessorRecipe::default(),
+            method: MethodRecipe::default(),
+            train: TrainRecipe::default(),
+            gates: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for DataRecipe {
+    fn default() -> Self {
+        Self {
+            train: None,
+            valid: None,
+            test: None,
+            text: Vec::new(),
+            label: None,
+            ignore: Vec::new(),
+            group_by: None,
+            time: None,
+            valid_share: 0.1,
+            test_share: 0.2,
+            delimiter: None,
+            encoding: None,
+            max_rows: None,
+            slices: Vec::new(),
+        }
+    }
+}
+
+impl Default for MethodRecipe {
+    fn default() -> Self {
+        Self {
+            name: "full".to_string(),
+        }
+    }
+}
+
+impl Default for TrainRecipe {
+    fn default() -> Self {
+        Self {
+            epochs: 3.0,
+            lr: 5e-5,
+            batch_size: 16,
+            max_tokens: 4096,
+            accumulate: 1,
+            warmup_share: 0.1,
+            schedule: Schedule::Linear,
+            weight_decay: 0.01,
+            clip_norm: 1.0,
+            patience: None,
+            metric: None,
+            evals_per_epoch: 1,
+            order: Order::Bucketed,
+            max_steps: None,
+            dropout: None,
+        }
+    }
+}
+
+impl Recipe {
+    /// Reads a TOML recipe. Relative paths in it are relative to the working directory.
+    ///
+    /// # Errors
+    /// The file cannot be read, is not TOML, or holds an unknown key or a value of the wrong type; the
+    /// text names line and column.
+    pub fn read(path: &Path) -> Result<Self, Vec<Problem>> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            vec![Problem::new(
+                &path.display().to_string(),
+                format!("cannot read the recipe: {error}"),
+            )]
+        })?;
+        Self::parse(&text).map_err(|text| vec![Problem::new(&path.display().to_string(), text)])
+    }
+
+    /// Reads a recipe from TOML text.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error| error.to_string().trim_end().to_string())
+    }
+
+    /// The recipe as TOML, defaults included.
+    pub fn to_toml(&self) -> String {
+        // A recipe holds only types that TOML has, so this cannot fail.
+        toml::to_string_pretty(self).unwrap_or_default()
+    }
+
+    /// Everything that can be seen to be wrong without opening a file.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut found = Vec::new();
+        if self.device != "cpu" {
+            found.push(Problem::new(
+                "device",
+                format!("`{}` is not known; this build knows `cpu`", self.device),
+            ));
+        }
+        if self.threads == Some(0) {
+            found.push(Problem::new(
+                "threads",
+                "0 threads cannot work; leave it out to use every core",
+            ));
+        }
+        found.extend(self.train.problems());
+        found.extend(self.data.problems());
+        found
+    }
+}
+
+impl TrainRecipe {
+    fn problems(&self) -> Vec<Problem> {
+        let above = |value: f64, high: f64| value > 0.0 && value <= high;
+        let share = |value: f64| (0.0..1.0).contains(&value);
+        let checks = [
+            (above(self.lr, 1.0), "lr", "is out of range 0 to 1; 5e-5 is a good start"),
+            (above(self.epochs, 1e4), "epochs", "is out of range 0 to 10000; try 3"),
+            (self.batch_size >= 1, "batch_size", "must be at least 1; try 16"),
+            (self.max_tokens >= 16, "max_tokens", "must be at least 16; try 4096"),
+            (self.accumulate >= 1, "accumulate", "must be at least 1"),
+            (share(self.warmup_share), "warmup_share", "is out of range 0 to 1; try 0.1"),
+            (share(self.weight_decay), "weight_decay", "is out of range 0 to 1; try 0.01"),
+            (
+                (0.0..1e6).contains(&self.clip_norm),
+                "clip_norm",
+                "is out of range; try 1, or 0 for none",
+            ),
+            (self.evals_per_epoch >= 1, "evals_per_epoch", "must be at least 1"),
+            (self.patience != Some(0), "patience", "must be at least 1"),
+            (self.max_steps != Some(0), "max_steps", "must be at least 1"),
+            (self.dropout.is_none_or(share), "dropout", "is out of range 0 to 1; try 0.1"),
+        ];
+        let value = toml::Value::try_from(self).ok();
+        let problem = |(_, key, text): &(bool, &str, &str)| {
+            let got = value.as_ref().and_then(|v| v.get(key));
+            let got = got.map_or(String::new(), |v| format!("{v} "));
+            Problem::new(&format!("train.{key}"), format!("{got}{text}"))
+        };
+        checks.iter().filter(|(ok, ..)| !ok).map(problem).collect()
+    }
+}
+
+impl DataRecipe {
+    fn problems(&self) -> Vec<Problem> {
+        let mut found = Vec::new();
+        if self.train.is_none() {
+            found.push(Problem::new(
+                "data.train",
+                "no data given; type `retune train FILE`",
+            ));
+        }
+        for (key, share) in [
+            ("data.valid_share", self.valid_share),
+            ("data.test_share", self.test_share),
+        ] {
+            if !(share > 0.0 && share < 0.9) {
+                found.push(Problem::new(
+                    key,
+                    format!("{share} is out of range 0 to 0.9; try 0.1"),
+                ));
+            }
+        }
+        if self.valid_share + self.test_share >= 0.95 {
+            found.push(Problem::new(
+                "data.test_share",
+                "validation and test shares leave no rows for training",
+            ));
+        }
+        if self.text.len() > 2 {
+            found.push(Problem::new(
+                "data.text",
+                "more than two text columns; name one, or two for pairs",
+            ));
+        }
+        if self.delimiter.as_ref().is_some_and(|d| d.len() != 1 && d != "\\t") {
+            found.push(Problem::new(
+                "data.delimiter",
+                "must be one character, or \\t for a tab",
+            ));
+        }
+        found
+    }
+}

@@ -1,0 +1,138 @@
+//! What the report of a run shows, gathered from its parts.
+
+use std::path::Path;
+
+use retune_data::Example;
+use retune_eval::{Event, RunRecord, Targets};
+
+use crate::bundle::{Manifest, Saved};
+use crate::error::{Error, Result};
+use crate::run::{row_of, shown};
+
+/// Mistakes shown.
+const MISTAKES: usize = 20;
+/// Points of the scatter plot.
+const POINTS: usize = 2000;
+
+pub(crate) fn of(folder: &Path, saved: &Saved, manifest: &Manifest) -> Result<RunRecord> {
+    let plan = saved.plan;
+    let predictions = &saved.outcome.predictions;
+    let recipe_toml = plan.recipe.to_toml();
+    Ok(RunRecord {
+        title: plan.out.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        task: manifest.task.clone(),
+        model: manifest.base.reference.clone(),
+        method: manifest.method.clone(),
+        created: manifest.created.clone(),
+        reproduce: format!("retune train {}/recipe.toml --out again", plan.out.display()),
+        recipe_toml,
+        data: data(saved),
+        machine: machine(saved, manifest),
+        classes: plan.processor.labels().names().to_vec(),
+        events: events(&folder.join("events.jsonl"))?,
+        evaluated: saved.outcome.evaluated.clone(),
+        reliability: match predictions.targets {
+            Targets::Value(_) => Vec::new(),
+            _ => retune_eval::metrics::reliability(predictions, 10),
+        },
+        scatter: match &predictions.targets {
+            Targets::Value(truth) => (0..truth.len().min(POINTS))
+                .map(|i| {
+                    let got = row_of(&predictions.scores, i)[0];
+                    (f64::from(truth[i]), f64::from(got))
+                })
+                .collect(),
+            _ => Vec::new(),
+        },
+        mistakes: retune_eval::metrics::mistakes(predictions, MISTAKES)
+            .into_iter()
+            .map(|i| shown(plan, i, &predictions.scores))
+            .collect(),
+        before_after: saved.outcome.before_after.clone(),
+    })
+}
+
+fn events(path: &Path) -> Result<Vec<Event>> {
+    let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
+    text.lines()
+        .map(|line| serde_json::from_str(line).map_err(|e| Error::Internal(e.to_string())))
+        .collect()
+}
+
+fn data(saved: &Saved) -> Vec<(String, String)> {
+    let plan = saved.plan;
+    let [train, valid, test] = plan.summary.rows;
+    let mut lengths: Vec<usize> = plan.train.iter().map(Example::tokens).collect();
+    lengths.sort_unstable();
+    let at = |share: f64| {
+        let last = lengths.len().saturating_sub(1);
+        lengths.get((share * last as f64) as usize).copied().unwrap_or(0)
+    };
+    let files: Vec<String> = plan
+        .table
+        .files
+        .iter()
+        .take(3)
+        .map(|f| f.display().to_string())
+        .collect();
+    let mut rows = vec![
+        ("files".to_string(), files.join(", ")),
+        (
+            "rows".to_string(),
+            format!("{train} training, {valid} validation, {test} test"),
+        ),
+        ("split".to_string(), plan.split.how.clone()),
+        (
+            "tokens per training text".to_string(),
+            format!("median {}, 90 % up to {}, longest {}", at(0.5), at(0.9), at(1.0)),
+        ),
+        (
+            "texts cut".to_string(),
+            format!(
+                "{:.1} % at {} tokens",
+                plan.summary.truncated_share * 100.0,
+                plan.summary.max_length
+            ),
+        ),
+    ];
+    for reason in &plan.roles.reasons {
+        rows.push((
+            format!("column `{}`", reason.column),
+            format!("{}: {}", reason.role, reason.why),
+        ));
+    }
+    rows.extend(plan.summary.notes.iter().map(|n| ("note".to_string(), n.clone())));
+    rows
+}
+
+fn machine(saved: &Saved, manifest: &Manifest) -> Vec<(String, String)> {
+    let [all, trained] = saved.plan.summary.parameters;
+    let memory = manifest
+        .peak_rss_bytes
+        .map_or("not known".to_string(), |b| format!("{:.2} GB", b as f64 / 1e9));
+    let pair = |k: &str, v: String| (k.to_string(), v);
+    vec![
+        pair("retune", manifest.retune.clone()),
+        pair(
+            "machine",
+            format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+        ),
+        pair("threads", rayon::current_num_threads().to_string()),
+        pair("wall time", format!("{:.0} s", manifest.seconds)),
+        pair("peak memory", memory),
+        pair(
+            "parameters",
+            format!("{:.1} million, {:.1} million trained", all as f64 / 1e6, trained as f64 / 1e6),
+        ),
+        pair(
+            "steps",
+            format!("{} done, weights of step {}", manifest.steps, manifest.best_step),
+        ),
+        pair(
+            "from the checkpoint",
+            format!("{} tensors", manifest.loaded.loaded),
+        ),
+        pair("newly initialised", manifest.loaded.new.join(", ")),
+        pair("unused tensors", manifest.loaded.unused.join(", ")),
+    ]
+}

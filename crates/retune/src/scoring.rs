@@ -1,0 +1,128 @@
+//! From a model and encoded rows to predictions: batches, outputs, scores on the host.
+
+use burn::module::Module as _;
+use burn::tensor::{Device, Tensor};
+use retune_data::batch::{BatchOptions, HostBatch, Order, plan_batches};
+use retune_data::{Example, Processor, Target};
+use retune_eval::Matrix;
+
+use crate::model::{Inputs, Model, Pass};
+use crate::tasks::Task;
+
+/// Rows per batch outside training.
+const ROWS: usize = 64;
+/// Tokens per batch outside training.
+const TOKENS: usize = 8192;
+
+/// The device of every model on the CPU; `train` puts the model in the gradient graph.
+pub fn cpu(train: bool) -> Device {
+    // Burn's default device prefers a GPU merely because it is compiled in.
+    let device = Device::flex();
+    if train { device.autodiff() } else { device }
+}
+
+/// Batches of similar length over `examples`, with the indices of their rows.
+pub fn batches<'a>(
+    processor: &'a Processor,
+    examples: &'a [Example],
+) -> impl Iterator<Item = (Vec<usize>, HostBatch)> + 'a {
+    let lengths: Vec<usize> = examples.iter().map(Example::tokens).collect();
+    let mut order: Vec<usize> = (0..examples.len()).collect();
+    order.sort_by_key(|i| lengths[*i]);
+    let sorted: Vec<usize> = order.iter().map(|i| lengths[*i]).collect();
+    let options = BatchOptions {
+        rows: ROWS,
+        max_tokens: TOKENS,
+        order: Order::File,
+        seed: 0,
+    };
+    plan_batches(&sorted, &options, 0).into_iter().map(move |batch| {
+        let rows: Vec<usize> = batch.into_iter().map(|i| order[i]).collect();
+        let refs: Vec<&Example> = rows.iter().map(|i| &examples[*i]).collect();
+        let host = processor.collate(&refs);
+        (rows, host)
+    })
+}
+
+/// A matrix of `cols` values per row, filled batch by batch.
+fn gather(
+    processor: &Processor,
+    examples: &[Example],
+    on: &mut dyn FnMut(usize),
+    mut compute: impl FnMut(&Inputs, &HostBatch) -> Tensor<2>,
+) -> Matrix {
+    let device = cpu(false);
+    let mut out = Matrix {
+        rows: examples.len(),
+        ..Matrix::default()
+    };
+    let mut done = 0;
+    for (rows, host) in batches(processor, examples) {
+        let result = compute(&Inputs::new(&host, &device), &host);
+        let [_, cols] = result.dims();
+        if out.cols == 0 {
+            out.cols = cols;
+            out.data = vec![0.0; out.rows * cols];
+        }
+        let values = to_host(result);
+        for (i, row) in rows.iter().enumerate() {
+            out.data[row * cols..(row + 1) * cols]
+                .copy_from_slice(&values[i * cols..(i + 1) * cols]);
+        }
+        done += rows.len();
+        on(done);
+    }
+    out
+}
+
+/// Values of a matrix on the host, row-major.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "scores are read once per batch, outside training steps"
+)]
+pub fn to_host(x: Tensor<2>) -> Vec<f32> {
+    x.into_data().convert::<f32>().try_to_vec().unwrap_or_default()
+}
+
+/// Scores of every example, `[rows, outputs]`, and the mean loss over those that have a target.
+pub fn scores(
+    model: &Model,
+    task: &dyn Task,
+    processor: &Processor,
+    examples: &[Example],
+    on: &mut dyn FnMut(usize),
+) -> (Matrix, f64) {
+    let (mut sum, mut weight) = (0.0, 0.0);
+    let matrix = gather(processor, examples, on, |inputs, host| {
+        let output = model.output(inputs, &Pass::default());
+        if host.targets.iter().all(|t| *t != Target::None) {
+            let loss = task.loss(output.clone(), processor.labels(), &host.targets, &host.weights);
+            sum += crate::train::optimizer::scalar(loss.sum);
+            weight += loss.weight;
+        }
+        task.scores(output)
+    });
+    (matrix, if weight > 0.0 { sum / weight } else { 0.0 })
+}
+
+/// Raw outputs of every example, `[rows, outputs]`.
+pub fn outputs(model: &Model, processor: &Processor, examples: &[Example]) -> Matrix {
+    gather(processor, examples, &mut |_| (), |inputs, _| {
+        model.output(inputs, &Pass::default())
+    })
+}
+
+/// Mean-pooled backbone features of every example, `[rows, width]`.
+pub fn features(
+    model: &Model,
+    processor: &Processor,
+    examples: &[Example],
+    on: &mut dyn FnMut(usize),
+) -> Matrix {
+    gather(processor, examples, on, |inputs, _| model.pooled(inputs))
+}
+
+/// The model outside the gradient graph.
+pub fn plain(model: &Model) -> Model {
+    model.valid()
+}

@@ -1,0 +1,127 @@
+//! Tasks: what is asked of a model. One file each, one line in [`tasks!`].
+//!
+//! A task knows its loss, its scores, its metrics and how to phrase an answer. It knows no family and no
+//! method.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use burn::tensor::Tensor;
+use retune_data::Target;
+use retune_data::processor::Labels;
+use retune_data::roles::TaskKind;
+use retune_eval::{Evaluation, Targets};
+use serde::{Deserialize, Serialize};
+
+use crate::head::Head;
+use crate::losses::Loss;
+
+/// A task.
+pub trait Task: Debug + Send + Sync {
+    /// Name in recipes and `retune list tasks`.
+    fn name(&self) -> &'static str;
+    /// One line about it.
+    fn about(&self) -> &'static str;
+    /// The kind of label column it reads.
+    fn kind(&self) -> TaskKind;
+    /// Metrics, the primary one, and class names.
+    fn evaluation(&self, labels: &Labels) -> Evaluation;
+    /// Loss of outputs `[rows, outputs]`.
+    fn loss(&self, output: Tensor<2>, labels: &Labels, targets: &[Target], weights: &[f32])
+    -> Loss;
+    /// Outputs `[rows, outputs]` to scores of the same shape: probabilities, or values in the user's
+    /// units.
+    fn scores(&self, output: Tensor<2>) -> Tensor<2>;
+    /// Sets up a fresh head for the labels' units.
+    fn prepare_head(&self, head: Head, _labels: &Labels) -> Head {
+        head
+    }
+    /// `problem_type` of transformers' `config.json`.
+    fn problem_type(&self) -> &'static str;
+    /// One answer from one row of scores.
+    fn answer(&self, scores: &[f32], labels: &Labels) -> Answer;
+    /// The right answer of one row, as reports show it.
+    fn truth(&self, target: &Target, labels: &Labels) -> String {
+        let name = |i: usize| labels.names().get(i).cloned().unwrap_or_default();
+        match target {
+            Target::Class(class) => name(*class as usize),
+            Target::Labels(flags) => {
+                let on = flags.iter().enumerate().filter(|(_, f)| **f == Some(true));
+                let names: Vec<String> = on.map(|(i, _)| name(i)).collect();
+                if names.is_empty() { "(none)".to_string() } else { names.join(", ") }
+            }
+            Target::Value(value) => value.to_string(),
+            Target::None => String::new(),
+        }
+    }
+    /// The right answers in the form that metrics read.
+    fn targets(&self, targets: &[Target]) -> Targets;
+}
+
+/// A model's answer for one row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The class; absent for other tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// The labels that apply; absent for other tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Vec<String>>,
+    /// The number; absent for other tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+    /// Probability of the answer; absent for regression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
+    /// Probability of each class or label; empty for regression.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub scores: BTreeMap<String, f64>,
+}
+
+impl Answer {
+    /// The answer in one phrase, as reports show it.
+    pub fn phrase(&self) -> String {
+        match (&self.label, &self.labels, self.value) {
+            (Some(label), ..) => label.clone(),
+            (_, Some(labels), _) if labels.is_empty() => "(none)".to_string(),
+            (_, Some(labels), _) => labels.join(", "),
+            (.., Some(value)) => format!("{value:.4}"),
+            _ => String::new(),
+        }
+    }
+}
+
+/// One line per task: module.
+macro_rules! tasks {
+    ($($module:ident),+ $(,)?) => {
+        $(pub mod $module;)+
+
+        /// Every registered task.
+        pub const TASKS: &[&dyn Task] = &[$(&$module::TASK),+];
+    };
+}
+
+tasks! {
+    text_classification,
+    text_multi_label,
+    text_regression,
+}
+
+/// The task of this name.
+pub fn task(name: &str) -> Option<&'static dyn Task> {
+    TASKS.iter().find(|task| task.name() == name).copied()
+}
+
+/// The task that suits a label column of this kind.
+pub fn task_for(kind: TaskKind) -> Option<&'static dyn Task> {
+    TASKS.iter().find(|task| task.kind() == kind).copied()
+}
+
+fn named_scores(scores: &[f32], labels: &Labels) -> BTreeMap<String, f64> {
+    labels
+        .names()
+        .iter()
+        .cloned()
+        .zip(scores.iter().map(|s| f64::from(*s)))
+        .collect()
+}

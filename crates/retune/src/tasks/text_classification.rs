@@ -1,0 +1,92 @@
+//! One class per text (or pair of texts), out of two or more.
+
+use burn::tensor::{Tensor, activation};
+use retune_data::Target;
+use retune_data::processor::Labels;
+use retune_data::roles::TaskKind;
+use retune_eval::{Evaluation, Targets};
+
+use super::{Answer, Task, named_scores};
+use crate::losses::{self, Loss};
+
+/// The task's entry.
+pub const TASK: TextClassification = TextClassification;
+
+/// Binary and multi-class classification of texts and text pairs.
+#[derive(Debug)]
+pub struct TextClassification;
+
+impl Task for TextClassification {
+    fn name(&self) -> &'static str {
+        "text-classification"
+    }
+
+    fn about(&self) -> &'static str {
+        "one class per text or pair of texts; trained by cross-entropy"
+    }
+
+    fn kind(&self) -> TaskKind {
+        TaskKind::Classification
+    }
+
+    fn evaluation(&self, labels: &Labels) -> Evaluation {
+        let metrics = [
+            "accuracy",
+            "f1_macro",
+            "f1_micro",
+            "f1_weighted",
+            "precision_macro",
+            "recall_macro",
+            "mcc",
+            "auroc",
+            "average_precision",
+            "log_loss",
+            "brier",
+            "ece",
+        ];
+        Evaluation {
+            metrics: metrics.map(String::from).to_vec(),
+            primary: "accuracy".to_string(),
+            classes: labels.names().to_vec(),
+        }
+    }
+
+    fn loss(
+        &self,
+        output: Tensor<2>,
+        _labels: &Labels,
+        targets: &[Target],
+        weights: &[f32],
+    ) -> Loss {
+        losses::cross_entropy(output, targets, weights)
+    }
+
+    fn scores(&self, output: Tensor<2>) -> Tensor<2> {
+        activation::softmax(output, 1) // [rows, classes]
+    }
+
+    fn problem_type(&self) -> &'static str {
+        "single_label_classification"
+    }
+
+    fn answer(&self, scores: &[f32], labels: &Labels) -> Answer {
+        let best = (0..scores.len())
+            .rev()
+            .max_by(|a, b| scores[*a].total_cmp(&scores[*b]));
+        Answer {
+            label: best.and_then(|i| labels.names().get(i).cloned()),
+            labels: None,
+            value: None,
+            confidence: best.map(|i| f64::from(scores[i])),
+            scores: named_scores(scores, labels),
+        }
+    }
+
+    fn targets(&self, targets: &[Target]) -> Targets {
+        let class = |target: &Target| match target {
+            Target::Class(class) => *class,
+            _ => 0,
+        };
+        Targets::Class(targets.iter().map(class).collect())
+    }
+}

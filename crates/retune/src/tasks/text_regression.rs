@@ -1,0 +1,85 @@
+//! A number per text.
+
+use burn::tensor::Tensor;
+use retune_data::Target;
+use retune_data::processor::Labels;
+use retune_data::roles::TaskKind;
+use retune_eval::{Evaluation, Targets};
+use std::collections::BTreeMap;
+
+use super::{Answer, Task};
+use crate::head::Head;
+use crate::losses::{self, Loss};
+
+/// The task's entry.
+pub const TASK: TextRegression = TextRegression;
+
+/// Regression of a number on a text or pair of texts. Trains in units of the training rows' standard
+/// deviation, answers in the user's units.
+#[derive(Debug)]
+pub struct TextRegression;
+
+fn units(labels: &Labels) -> (f64, f64) {
+    match labels {
+        Labels::Number { mean, std } if *std > 0.0 => (*mean, *std),
+        _ => (0.0, 1.0),
+    }
+}
+
+impl Task for TextRegression {
+    fn name(&self) -> &'static str {
+        "text-regression"
+    }
+
+    fn about(&self) -> &'static str {
+        "a number per text or pair of texts; trained by squared error"
+    }
+
+    fn kind(&self) -> TaskKind {
+        TaskKind::Regression
+    }
+
+    fn evaluation(&self, _labels: &Labels) -> Evaluation {
+        let metrics = ["rmse", "mae", "r2", "pearson", "spearman"];
+        Evaluation {
+            metrics: metrics.map(String::from).to_vec(),
+            primary: "rmse".to_string(),
+            classes: Vec::new(),
+        }
+    }
+
+    fn loss(&self, output: Tensor<2>, labels: &Labels, targets: &[Target], weights: &[f32]) -> Loss {
+        losses::squared_error(output, targets, weights, units(labels).1)
+    }
+
+    fn scores(&self, output: Tensor<2>) -> Tensor<2> {
+        output // [rows, 1]
+    }
+
+    fn prepare_head(&self, mut head: Head, labels: &Labels) -> Head {
+        (head.shift, head.scale) = units(labels);
+        head
+    }
+
+    fn problem_type(&self) -> &'static str {
+        "regression"
+    }
+
+    fn answer(&self, scores: &[f32], _labels: &Labels) -> Answer {
+        Answer {
+            label: None,
+            labels: None,
+            value: scores.first().map(|v| f64::from(*v)),
+            confidence: None,
+            scores: BTreeMap::new(),
+        }
+    }
+
+    fn targets(&self, targets: &[Target]) -> Targets {
+        let value = |target: &Target| match target {
+            Target::Value(value) => *value,
+            _ => f32::NAN,
+        };
+        Targets::Value(targets.iter().map(value).collect())
+    }
+}

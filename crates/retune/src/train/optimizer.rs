@@ -1,0 +1,144 @@
+//! Gradients of a module in module order, and AdamW over all of them.
+
+use std::collections::HashMap;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::tensor::{Gradients as Tape, Tensor};
+
+use crate::ops::{self, AdamW, Moments};
+
+/// One number on the host.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the loop reads the loss once per micro-batch"
+)]
+pub fn scalar(x: Tensor<1>) -> f64 {
+    let value: f32 = x.into_scalar();
+    f64::from(value)
+}
+
+/// Gradients of a module's trained parameters, flat, in module order.
+#[derive(Debug, Default)]
+pub struct Gradients {
+    /// Parameter and gradient, `[parameter size]`.
+    pub found: Vec<(ParamId, Tensor<1>)>,
+}
+
+impl Gradients {
+    /// Adds the gradients of a backward pass.
+    pub fn add<M: Module>(&mut self, module: &M, mut tape: Tape) {
+        let mut collect = Collect {
+            tape: &mut tape,
+            found: Vec::new(),
+        };
+        module.visit(&mut collect);
+        let new = collect.found;
+        if self.found.is_empty() {
+            self.found = new;
+            return;
+        }
+        let mut sums: HashMap<ParamId, Tensor<1>> = self.found.drain(..).collect();
+        for (id, grad) in new {
+            let sum = match sums.remove(&id) {
+                Some(sum) => sum + grad,
+                None => grad,
+            };
+            self.found.push((id, sum));
+        }
+        // A parameter that this micro-batch did not touch keeps its gradient.
+        let mut rest: Vec<(ParamId, Tensor<1>)> = sums.into_iter().collect();
+        rest.sort_by_key(|(id, _)| id.val());
+        self.found.extend(rest);
+    }
+
+    /// Global L2 norm.
+    pub fn norm(&self) -> f64 {
+        let squares = self.found.iter().map(|(_, g)| ops::sum_of_squares(g.clone()));
+        squares.sum::<f64>().sqrt()
+    }
+}
+
+struct Collect<'a> {
+    tape: &'a mut Tape,
+    found: Vec<(ParamId, Tensor<1>)>,
+}
+
+impl ModuleVisitor for Collect<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(grad) = param.val().grad_remove(self.tape) {
+            let size: usize = grad.dims().iter().product();
+            self.found.push((param.id, grad.reshape([size])));
+        }
+    }
+}
+
+/// AdamW with the usual betas and epsilon, and its state.
+#[derive(Debug)]
+pub struct Optimizer {
+    weight_decay: f64,
+    step: u64,
+    moments: HashMap<ParamId, Moments>,
+}
+
+impl Optimizer {
+    /// With the weight decay of matrices; vectors (biases, norms) are not decayed.
+    pub fn new(weight_decay: f64) -> Self {
+        Self {
+            weight_decay,
+            step: 0,
+            moments: HashMap::new(),
+        }
+    }
+
+    /// One step; every gradient is multiplied by `grad_scale` first.
+    pub fn step<M: Module>(
+        &mut self,
+        module: M,
+        gradients: Gradients,
+        lr: f64,
+        grad_scale: f64,
+    ) -> M {
+        self.step += 1;
+        let mut update = Update {
+            settings: AdamW {
+                lr,
+                beta1: 0.9,
+                beta2: 0.999,
+                eps: 1e-8,
+                weight_decay: self.weight_decay,
+                step: self.step,
+                grad_scale,
+            },
+            gradients: gradients.found.into_iter().collect(),
+            moments: &mut self.moments,
+        };
+        module.map(&mut update)
+    }
+}
+
+struct Update<'a> {
+    settings: AdamW,
+    gradients: HashMap<ParamId, Tensor<1>>,
+    moments: &'a mut HashMap<ParamId, Moments>,
+}
+
+impl ModuleMapper for Update<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let id = param.id;
+        let Some(grad) = self.gradients.remove(&id) else {
+            return param;
+        };
+        let mut settings = self.settings;
+        if D == 1 {
+            settings.weight_decay = 0.0;
+        }
+        param.map(|value| {
+            let shape = value.dims();
+            let flat = value.inner().reshape([shape.iter().product::<usize>()]);
+            let moments = self.moments.remove(&id);
+            let (flat, moments) = ops::adamw(flat, grad, moments, &settings);
+            self.moments.insert(id, moments);
+            Tensor::from_inner(flat.reshape(shape)).require_grad()
+        })
+    }
+}

@@ -1,0 +1,298 @@
+//! Parameters in and out: from a checkpoint by name, or freshly initialised, with an account of what
+//! came from where.
+//!
+//! A parameter's *path* is its place in the module tree (`backbone.layers.0.query.weight`); a family
+//! maps each path to the *key* its checkpoints use.
+
+use std::collections::BTreeSet;
+
+use burn::module::{Module, ModuleVisitor, Param, ParamId};
+use burn::tensor::{Device, Tensor, TensorData};
+use retune_kernels::dropout::mix;
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::{Checkpoint, CheckpointError};
+
+/// How a parameter starts when the checkpoint does not have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Init {
+    /// Normal with the family's standard deviation.
+    Normal,
+    /// All zero.
+    Zeros,
+    /// All one.
+    Ones,
+}
+
+/// What is wrong with a checkpoint for a model.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightsError {
+    /// The file itself.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A backbone tensor is not there.
+    #[error(
+        "the checkpoint has no tensor `{key}`, which the model needs; it has {have} tensors, such as `{example}`: is `model_type` in config.json right?"
+    )]
+    Missing {
+        /// Key looked for.
+        key: String,
+        /// Tensors in the file.
+        have: usize,
+        /// One of them.
+        example: String,
+    },
+    /// A tensor has another shape than config.json says.
+    #[error("tensor `{key}` has shape {found:?}, but config.json asks for {wanted:?}")]
+    Shape {
+        /// Key in the file.
+        key: String,
+        /// Shape in the file.
+        found: Vec<usize>,
+        /// Shape the model needs.
+        wanted: Vec<usize>,
+    },
+}
+
+/// Where each parameter came from.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct LoadReport {
+    /// Parameters read from the checkpoint.
+    pub loaded: usize,
+    /// Checkpoint tensors that no parameter wanted.
+    pub unused: Vec<String>,
+    /// Parameters that start anew, by path.
+    pub new: Vec<String>,
+}
+
+/// Maps a parameter path to the checkpoint keys it may have, the usual one first.
+pub type KeyMap<'a> = dyn Fn(&str) -> Vec<String> + 'a;
+
+/// Gives a model its parameters while it is built.
+pub struct Source<'a> {
+    checkpoint: Option<&'a Checkpoint>,
+    keys: &'a KeyMap<'a>,
+    device: &'a Device,
+    seed: u64,
+    std: f64,
+    optional: bool,
+    used: BTreeSet<String>,
+    report: LoadReport,
+}
+
+impl<'a> Source<'a> {
+    /// Of a checkpoint, or of fresh random numbers when there is none.
+    ///
+    /// `std` is the standard deviation of fresh normal weights (`initializer_range`).
+    pub fn new(
+        checkpoint: Option<&'a Checkpoint>,
+        keys: &'a KeyMap<'a>,
+        device: &'a Device,
+        seed: u64,
+        std: f64,
+    ) -> Self {
+        Self {
+            checkpoint,
+            keys,
+            device,
+            seed,
+            std,
+            optional: false,
+            used: BTreeSet::new(),
+            report: LoadReport::default(),
+        }
+    }
+
+    /// From here on a parameter that the checkpoint lacks starts anew: heads.
+    pub fn allow_new(&mut self) {
+        self.optional = true;
+    }
+
+    /// The parameter at `path` with the shape the model needs.
+    pub fn param<const D: usize>(
+        &mut self,
+        path: &str,
+        shape: [usize; D],
+        init: Init,
+    ) -> Result<Param<Tensor<D>>, WeightsError> {
+        let values = self.values(path, &shape, init)?;
+        let data = TensorData::new(values, shape);
+        Ok(Param::from_data(data, self.device))
+    }
+
+    fn values(
+        &mut self,
+        path: &str,
+        shape: &[usize],
+        init: Init,
+    ) -> Result<Vec<f32>, WeightsError> {
+        let size: usize = shape.iter().product();
+        let Some(checkpoint) = self.checkpoint else {
+            self.report.new.push(path.to_string());
+            return Ok(self.fresh(path, size, init));
+        };
+        let keys = (self.keys)(path);
+        let found = keys.iter().find(|key| checkpoint.shape(key).is_some());
+        let Some(key) = found else {
+            return self.missing(path, &keys, size, init);
+        };
+        let have = checkpoint.shape(key).unwrap_or_default();
+        if have != shape {
+            if self.optional {
+                self.used.insert(key.clone());
+                return self.missing(path, &keys, size, init);
+            }
+            return Err(WeightsError::Shape {
+                key: key.clone(),
+                found: have.to_vec(),
+                wanted: shape.to_vec(),
+            });
+        }
+        self.used.insert(key.clone());
+        self.report.loaded += 1;
+        Ok(checkpoint.f32(key)?)
+    }
+
+    fn missing(
+        &mut self,
+        path: &str,
+        keys: &[String],
+        size: usize,
+        init: Init,
+    ) -> Result<Vec<f32>, WeightsError> {
+        if self.optional {
+            self.report.new.push(path.to_string());
+            return Ok(self.fresh(path, size, init));
+        }
+        let names = || self.checkpoint.into_iter().flat_map(Checkpoint::names);
+        Err(WeightsError::Missing {
+            key: keys.first().cloned().unwrap_or_default(),
+            have: names().count(),
+            example: names().next().unwrap_or_default().to_string(),
+        })
+    }
+
+    fn fresh(&self, path: &str, size: usize, init: Init) -> Vec<f32> {
+        match init {
+            Init::Zeros => vec![0.0; size],
+            Init::Ones => vec![1.0; size],
+            Init::Normal => normal(self.seed, path, size, self.std),
+        }
+    }
+
+    /// Ends loading: what came from where. `ignored` names checkpoint keys that never count as unused.
+    pub fn finish(mut self, ignored: &dyn Fn(&str) -> bool) -> LoadReport {
+        if let Some(checkpoint) = self.checkpoint {
+            self.report.unused = checkpoint
+                .names()
+                .filter(|name| !self.used.contains(*name) && !ignored(name))
+                .map(str::to_string)
+                .collect();
+        }
+        self.report
+    }
+}
+
+/// Normal numbers that depend on seed and name only (Box & Muller, 1958).
+fn normal(seed: u64, name: &str, size: usize, std: f64) -> Vec<f32> {
+    let start = name.bytes().fold(mix(seed), |h, b| mix(h ^ u64::from(b)));
+    let unit = |counter: u64| (mix(start.wrapping_add(counter)) >> 11) as f64 / (1u64 << 53) as f64;
+    (0..size as u64)
+        .map(|i| {
+            let radius = (-2.0 * (1.0 - unit(2 * i)).ln()).sqrt();
+            let angle = std::f64::consts::TAU * unit(2 * i + 1);
+            (std * radius * angle.cos()) as f32
+        })
+        .collect()
+}
+
+/// A parameter's value with its name, outside the gradient graph.
+#[derive(Debug, Clone)]
+pub struct Named {
+    /// Path in the module tree.
+    pub path: String,
+    /// Burn's identity of the parameter.
+    pub id: ParamId,
+    /// Shape.
+    pub shape: Vec<usize>,
+    /// Values, flat.
+    pub value: Tensor<1>,
+    /// Whether training changes it.
+    pub trained: bool,
+}
+
+/// Every float parameter of a module, in module order.
+pub fn params<M: Module>(module: &M) -> Vec<Named> {
+    let mut list = List::default();
+    module.visit(&mut list);
+    list.found
+}
+
+/// The parameters' values on the host, by path.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "saving a model reads every parameter once"
+)]
+pub fn host_values<M: Module>(module: &M) -> Vec<(String, Vec<usize>, Vec<f32>)> {
+    let read = |named: Named| {
+        let data = named.value.into_data().convert::<f32>();
+        (named.path, named.shape, data.try_to_vec().unwrap_or_default())
+    };
+    params(module).into_iter().map(read).collect()
+}
+
+/// Names of the modules a traversal is in. An enum's variant is no part of the path: which family a
+/// backbone belongs to must not show in parameter names.
+#[derive(Debug, Default)]
+pub struct PathStack(Vec<String>);
+
+impl PathStack {
+    /// To be called from `enter_module`.
+    pub fn enter(&mut self, name: &str, container: &str) {
+        if !container.starts_with("Enum:") {
+            self.0.push(name.to_string());
+        }
+    }
+
+    /// To be called from `exit_module`.
+    pub fn exit(&mut self, container: &str) {
+        if !container.starts_with("Enum:") {
+            self.0.pop();
+        }
+    }
+
+    /// The path of the parameter being visited.
+    pub fn path(&self) -> String {
+        self.0.join(".")
+    }
+}
+
+#[derive(Default)]
+struct List {
+    stack: PathStack,
+    found: Vec<Named>,
+}
+
+impl ModuleVisitor for List {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.stack.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _name: &str, container: &str) {
+        self.stack.exit(container);
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let value = param.val();
+        let shape = value.dims().to_vec();
+        self.found.push(Named {
+            path: self.stack.path(),
+            id: param.id,
+            trained: value.is_require_grad(),
+            value: value
+                .without_autodiff()
+                .reshape([shape.iter().product::<usize>()]),
+            shape,
+        });
+    }
+}
