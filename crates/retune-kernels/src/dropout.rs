@@ -100,7 +100,11 @@ mod tests {
 
     #[test]
     fn zero_probability_keeps_everything() {
-        assert!(mask(3, 5, 0.0, STREAM, |i| (i as u64, 0)).iter().all(|v| *v == 1.0));
+        assert!(
+            mask(3, 5, 0.0, STREAM, |i| (i as u64, 0))
+                .iter()
+                .all(|v| *v == 1.0)
+        );
         assert!(mask(3, 0, 0.5, STREAM, |i| (i as u64, 0)).is_empty());
     }
 }

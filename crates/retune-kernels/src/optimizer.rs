@@ -108,7 +108,11 @@ mod tests {
             for i in 0..n {
                 let grads: Vec<f64> = (1..=4).map(|s| 0.5 * f64::from(grad(i, s))).collect();
                 let want = plain(f64::from(start[i]), &grads, &c);
-                assert!((f64::from(p[i]) - want).abs() < 2e-6, "{i}: {} {want}", p[i]);
+                assert!(
+                    (f64::from(p[i]) - want).abs() < 2e-6,
+                    "{i}: {} {want}",
+                    p[i]
+                );
             }
         }
     }

@@ -5,7 +5,9 @@ use retune::eval::Event;
 use retune::{Bundle, Flow, HubOptions, Plan, Recipe};
 
 fn main() -> retune::Result<()> {
-    let file = std::env::args().nth(1).unwrap_or("data/movie-sentences.csv".to_string());
+    let file = std::env::args()
+        .nth(1)
+        .unwrap_or("data/movie-sentences.csv".to_string());
     let mut recipe = Recipe::default();
     recipe.data.train = Some(file.into());
     recipe.train.epochs = 1.0;

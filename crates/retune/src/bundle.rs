@@ -13,13 +13,13 @@ use retune_eval::metrics::majority_predictions;
 use retune_eval::{Evaluated, RunRecord, Targets, evaluate};
 use serde::{Deserialize, Serialize};
 
-use crate::pretrained::read_config;
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::families::{ModelConfig, build_model, family_of};
 use crate::model::Model;
 use crate::plan::Plan;
 use crate::predictor::Predictor;
+use crate::pretrained::read_config;
 use crate::record;
 use crate::run::{Outcome, row_of};
 use crate::scoring;
@@ -139,7 +139,8 @@ impl Prior {
     fn targets(&self) -> Targets {
         match self {
             Self::Classes(counts) => {
-                let class = |(class, n): (usize, &u64)| std::iter::repeat_n(class as u32, *n as usize);
+                let class =
+                    |(class, n): (usize, &u64)| std::iter::repeat_n(class as u32, *n as usize);
                 Targets::Class(counts.iter().enumerate().flat_map(class).collect())
             }
             Self::Labels(counts) => {
@@ -186,7 +187,10 @@ pub(crate) fn save(staging: &mut Staging, saved: &Saved) -> Result<()> {
     staging.write("bundle.json", &pretty(&manifest)?)?;
     let record = record::of(&folder, saved, &manifest)?;
     staging.write("run.json", &pretty(&record)?)?;
-    staging.write("report.html", retune_eval::report::render(&record).as_bytes())
+    staging.write(
+        "report.html",
+        retune_eval::report::render(&record).as_bytes(),
+    )
 }
 
 fn pretty<T: Serialize>(value: &T) -> Result<Vec<u8>> {
@@ -196,7 +200,12 @@ fn pretty<T: Serialize>(value: &T) -> Result<Vec<u8>> {
 /// Writes `model.safetensors` under the names that the family's checkpoints use.
 pub(crate) fn write_weights(folder: &Path, model: &Model, config: &ModelConfig) -> Result<()> {
     let family = family_of(config)?;
-    let key = |path: &str| (family.keys)(config, path).into_iter().next().unwrap_or_default();
+    let key = |path: &str| {
+        (family.keys)(config, path)
+            .into_iter()
+            .next()
+            .unwrap_or_default()
+    };
     let tensors: Vec<_> = host_values(model)
         .into_iter()
         .map(|(path, shape, values)| (key(&path), shape, values))
@@ -237,7 +246,12 @@ fn tuned_config(base: &ModelConfig, task: &dyn Task, labels: &Labels) -> ModelCo
 fn manifest(folder: &Path, saved: &Saved) -> Result<Manifest> {
     let plan = saved.plan;
     let mut files = BTreeMap::new();
-    let kept = ["config.json", "model.safetensors", "processor.json", "recipe.toml"];
+    let kept = [
+        "config.json",
+        "model.safetensors",
+        "processor.json",
+        "recipe.toml",
+    ];
     for name in kept.iter().chain(&TOKENIZER_FILES) {
         let path = folder.join(name);
         if path.is_file() {
@@ -245,7 +259,13 @@ fn manifest(folder: &Path, saved: &Saved) -> Result<Manifest> {
         }
     }
     let mut data = BTreeMap::new();
-    for path in plan.table.files.iter().filter(|path| path.is_file()).take(64) {
+    for path in plan
+        .table
+        .files
+        .iter()
+        .filter(|path| path.is_file())
+        .take(64)
+    {
         data.insert(path.display().to_string(), sha256(path)?);
     }
     let targets: Vec<_> = plan.train.iter().map(|e| e.target.clone()).collect();
@@ -303,7 +323,10 @@ fn predictions_table(plan: &Plan, outcome: &Outcome) -> Table {
         values: text(plan.test.iter().map(truth).collect()),
     });
     let answers: Vec<_> = (0..rows.len())
-        .map(|i| plan.task.answer(row_of(&outcome.predictions.scores, i), labels))
+        .map(|i| {
+            plan.task
+                .answer(row_of(&outcome.predictions.scores, i), labels)
+        })
         .collect();
     columns.extend(crate::predictor::answer_columns(&answers, labels));
     Table {
@@ -374,15 +397,24 @@ impl Bundle {
     pub fn evaluate(&self, table: &Table, slices: &[String]) -> Result<Evaluated> {
         let rows: Vec<usize> = (0..table.rows()).collect();
         let examples = self.processor.examples(table, &rows, true)?;
-        let (scores, _) =
-            scoring::scores(&self.model, self.task, &self.processor, &examples, &mut |_| ());
+        let (scores, _) = scoring::scores(
+            &self.model,
+            self.task,
+            &self.processor,
+            &examples,
+            &mut |_| (),
+        );
         let targets: Vec<_> = examples.iter().map(|e| e.target.clone()).collect();
         let labels = self.processor.labels();
         let evaluation = self.task.evaluation(labels);
         let mut columns = Vec::new();
         for name in slices {
             let column = table.column(name)?;
-            let text = |row| column.text(row).map_or("(empty)".to_string(), |t| t.into_owned());
+            let text = |row| {
+                column
+                    .text(row)
+                    .map_or("(empty)".to_string(), |t| t.into_owned())
+            };
             columns.push(retune_eval::Slice {
                 column: name.clone(),
                 values: rows.iter().map(|r| text(*r)).collect(),
@@ -394,7 +426,10 @@ impl Bundle {
             slices: columns,
             ids: rows.iter().map(|r| table.place(*r)).collect(),
         };
-        let name = table.files.first().map_or("data".to_string(), |f| f.display().to_string());
+        let name = table
+            .files
+            .first()
+            .map_or("data".to_string(), |f| f.display().to_string());
         let seed = 42;
         let mut evaluated = evaluate(&predictions, &evaluation, &name, seed);
         let prior = majority_predictions(&self.manifest.prior.targets(), &predictions);

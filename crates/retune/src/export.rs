@@ -5,10 +5,10 @@ use std::path::Path;
 use retune_data::read::{ReadOptions, read};
 use serde::Serialize;
 
-use crate::pretrained::read_config;
 use crate::bundle::{Bundle, load_model};
 use crate::error::{Error, Result};
 use crate::predictor::Predictor;
+use crate::pretrained::read_config;
 use crate::staging::Staging;
 
 /// Rows compared after an export.
@@ -37,7 +37,10 @@ struct Parity {
 /// # Errors
 /// The folder is not free, or the reloaded export answers differently.
 pub fn export_hf(bundle: Bundle, dir: &Path) -> Result<ExportCheck> {
-    if dir.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+    if dir
+        .read_dir()
+        .is_ok_and(|mut entries| entries.next().is_some())
+    {
         return Err(Error::User(format!(
             "{} exists and is not empty; nothing is overwritten: choose another folder",
             dir.display()

@@ -39,7 +39,9 @@ pub fn binary_cross_entropy(logits: Tensor<2>, targets: &[Target], weights: &[f3
     let [rows, labels] = logits.dims();
     let (mut known, mut wanted) = (vec![0f32; rows * labels], vec![0f32; rows * labels]);
     for (row, target) in targets.iter().enumerate() {
-        let Target::Labels(flags) = target else { continue };
+        let Target::Labels(flags) = target else {
+            continue;
+        };
         for (label, flag) in flags.iter().enumerate() {
             if let Some(flag) = flag {
                 known[row * labels + label] = weights[row];

@@ -73,7 +73,9 @@ impl Predictor {
             })
             .collect();
         let matrix = scoring::outputs(&self.model, &self.processor, &examples);
-        Ok((0..matrix.rows).map(|i| row_of(&matrix, i).to_vec()).collect())
+        Ok((0..matrix.rows)
+            .map(|i| row_of(&matrix, i).to_vec())
+            .collect())
     }
 
     /// The text columns that a table needs.
@@ -99,10 +101,12 @@ impl Predictor {
 
     fn answer(&self, examples: &[Example]) -> Vec<Prediction> {
         let quiet = &mut |_| ();
-        let (scores, _) =
-            scoring::scores(&self.model, self.task, &self.processor, examples, quiet);
+        let (scores, _) = scoring::scores(&self.model, self.task, &self.processor, examples, quiet);
         (0..scores.rows)
-            .map(|i| self.task.answer(row_of(&scores, i), self.processor.labels()))
+            .map(|i| {
+                self.task
+                    .answer(row_of(&scores, i), self.processor.labels())
+            })
             .collect()
     }
 }

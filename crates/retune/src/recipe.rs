@@ -268,22 +268,54 @@ impl TrainRecipe {
         let above = |value: f64, high: f64| value > 0.0 && value <= high;
         let share = |value: f64| (0.0..1.0).contains(&value);
         let checks = [
-            (above(self.lr, 1.0), "lr", "is out of range 0 to 1; 5e-5 is a good start"),
-            (above(self.epochs, 1e4), "epochs", "is out of range 0 to 10000; try 3"),
-            (self.batch_size >= 1, "batch_size", "must be at least 1; try 16"),
-            (self.max_tokens >= 16, "max_tokens", "must be at least 16; try 4096"),
+            (
+                above(self.lr, 1.0),
+                "lr",
+                "is out of range 0 to 1; 5e-5 is a good start",
+            ),
+            (
+                above(self.epochs, 1e4),
+                "epochs",
+                "is out of range 0 to 10000; try 3",
+            ),
+            (
+                self.batch_size >= 1,
+                "batch_size",
+                "must be at least 1; try 16",
+            ),
+            (
+                self.max_tokens >= 16,
+                "max_tokens",
+                "must be at least 16; try 4096",
+            ),
             (self.accumulate >= 1, "accumulate", "must be at least 1"),
-            (share(self.warmup_share), "warmup_share", "is out of range 0 to 1; try 0.1"),
-            (share(self.weight_decay), "weight_decay", "is out of range 0 to 1; try 0.01"),
+            (
+                share(self.warmup_share),
+                "warmup_share",
+                "is out of range 0 to 1; try 0.1",
+            ),
+            (
+                share(self.weight_decay),
+                "weight_decay",
+                "is out of range 0 to 1; try 0.01",
+            ),
             (
                 (0.0..1e6).contains(&self.clip_norm),
                 "clip_norm",
                 "is out of range; try 1, or 0 for none",
             ),
-            (self.evals_per_epoch >= 1, "evals_per_epoch", "must be at least 1"),
+            (
+                self.evals_per_epoch >= 1,
+                "evals_per_epoch",
+                "must be at least 1",
+            ),
             (self.patience != Some(0), "patience", "must be at least 1"),
             (self.max_steps != Some(0), "max_steps", "must be at least 1"),
-            (self.dropout.is_none_or(share), "dropout", "is out of range 0 to 1; try 0.1"),
+            (
+                self.dropout.is_none_or(share),
+                "dropout",
+                "is out of range 0 to 1; try 0.1",
+            ),
         ];
         let value = toml::Value::try_from(self).ok();
         let problem = |(_, key, text): &(bool, &str, &str)| {
@@ -327,7 +359,11 @@ impl DataRecipe {
                 "more than two text columns; name one, or two for pairs",
             ));
         }
-        if self.delimiter.as_ref().is_some_and(|d| d.len() != 1 && d != "\\t") {
+        if self
+            .delimiter
+            .as_ref()
+            .is_some_and(|d| d.len() != 1 && d != "\\t")
+        {
             found.push(Problem::new(
                 "data.delimiter",
                 "must be one character, or \\t for a tab",

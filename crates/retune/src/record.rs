@@ -19,12 +19,20 @@ pub(crate) fn of(folder: &Path, saved: &Saved, manifest: &Manifest) -> Result<Ru
     let predictions = &saved.outcome.predictions;
     let recipe_toml = plan.recipe.to_toml();
     Ok(RunRecord {
-        title: plan.out.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        title: plan
+            .out
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned(),
         task: manifest.task.clone(),
         model: manifest.base.reference.clone(),
         method: manifest.method.clone(),
         created: manifest.created.clone(),
-        reproduce: format!("retune train {}/recipe.toml --out again", plan.out.display()),
+        reproduce: format!(
+            "retune train {}/recipe.toml --out again",
+            plan.out.display()
+        ),
         recipe_toml,
         data: data(saved),
         machine: machine(saved, manifest),
@@ -66,7 +74,10 @@ fn data(saved: &Saved) -> Vec<(String, String)> {
     lengths.sort_unstable();
     let at = |share: f64| {
         let last = lengths.len().saturating_sub(1);
-        lengths.get((share * last as f64) as usize).copied().unwrap_or(0)
+        lengths
+            .get((share * last as f64) as usize)
+            .copied()
+            .unwrap_or(0)
     };
     let files: Vec<String> = plan
         .table
@@ -84,7 +95,12 @@ fn data(saved: &Saved) -> Vec<(String, String)> {
         ("split".to_string(), plan.split.how.clone()),
         (
             "tokens per training text".to_string(),
-            format!("median {}, 90 % up to {}, longest {}", at(0.5), at(0.9), at(1.0)),
+            format!(
+                "median {}, 90 % up to {}, longest {}",
+                at(0.5),
+                at(0.9),
+                at(1.0)
+            ),
         ),
         (
             "texts cut".to_string(),
@@ -101,7 +117,12 @@ fn data(saved: &Saved) -> Vec<(String, String)> {
             format!("{}: {}", reason.role, reason.why),
         ));
     }
-    rows.extend(plan.summary.notes.iter().map(|n| ("note".to_string(), n.clone())));
+    rows.extend(
+        plan.summary
+            .notes
+            .iter()
+            .map(|n| ("note".to_string(), n.clone())),
+    );
     rows
 }
 
@@ -109,7 +130,9 @@ fn machine(saved: &Saved, manifest: &Manifest) -> Vec<(String, String)> {
     let [all, trained] = saved.plan.summary.parameters;
     let memory = manifest
         .peak_rss_bytes
-        .map_or("not known".to_string(), |b| format!("{:.2} GB", b as f64 / 1e9));
+        .map_or("not known".to_string(), |b| {
+            format!("{:.2} GB", b as f64 / 1e9)
+        });
     let pair = |k: &str, v: String| (k.to_string(), v);
     vec![
         pair("retune", manifest.retune.clone()),
@@ -122,11 +145,18 @@ fn machine(saved: &Saved, manifest: &Manifest) -> Vec<(String, String)> {
         pair("peak memory", memory),
         pair(
             "parameters",
-            format!("{:.1} million, {:.1} million trained", all as f64 / 1e6, trained as f64 / 1e6),
+            format!(
+                "{:.1} million, {:.1} million trained",
+                all as f64 / 1e6,
+                trained as f64 / 1e6
+            ),
         ),
         pair(
             "steps",
-            format!("{} done, weights of step {}", manifest.steps, manifest.best_step),
+            format!(
+                "{} done, weights of step {}",
+                manifest.steps, manifest.best_step
+            ),
         ),
         pair(
             "from the checkpoint",

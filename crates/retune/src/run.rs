@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use retune_data::batch::{HostBatch, prefetch};
 use retune_data::{Example, Target};
-use retune_eval::records::Shown;
 use retune_eval::metrics::majority_predictions;
+use retune_eval::records::Shown;
 use retune_eval::{Evaluated, Event, Matrix, Predictions, Slice, evaluate, metric};
 
 use crate::bundle::{self, Saved};
@@ -162,7 +162,11 @@ fn predictions(plan: &Plan, rows: &[Example], scores: Matrix, details: bool) -> 
     let row = |e: &Example| e.meta.row as usize;
     let slice = |column: &String| {
         let values = plan.table.column(column).ok()?;
-        let text = |e| values.text(row(e)).map_or("(empty)".to_string(), |t| t.into_owned());
+        let text = |e| {
+            values
+                .text(row(e))
+                .map_or("(empty)".to_string(), |t| t.into_owned())
+        };
         Some(Slice {
             column: column.clone(),
             values: rows.iter().map(text).collect(),
@@ -187,7 +191,12 @@ fn predictions(plan: &Plan, rows: &[Example], scores: Matrix, details: bool) -> 
 fn selection(plan: &Plan, predictions: &Predictions) -> Validation {
     let evaluation = plan.task.evaluation(plan.processor.labels());
     let metrics = retune_eval::metrics::point(predictions, &evaluation);
-    let name = plan.recipe.train.metric.as_ref().unwrap_or(&evaluation.primary);
+    let name = plan
+        .recipe
+        .train
+        .metric
+        .as_ref()
+        .unwrap_or(&evaluation.primary);
     let value = metrics.get(name).copied().unwrap_or(f64::NEG_INFINITY);
     let higher = metric(name).is_none_or(|m| m.higher_is_better);
     Validation {
@@ -211,7 +220,11 @@ fn tune(plan: &Plan, model: Model, on: On) -> Result<Fitted<Model>> {
         schedule: recipe.schedule,
         weight_decay: recipe.weight_decay,
         clip_norm: recipe.clip_norm,
-        eval_every: if recipe.evals_per_epoch > 1 { every.max(1) } else { 0 },
+        eval_every: if recipe.evals_per_epoch > 1 {
+            every.max(1)
+        } else {
+            0
+        },
         patience: recipe.patience,
         seed: plan.recipe.seed,
     };
@@ -221,7 +234,8 @@ fn tune(plan: &Plan, model: Model, on: On) -> Result<Fitted<Model>> {
         batches: &mut |epoch| epoch_batches(plan, epoch),
         loss: &|model: &Model, batch: &HostBatch, pass: &Pass| {
             let output = model.output(&Inputs::new(batch, &device), pass);
-            plan.task.loss(output, labels, &batch.targets, &batch.weights)
+            plan.task
+                .loss(output, labels, &batch.targets, &batch.weights)
         },
         validate: &mut |model| {
             let plain = scoring::plain(model);
@@ -351,7 +365,13 @@ fn gates(plan: &Plan, evaluated: &Evaluated) -> Vec<Gate> {
     let check = |(name, wanted): (&String, &f64)| {
         let got = evaluated.metrics.get(name).map(|interval| interval.value);
         let higher = metric(name).is_none_or(|m| m.higher_is_better);
-        let passed = got.is_some_and(|got| if higher { got >= *wanted } else { got <= *wanted });
+        let passed = got.is_some_and(|got| {
+            if higher {
+                got >= *wanted
+            } else {
+                got <= *wanted
+            }
+        });
         Gate {
             metric: name.clone(),
             wanted: *wanted,

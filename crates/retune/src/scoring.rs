@@ -36,12 +36,14 @@ pub fn batches<'a>(
         order: Order::File,
         seed: 0,
     };
-    plan_batches(&sorted, &options, 0).into_iter().map(move |batch| {
-        let rows: Vec<usize> = batch.into_iter().map(|i| order[i]).collect();
-        let refs: Vec<&Example> = rows.iter().map(|i| &examples[*i]).collect();
-        let host = processor.collate(&refs);
-        (rows, host)
-    })
+    plan_batches(&sorted, &options, 0)
+        .into_iter()
+        .map(move |batch| {
+            let rows: Vec<usize> = batch.into_iter().map(|i| order[i]).collect();
+            let refs: Vec<&Example> = rows.iter().map(|i| &examples[*i]).collect();
+            let host = processor.collate(&refs);
+            (rows, host)
+        })
 }
 
 /// A matrix of `cols` values per row, filled batch by batch.
@@ -81,7 +83,10 @@ fn gather(
     reason = "scores are read once per batch, outside training steps"
 )]
 pub fn to_host(x: Tensor<2>) -> Vec<f32> {
-    x.into_data().convert::<f32>().try_to_vec().unwrap_or_default()
+    x.into_data()
+        .convert::<f32>()
+        .try_to_vec()
+        .unwrap_or_default()
 }
 
 /// Scores of every example, `[rows, outputs]`, and the mean loss over those that have a target.
@@ -96,7 +101,12 @@ pub fn scores(
     let matrix = gather(processor, examples, on, |inputs, host| {
         let output = model.output(inputs, &Pass::default());
         if host.targets.iter().all(|t| *t != Target::None) {
-            let loss = task.loss(output.clone(), processor.labels(), &host.targets, &host.weights);
+            let loss = task.loss(
+                output.clone(),
+                processor.labels(),
+                &host.targets,
+                &host.weights,
+            );
             sum += crate::train::optimizer::scalar(loss.sum);
             weight += loss.weight;
         }

@@ -79,7 +79,10 @@ impl Staging {
     /// Moves the folder to its place.
     pub fn publish(mut self) -> Result<()> {
         let path = self.folder.join("events.jsonl");
-        let synced = self.events.flush().and_then(|()| self.events.get_ref().sync_all());
+        let synced = self
+            .events
+            .flush()
+            .and_then(|()| self.events.get_ref().sync_all());
         synced.map_err(|e| Error::io("write", &path, e))?;
         let io = |e| Error::io("create", &self.target, e);
         if self.target.is_dir() {

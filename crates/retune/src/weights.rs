@@ -236,7 +236,11 @@ pub fn params<M: Module>(module: &M) -> Vec<Named> {
 pub fn host_values<M: Module>(module: &M) -> Vec<(String, Vec<usize>, Vec<f32>)> {
     let read = |named: Named| {
         let data = named.value.into_data().convert::<f32>();
-        (named.path, named.shape, data.try_to_vec().unwrap_or_default())
+        (
+            named.path,
+            named.shape,
+            data.try_to_vec().unwrap_or_default(),
+        )
     };
     params(module).into_iter().map(read).collect()
 }

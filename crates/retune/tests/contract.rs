@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use burn::tensor::Tensor;
 use retune::checkpoint::Checkpoint;
+use retune::data::Target;
 use retune::data::batch::HostBatch;
 use retune::data::processor::Labels;
 use retune::data::roles::TaskKind;
-use retune::data::Target;
 use retune::families::{FAMILIES, ModelConfig, build_model};
 use retune::methods::{METHODS, prepare};
 use retune::model::{Inputs, Model, Pass};
@@ -48,7 +48,9 @@ fn checkpoints() -> Vec<PathBuf> {
 fn open(folder: &Path, outputs: usize, train: bool) -> Model {
     let checkpoint = Checkpoint::open(folder).unwrap();
     let device = scoring::cpu(train);
-    build_model(&config(folder), Some(&checkpoint), outputs, &device, 7).unwrap().0
+    build_model(&config(folder), Some(&checkpoint), outputs, &device, 7)
+        .unwrap()
+        .0
 }
 
 /// Sequences of these lengths with ids that every tiny vocabulary has.
@@ -92,7 +94,11 @@ fn targets(task: &dyn Task, rows: usize) -> Vec<Target> {
 
 fn logits(model: &Model, batch: &HostBatch, pass: &Pass) -> Vec<f32> {
     let inputs = Inputs::new(batch, &scoring::cpu(false));
-    model.output(&inputs, pass).into_data().try_to_vec().unwrap()
+    model
+        .output(&inputs, pass)
+        .into_data()
+        .try_to_vec()
+        .unwrap()
 }
 
 fn near(a: &[f32], b: &[f32], tolerance: f32) {
@@ -106,7 +112,10 @@ fn near(a: &[f32], b: &[f32], tolerance: f32) {
 fn every_model_type_has_a_golden_checkpoint() {
     for family in FAMILIES {
         for model_type in family.model_types {
-            assert!(!golden(model_type).is_empty(), "no golden checkpoint of `{model_type}`");
+            assert!(
+                !golden(model_type).is_empty(),
+                "no golden checkpoint of `{model_type}`"
+            );
         }
     }
 }
@@ -241,7 +250,10 @@ fn scores_and_answers_make_sense() {
         let evaluation = task.evaluation(&labels);
         assert!(evaluation.metrics.contains(&evaluation.primary));
         for metric in &evaluation.metrics {
-            assert!(retune::eval::metric(metric).is_some(), "{metric} is not registered");
+            assert!(
+                retune::eval::metric(metric).is_some(),
+                "{metric} is not registered"
+            );
         }
         let outputs = labels.outputs();
         let raw = (0..2 * outputs).map(|i| i as f32 - 2.0).collect();
@@ -252,9 +264,16 @@ fn scores_and_answers_make_sense() {
         let answer = task.answer(&scores[..outputs], &labels);
         let json = serde_json::to_value(&answer).unwrap();
         let keys = ["label", "labels", "value"];
-        assert_eq!(keys.iter().filter(|k| json.get(**k).is_some()).count(), 1, "{json}");
+        assert_eq!(
+            keys.iter().filter(|k| json.get(**k).is_some()).count(),
+            1,
+            "{json}"
+        );
         assert!(!answer.phrase().is_empty());
-        assert_eq!(retune::tasks::task(task.name()).unwrap().name(), task.name());
+        assert_eq!(
+            retune::tasks::task(task.name()).unwrap().name(),
+            task.name()
+        );
         assert!(!task.about().is_empty());
         assert!(!task.problem_type().is_empty());
     }
@@ -268,9 +287,7 @@ fn saved_weights_come_back_bit_for_bit() {
         let family = retune::families::family_of(&config).unwrap();
         let tensors: Vec<_> = host_values(&model)
             .into_iter()
-            .map(|(path, shape, values)| {
-                ((family.keys)(&config, &path)[0].clone(), shape, values)
-            })
+            .map(|(path, shape, values)| ((family.keys)(&config, &path)[0].clone(), shape, values))
             .collect();
         let dir = tempfile::tempdir().unwrap();
         retune::checkpoint::write(&dir.path().join("model.safetensors"), &tensors, &[]).unwrap();
@@ -292,7 +309,9 @@ fn a_model_without_a_checkpoint_starts_the_same_for_the_same_seed() {
     let folder = &checkpoints()[0];
     let fresh = |seed| {
         let device = scoring::cpu(false);
-        build_model(&config(folder), None, 3, &device, seed).unwrap().0
+        build_model(&config(folder), None, 3, &device, seed)
+            .unwrap()
+            .0
     };
     assert_eq!(host_values(&fresh(1)), host_values(&fresh(1)));
     assert_ne!(host_values(&fresh(1)), host_values(&fresh(2)));
@@ -307,6 +326,8 @@ fn chunks_of_a_text_are_averaged() {
     let apart = logits(&model, &one, &Pass::default());
     one.chunks = vec![2];
     let together = logits(&model, &one, &Pass::default());
-    let mean: Vec<f32> = (0..3).map(|i| f32::midpoint(apart[i], apart[3 + i])).collect();
+    let mean: Vec<f32> = (0..3)
+        .map(|i| f32::midpoint(apart[i], apart[3 + i]))
+        .collect();
     near(&together, &mean, 1e-6);
 }

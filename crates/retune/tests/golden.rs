@@ -21,7 +21,12 @@ use retune::train::{Flow, Parts, TrainOptions, Validation, fit};
 use retune::weights::params;
 use safetensors::SafeTensors;
 
-const FOLDERS: [&str; 4] = ["bert-tiny", "distilbert-tiny", "roberta-tiny", "xlm-roberta-tiny"];
+const FOLDERS: [&str; 4] = [
+    "bert-tiny",
+    "distilbert-tiny",
+    "roberta-tiny",
+    "xlm-roberta-tiny",
+];
 const TOLERANCE: f32 = 1e-4;
 
 struct Golden {
@@ -33,7 +38,9 @@ struct Golden {
 
 impl Golden {
     fn open(name: &'static str) -> Self {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden").join(name);
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../golden")
+            .join(name);
         let config = std::fs::read_to_string(folder.join("config.json")).unwrap();
         Self {
             name,
@@ -46,13 +53,17 @@ impl Golden {
     fn floats(&self, name: &str) -> Vec<f32> {
         let file = SafeTensors::deserialize(&self.bytes).unwrap();
         let data = file.tensor(name).unwrap().data().to_vec();
-        data.chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+        data.chunks(4)
+            .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
+            .collect()
     }
 
     fn ints(&self, name: &str) -> Vec<i64> {
         let file = SafeTensors::deserialize(&self.bytes).unwrap();
         let data = file.tensor(name).unwrap().data().to_vec();
-        data.chunks(8).map(|b| i64::from_le_bytes(b.try_into().unwrap())).collect()
+        data.chunks(8)
+            .map(|b| i64::from_le_bytes(b.try_into().unwrap()))
+            .collect()
     }
 
     /// Without dropout, in the gradient graph when `train`.
@@ -81,7 +92,11 @@ impl Golden {
             lengths: lengths.iter().map(|v| *v as u32).collect(),
             chunks: vec![1; lengths.len()],
             keys: (0..lengths.len() as u64).collect(),
-            targets: self.ints("labels").iter().map(|c| Target::Class(*c as u32)).collect(),
+            targets: self
+                .ints("labels")
+                .iter()
+                .map(|c| Target::Class(*c as u32))
+                .collect(),
             weights: vec![1.0; lengths.len()],
             rows: (0..lengths.len() as u64).collect(),
         }
@@ -96,7 +111,10 @@ fn close(what: &str, got: &[f32], want: &[f32]) {
     assert_eq!(got.len(), want.len(), "{what}: sizes");
     let scale = want.iter().fold(1f32, |m, v| m.max(v.abs()));
     for (i, (g, w)) in got.iter().zip(want).enumerate() {
-        assert!((g - w).abs() <= TOLERANCE * scale, "{what}[{i}]: {g} but the reference has {w}");
+        assert!(
+            (g - w).abs() <= TOLERANCE * scale,
+            "{what}[{i}]: {g} but the reference has {w}"
+        );
     }
 }
 
@@ -142,11 +160,21 @@ fn loss_and_every_gradient() {
         let all = params(&model);
         for named in &all {
             let key = (family.keys)(&golden.config, &named.path)[0].clone();
-            let got = found.get(&named.id).unwrap_or_else(|| panic!("no gradient of {key}"));
-            close(&key, &host(got.clone()), &golden.floats(&format!("grad.{key}")));
+            let got = found
+                .get(&named.id)
+                .unwrap_or_else(|| panic!("no gradient of {key}"));
+            close(
+                &key,
+                &host(got.clone()),
+                &golden.floats(&format!("grad.{key}")),
+            );
         }
         let file = SafeTensors::deserialize(&golden.bytes).unwrap();
-        let reference = file.names().iter().filter(|n| n.starts_with("grad.")).count();
+        let reference = file
+            .names()
+            .iter()
+            .filter(|n| n.starts_with("grad."))
+            .count();
         assert_eq!(all.len(), reference, "{}: parameters", golden.name);
     }
 }
@@ -185,7 +213,10 @@ fn five_steps_of_training() {
                 })
             },
             on: &mut |event| {
-                if let retune::eval::Event::Step { loss, grad_norm, .. } = event {
+                if let retune::eval::Event::Step {
+                    loss, grad_norm, ..
+                } = event
+                {
                     losses_seen.borrow_mut().push(*loss as f32);
                     norms_seen.borrow_mut().push(*grad_norm as f32);
                 }
@@ -203,7 +234,11 @@ fn five_steps_of_training() {
             if key.ends_with("key.bias") || key.ends_with("k_lin.bias") {
                 continue;
             }
-            close(&key, &host(named.value), &golden.floats(&format!("final.{key}")));
+            close(
+                &key,
+                &host(named.value),
+                &golden.floats(&format!("final.{key}")),
+            );
         }
     }
 }
@@ -226,17 +261,36 @@ fn losses_of_several_labels_and_of_numbers() {
         let x = on(logits.clone(), 3);
         let loss = losses::binary_cross_entropy(x.clone(), &labels, &vec![1.0; rows]);
         let mean = loss.sum / loss.weight;
-        close("bce", &host(mean.clone().detach()), &golden.floats("bce_loss"));
+        close(
+            "bce",
+            &host(mean.clone().detach()),
+            &golden.floats("bce_loss"),
+        );
         let grad = x.grad(&mean.backward()).unwrap();
-        close("bce gradient", &host(grad), &golden.floats("bce_grad_logits"));
+        close(
+            "bce gradient",
+            &host(grad),
+            &golden.floats("bce_grad_logits"),
+        );
 
-        let values: Vec<Target> =
-            golden.floats("mse_targets").iter().map(|v| Target::Value(*v)).collect();
+        let values: Vec<Target> = golden
+            .floats("mse_targets")
+            .iter()
+            .map(|v| Target::Value(*v))
+            .collect();
         let x = on(logits.iter().step_by(3).copied().collect(), 1);
         let loss = losses::squared_error(x.clone(), &values, &vec![1.0; rows], 1.0);
         let mean = loss.sum / loss.weight;
-        close("mse", &host(mean.clone().detach()), &golden.floats("mse_loss"));
+        close(
+            "mse",
+            &host(mean.clone().detach()),
+            &golden.floats("mse_loss"),
+        );
         let grad = x.grad(&mean.backward()).unwrap();
-        close("mse gradient", &host(grad), &golden.floats("mse_grad_logits"));
+        close(
+            "mse gradient",
+            &host(grad),
+            &golden.floats("mse_grad_logits"),
+        );
     }
 }

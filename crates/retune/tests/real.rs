@@ -5,11 +5,11 @@
 
 use std::path::{Path, PathBuf};
 
-use retune::pretrained::BaseModel;
 use retune::bundle::Bundle;
 use retune::data::processor::{Labels, Long, TextProcessor, load_tokenizer};
 use retune::data::read::{ReadOptions, read};
 use retune::data::{Example, Features, Meta, Processor, Target};
+use retune::pretrained::BaseModel;
 use retune::{Flow, HubOptions, Plan, Recipe, scoring};
 
 const MODEL: &str = "all-minilm-l6-v2";
@@ -73,7 +73,10 @@ fn token_ids_and_embeddings_equal_the_reference() {
     let (model, report) = base.build(1, &scoring::cpu(false), 0, None).unwrap();
     assert_eq!(report.unused, Vec::<String>::new());
     assert_eq!(report.new, ["head.out.weight", "head.out.bias"]);
-    for (list, columns) in [("singles", vec!["text"]), ("pairs", vec!["first", "second"])] {
+    for (list, columns) in [
+        ("singles", vec!["text"]),
+        ("pairs", vec!["first", "second"]),
+    ] {
         let processor = processor(&base, &columns);
         let golden = golden(list, &columns);
         let texts: Vec<Vec<String>> = golden.iter().map(|g| g.0.clone()).collect();
@@ -95,7 +98,11 @@ fn token_ids_and_embeddings_equal_the_reference() {
             let got = &pooled.data[i * pooled.cols..(i + 1) * pooled.cols];
             let norm = got.iter().map(|v| v * v).sum::<f32>().sqrt();
             for (g, w) in got.iter().zip(want) {
-                assert!((g / norm - w).abs() <= 1e-4, "{text:?}: {} and {w}", g / norm);
+                assert!(
+                    (g / norm - w).abs() <= 1e-4,
+                    "{text:?}: {} and {w}",
+                    g / norm
+                );
             }
         }
     }
@@ -144,7 +151,10 @@ fn from_file_to_bundle_to_export() {
     let export = dir.path().join("hf");
     let bundle = Bundle::open(&finished.bundle).unwrap();
     let check = retune::export::export_hf(bundle, &export).unwrap();
-    assert!(check.rows >= 30 && check.max_difference <= 1e-6, "{check:?}");
+    assert!(
+        check.rows >= 30 && check.max_difference <= 1e-6,
+        "{check:?}"
+    );
 
     // A changed weight file is noticed.
     let weights = finished.bundle.join("model.safetensors");
@@ -154,4 +164,45 @@ fn from_file_to_bundle_to_export() {
     std::fs::write(&weights, bytes).unwrap();
     let error = Bundle::open(&finished.bundle).err().unwrap();
     assert!(error.to_string().contains("SHA-256"), "{error}");
+}
+
+/// Loss and gradient norms of the first steps, with as many threads.
+fn first_steps(threads: usize) -> Vec<(u64, u64)> {
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let mut recipe = Recipe {
+        out: Some(dir.path().join("run")),
+        ..Recipe::default()
+    };
+    recipe.data.train = Some(root().join("data/movie-sentences.csv"));
+    recipe.data.max_rows = Some(80);
+    recipe.train.max_steps = Some(2);
+    let mut seen = Vec::new();
+    pool.install(|| {
+        let plan = Plan::resolve(&recipe, &HubOptions::from_env(), &mut |_| ()).unwrap();
+        retune::train(plan, &mut |event| {
+            if let retune::eval::Event::Step {
+                loss, grad_norm, ..
+            } = event
+            {
+                seen.push((loss.to_bits(), grad_norm.to_bits()));
+            }
+            Flow::Continue
+        })
+        .unwrap();
+    });
+    seen
+}
+
+#[test]
+fn the_same_run_for_any_number_of_threads() {
+    if minilm().is_none() {
+        return;
+    }
+    let one = first_steps(1);
+    assert_eq!(one.len(), 2);
+    assert_eq!(one, first_steps(3));
 }

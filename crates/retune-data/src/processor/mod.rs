@@ -4,8 +4,8 @@ mod labels;
 mod text;
 
 use rayon::prelude::*;
-use tokenizers::Tokenizer;
 use serde::{Deserialize, Serialize};
+use tokenizers::Tokenizer;
 
 pub use labels::{Labels, labelled_rows, rows_with_label};
 pub use text::{Long, TextProcessor, load_tokenizer};

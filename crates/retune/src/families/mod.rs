@@ -170,7 +170,11 @@ pub fn family_of(config: &ModelConfig) -> Result<&'static Family, ConfigError> {
         .find(|family| family.model_types.contains(&model_type))
         .copied()
         .ok_or_else(|| {
-            let known: Vec<&str> = FAMILIES.iter().flat_map(|f| f.model_types).copied().collect();
+            let known: Vec<&str> = FAMILIES
+                .iter()
+                .flat_map(|f| f.model_types)
+                .copied()
+                .collect();
             ConfigError {
                 key: "model_type".to_string(),
                 what: format!("is `{model_type}`; retune reads {}", known.join(", ")),

@@ -137,7 +137,12 @@ fn fit_probe(
 ) -> Result<Probe> {
     let labels = given.processor.labels();
     let head = given.task.prepare_head(given.model.head.clone(), labels);
-    let probe = Probe::new(train.features.cols, labels.outputs(), head.scale, head.shift);
+    let probe = Probe::new(
+        train.features.cols,
+        labels.outputs(),
+        head.scale,
+        head.shift,
+    );
     let n = train.targets.len();
     let per_epoch = n.div_ceil(ROWS) as u64;
     let options = TrainOptions {
@@ -162,7 +167,9 @@ fn fit_probe(
         loss: &|probe: &Probe, rows: &Vec<usize>, _: &Pass| {
             let output = probe.output(train.upload(rows, true));
             let weights = vec![1.0; rows.len()];
-            given.task.loss(output, labels, &train.targets(rows), &weights)
+            given
+                .task
+                .loss(output, labels, &train.targets(rows), &weights)
         },
         validate: &mut |probe| {
             Ok(Validation {

@@ -291,10 +291,10 @@ mod tests {
         let lock = place.lock(&mut |_| {}).unwrap();
         let (tell, told) = std::sync::mpsc::channel();
         std::thread::scope(|scope| {
-            let waiter = scope.spawn(|| {
-                place
-                    .lock(&mut |progress| tell.send(progress).unwrap())
-                    .unwrap();
+            let place = &place;
+            let waiter = scope.spawn(move || {
+                let lock = place.lock(&mut |progress| tell.send(progress).unwrap());
+                drop(lock.unwrap());
             });
             let Progress::Waiting { text } = told.recv().unwrap() else {
                 panic!("not waiting");

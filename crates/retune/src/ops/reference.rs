@@ -128,7 +128,7 @@ pub fn adamw(
     let correction1 = 1.0 - c.beta1.powf(c.step as f64);
     let correction2 = (1.0 - c.beta2.powf(c.step as f64)).sqrt();
     let denominator = second.clone().sqrt() * (1.0 / correction2) + c.eps;
-    let value = value * (1.0 - c.lr * c.weight_decay)
-        - first.clone() * (c.lr / correction1) / denominator;
+    let value =
+        value * (1.0 - c.lr * c.weight_decay) - first.clone() * (c.lr / correction1) / denominator;
     (value, Moments { first, second })
 }

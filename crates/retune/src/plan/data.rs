@@ -39,7 +39,13 @@ pub(super) fn read(
         task: named.map(Task::kind),
         group: recipe.data.group_by.clone(),
         time: recipe.data.time.clone(),
-        ignore: recipe.data.ignore.iter().chain(&recipe.data.slices).cloned().collect(),
+        ignore: recipe
+            .data
+            .ignore
+            .iter()
+            .chain(&recipe.data.slices)
+            .cloned()
+            .collect(),
     };
     let mut fail = |error: DataError| {
         problems.push(Problem::new(key_of(&error, &request), error.to_string()));
@@ -141,11 +147,18 @@ pub(super) fn encode(chosen: Chosen, read: Read) -> Result<Plan, Problem> {
     let split = split(table, &read.usable, roles, &options, &read.given).map_err(data)?;
     let processor = processor(&chosen, table, roles, &split)?;
     let encode = |rows: &[usize]| processor.examples(table, rows, true).map_err(data);
-    let (train, valid, test) = (encode(&split.train)?, encode(&split.valid)?, encode(&split.test)?);
+    let (train, valid, test) = (
+        encode(&split.train)?,
+        encode(&split.valid)?,
+        encode(&split.test)?,
+    );
     let mut notes = table.notes.clone();
     notes.extend(split.record.notes.iter().cloned());
     if read.unlabelled > 0 {
-        notes.push(format!("{} rows without a label are left out", read.unlabelled));
+        notes.push(format!(
+            "{} rows without a label are left out",
+            read.unlabelled
+        ));
     }
     let summary = summarise(&chosen, &processor, [&train, &valid, &test], notes);
     Ok(Plan {

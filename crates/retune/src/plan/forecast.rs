@@ -52,10 +52,8 @@ pub(super) fn forecast(work: &Work) -> Forecast {
     let seconds = 2.0 * dense * passes / (rate() * EFFICIENCY);
     // Weights, gradients, two moments, the best weights and the untuned ones.
     let weights = 6.0 * 4.0 * work.parameters as f64;
-    let activations = work.batch_tokens as f64 * 2.0
-        * facts.layers as f64
-        * facts.width as f64
-        * ACTIVATION;
+    let activations =
+        work.batch_tokens as f64 * 2.0 * facts.layers as f64 * facts.width as f64 * ACTIVATION;
     Forecast {
         memory_bytes: (FIXED_BYTES + weights + activations) as u64,
         seconds: seconds + 2.0,

@@ -12,10 +12,10 @@ use retune_data::split::SplitRecord;
 use retune_data::{Example, Processor, Table};
 use serde::Serialize;
 
-use crate::pretrained::BaseModel;
 use crate::error::Problem;
 use crate::hub::{self, HubOptions};
 use crate::methods::{self, Method};
+use crate::pretrained::BaseModel;
 use crate::recipe::Recipe;
 use crate::tasks::{self, Task};
 pub(crate) use data::micro_batches;
@@ -213,20 +213,33 @@ fn free_run(data: Option<&Path>) -> PathBuf {
     let stem = data.and_then(Path::file_stem);
     let name = stem.map_or("run".to_string(), |s| s.to_string_lossy().into_owned());
     let first = Path::new("runs").join(name);
-    if first.exists() { numbered(&first) } else { first }
+    if first.exists() {
+        numbered(&first)
+    } else {
+        first
+    }
 }
 
 /// `NAME-2`, `NAME-3`, … whichever is free.
 fn numbered(taken: &Path) -> PathBuf {
     let name = |n: u32| PathBuf::from(format!("{}-{n}", taken.display()));
-    (2..).map(name).find(|path| !path.exists()).unwrap_or_default()
+    (2..)
+        .map(name)
+        .find(|path| !path.exists())
+        .unwrap_or_default()
 }
 
 /// Tries to write in the nearest folder that exists above the output folder.
 fn writable(out: &Path) -> std::io::Result<()> {
     let above = out.ancestors().skip(1);
     let nearest = above
-        .map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
+        .map(|folder| {
+            if folder.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                folder
+            }
+        })
         .find(|folder| folder.exists());
     tempfile::tempfile_in(nearest.unwrap_or(Path::new("."))).map(drop)
 }

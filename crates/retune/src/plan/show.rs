@@ -70,7 +70,12 @@ impl fmt::Display for Summary {
 
 fn shortened(classes: &[String]) -> String {
     const SHOWN: usize = 12;
-    let mut text = classes.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    let mut text = classes
+        .iter()
+        .take(SHOWN)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
     if classes.len() > SHOWN {
         text.push_str(&format!(", … ({} in all)", classes.len()));
     }

@@ -48,7 +48,11 @@ pub trait Task: Debug + Send + Sync {
             Target::Labels(flags) => {
                 let on = flags.iter().enumerate().filter(|(_, f)| **f == Some(true));
                 let names: Vec<String> = on.map(|(i, _)| name(i)).collect();
-                if names.is_empty() { "(none)".to_string() } else { names.join(", ") }
+                if names.is_empty() {
+                    "(none)".to_string()
+                } else {
+                    names.join(", ")
+                }
             }
             Target::Value(value) => value.to_string(),
             Target::None => String::new(),

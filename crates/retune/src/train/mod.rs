@@ -144,10 +144,15 @@ impl<M: Module + Clone, B> Loop<'_, M, B> {
         while self.stop.is_none() {
             let mut micro = (self.parts.batches)(epoch).peekable();
             if micro.peek().is_none() {
-                return Err(Error::User("there is nothing to train on: no batches".to_string()));
+                return Err(Error::User(
+                    "there is nothing to train on: no batches".to_string(),
+                ));
             }
             while micro.peek().is_some() && self.stop.is_none() {
-                let group = micro.by_ref().take(self.options.accumulate.max(1)).collect();
+                let group = micro
+                    .by_ref()
+                    .take(self.options.accumulate.max(1))
+                    .collect();
                 model = self.step(model, group)?;
                 if self.step == self.options.steps {
                     self.stop.get_or_insert("finished");
@@ -217,7 +222,10 @@ impl<M: Module + Clone, B> Loop<'_, M, B> {
 
     fn validate(&mut self, model: &M) -> Result<()> {
         let found = (self.parts.validate)(model)?;
-        let better = self.best.as_ref().is_none_or(|best| found.score > best.score);
+        let better = self
+            .best
+            .as_ref()
+            .is_none_or(|best| found.score > best.score);
         self.emit(&Event::Validated {
             step: self.step,
             loss: found.loss,
@@ -234,7 +242,11 @@ impl<M: Module + Clone, B> Loop<'_, M, B> {
             return Ok(());
         }
         self.stale += 1;
-        if self.options.patience.is_some_and(|limit| self.stale >= limit) {
+        if self
+            .options
+            .patience
+            .is_some_and(|limit| self.stale >= limit)
+        {
             self.stop.get_or_insert("early_stopping");
         }
         Ok(())

@@ -53,7 +53,10 @@ impl Gradients {
 
     /// Global L2 norm.
     pub fn norm(&self) -> f64 {
-        let squares = self.found.iter().map(|(_, g)| ops::sum_of_squares(g.clone()));
+        let squares = self
+            .found
+            .iter()
+            .map(|(_, g)| ops::sum_of_squares(g.clone()));
         squares.sum::<f64>().sqrt()
     }
 }

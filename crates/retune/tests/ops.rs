@@ -1,0 +1,210 @@
+//! The hot operations against plain loops in f64, and the CPU versions against their plain-Burn twins.
+#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::disallowed_methods, reason = "tests read tensors")]
+
+use std::sync::Arc;
+
+use burn::tensor::{Tensor, TensorData};
+use proptest::prelude::*;
+use retune::ops::{self, Activation, AdamW, Dropout, Lengths, Moments, Qkv, reference};
+use retune::scoring;
+use retune_kernels::dropout::Stream;
+
+fn matrix(values: &[f64], rows: usize, cols: usize) -> Tensor<2> {
+    let values: Vec<f32> = values.iter().map(|v| *v as f32).collect();
+    Tensor::from_data(TensorData::new(values, [rows, cols]), &scoring::cpu(false))
+}
+
+fn vector(values: &[f64]) -> Tensor<1> {
+    matrix(values, 1, values.len()).reshape([values.len()])
+}
+
+fn host<const D: usize>(x: Tensor<D>) -> Vec<f32> {
+    x.into_data().try_to_vec().unwrap()
+}
+
+fn draw(n: usize, salt: u64) -> Vec<f64> {
+    (0..n as u64)
+        .map(|i| {
+            let bits = retune_kernels::dropout::mix(salt << 32 | i) >> 11;
+            bits as f64 / (1u64 << 53) as f64 * 4.0 - 2.0
+        })
+        .collect()
+}
+
+fn near(got: &[f32], want: &[f64], tolerance: f64) {
+    assert_eq!(got.len(), want.len());
+    for (g, w) in got.iter().zip(want) {
+        assert!(
+            (f64::from(*g) - w).abs() <= tolerance * w.abs().max(1.0),
+            "{g} and {w}"
+        );
+    }
+}
+
+fn no_dropout(sequences: usize) -> Dropout {
+    Dropout {
+        p: 0.0,
+        stream: Stream {
+            seed: 0,
+            step: 0,
+            site: 0,
+        },
+        keys: Arc::new(vec![0; sequences]),
+    }
+}
+
+/// Attention by its definition, sequence by sequence and head by head.
+fn plain_attention(
+    [q, k, v]: [&[f64]; 3],
+    lengths: &[u32],
+    heads: usize,
+    width: usize,
+) -> Vec<f64> {
+    let size = width / heads;
+    let mut out = vec![0.0; q.len()];
+    let mut first = 0;
+    for length in lengths.iter().map(|l| *l as usize) {
+        for (head, i) in (0..heads).flat_map(|h| (0..length).map(move |i| (h, i))) {
+            let at = |row: usize, j: usize| (first + row) * width + head * size + j;
+            let dot = |j: usize| (0..size).map(|d| q[at(i, d)] * k[at(j, d)]).sum::<f64>();
+            let scores: Vec<f64> = (0..length).map(|j| dot(j) / (size as f64).sqrt()).collect();
+            let top = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let total: f64 = scores.iter().map(|s| (s - top).exp()).sum();
+            for d in 0..size {
+                let weigh = |j: usize| (scores[j] - top).exp() / total * v[at(j, d)];
+                out[at(i, d)] = (0..length).map(weigh).sum();
+            }
+        }
+        first += length;
+    }
+    out
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn linear_equals_the_plain_loop(rows in 0usize..9, input in 1usize..20, output in 1usize..9, salt in 0u64..99) {
+        let (x, w, b) = (draw(rows * input, salt), draw(output * input, salt + 1), draw(output, salt + 2));
+        let want: Vec<f64> = (0..rows * output).map(|i| {
+            let (r, o) = (i / output, i % output);
+            let sum = (0..input).map(|j| x[r * input + j] * w[o * input + j]).sum::<f64>() + b[o];
+            sum.max(0.0)
+        }).collect();
+        let got = ops::linear(matrix(&x, rows, input), matrix(&w, output, input), Some(vector(&b)), Activation::Relu);
+        near(&host(got), &want, 1e-5);
+    }
+
+    #[test]
+    fn attention_equals_its_definition(lengths in prop::collection::vec(1u32..14, 1..6), heads in 1usize..4, half in 1usize..5, salt in 0u64..99) {
+        let width = heads * half * 2;
+        let tokens = lengths.iter().sum::<u32>() as usize;
+        let [q, k, v] = [salt, salt + 1, salt + 2].map(|s| draw(tokens * width, s));
+        let want = plain_attention([&q, &k, &v], &lengths, heads, width);
+        let qkv = Qkv {
+            query: matrix(&q, tokens, width),
+            key: matrix(&k, tokens, width),
+            value: matrix(&v, tokens, width),
+        };
+        let sequences = lengths.len();
+        let got = ops::attention(qkv, &Lengths::new(lengths), heads, &no_dropout(sequences));
+        near(&host(got), &want, 1e-5);
+    }
+
+    #[test]
+    fn add_norm_equals_the_plain_loop(rows in 1usize..7, width in 2usize..40, salt in 0u64..99) {
+        let [x, r] = [salt, salt + 1].map(|s| draw(rows * width, s));
+        let [g, b] = [salt + 2, salt + 3].map(|s| draw(width, s));
+        let mut want = Vec::new();
+        for row in 0..rows {
+            let sum: Vec<f64> = (0..width).map(|j| x[row * width + j] + r[row * width + j]).collect();
+            let mean = sum.iter().sum::<f64>() / width as f64;
+            let variance = sum.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / width as f64;
+            want.extend((0..width).map(|j| (sum[j] - mean) / (variance + 1e-5).sqrt() * g[j] + b[j]));
+        }
+        let got = ops::add_norm(matrix(&x, rows, width), Some(matrix(&r, rows, width)), vector(&g), vector(&b), 1e-5);
+        near(&host(got), &want, 2e-4);
+    }
+
+    #[test]
+    fn segments_are_averaged_and_their_first_rows_found(lengths in prop::collection::vec(1u32..6, 1..6), salt in 0u64..99) {
+        let total = lengths.iter().sum::<u32>() as usize;
+        let x = draw(total * 3, salt);
+        let (mut mean, mut first) = (Vec::new(), Vec::new());
+        let mut start = 0;
+        for length in lengths.iter().map(|l| *l as usize) {
+            first.extend_from_slice(&x[start * 3..start * 3 + 3]);
+            mean.extend((0..3).map(|j| (start..start + length).map(|r| x[r * 3 + j]).sum::<f64>() / length as f64));
+            start += length;
+        }
+        let segments = Lengths::new(lengths);
+        near(&host(ops::segment_mean(matrix(&x, total, 3), &segments)), &mean, 1e-5);
+        near(&host(ops::segment_first(matrix(&x, total, 3), &segments)), &first, 1e-6);
+    }
+
+    #[test]
+    fn adamw_on_the_cpu_equals_its_twin(n in 1usize..200, step in 1u64..50, salt in 0u64..99) {
+        let [value, grad] = [salt, salt + 1].map(|s| vector(&draw(n, s)));
+        let settings = AdamW { lr: 1e-2, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.1, step, grad_scale: 0.25 };
+        let moments = || Moments {
+            first: vector(&draw(n, salt + 2)) * 0.1,
+            second: vector(&draw(n, salt + 3)).abs() * 0.1,
+        };
+        let (fast, kept) = ops::adamw(value.clone(), grad.clone(), Some(moments()), &settings);
+        let (plain, twin) = reference::adamw(value, grad, moments(), &settings);
+        let wide = |x: Tensor<1>| host(x).iter().map(|v| f64::from(*v)).collect::<Vec<f64>>();
+        near(&host(fast), &wide(plain), 1e-6);
+        near(&host(kept.first), &wide(twin.first), 1e-6);
+        near(&host(kept.second), &wide(twin.second), 1e-6);
+    }
+}
+
+#[test]
+fn sums_of_squares_equal_their_twin_also_over_several_blocks() {
+    for n in [1, 1000, (1 << 20) + 7, 3 << 20] {
+        let x = vector(&draw(n, 5));
+        let (fast, plain) = (ops::sum_of_squares(x.clone()), reference::sum_of_squares(x));
+        assert!(
+            (fast - plain).abs() <= 1e-5 * plain,
+            "{n}: {fast} and {plain}"
+        );
+    }
+}
+
+#[test]
+fn a_step_leaves_shared_copies_of_a_parameter_alone() {
+    let value = vector(&[1.0, 2.0, 3.0]);
+    let kept = value.clone();
+    let settings = AdamW {
+        lr: 0.1,
+        beta1: 0.9,
+        beta2: 0.999,
+        eps: 1e-8,
+        weight_decay: 0.0,
+        step: 1,
+        grad_scale: 1.0,
+    };
+    let (moved, _) = ops::adamw(value, vector(&[1.0, 1.0, 1.0]), None, &settings);
+    assert_eq!(host(kept), [1.0, 2.0, 3.0]);
+    assert!(host(moved)[0] < 1.0);
+}
+
+#[test]
+fn gelu_follows_the_error_function() {
+    // scipy: x * 0.5 * (1 + erf(x / sqrt 2))
+    let (x, want) = (
+        [-3.0, -1.0, -0.1, 0.0, 0.5, 2.0],
+        [
+            -0.004_049_694,
+            -0.158_655_25,
+            -0.046_017_215,
+            0.0,
+            0.345_731_23,
+            1.954_499_7,
+        ],
+    );
+    let one = matrix(&[1.0], 1, 1);
+    let got = ops::linear(matrix(&x, 6, 1), one, None, Activation::Gelu);
+    near(&host(got), &want, 2e-7);
+}
