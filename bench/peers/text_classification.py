@@ -63,6 +63,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--max-steps", type=int, default=-1, help="also shortens the schedule")
     parser.add_argument("--group-by-length", action="store_true")
     parser.add_argument("--loss-log", type=Path, help="write the loss of each step as JSON")
+    parser.add_argument("--predictions", type=Path, help="write the answer to each test row as JSON")
     parser.add_argument("--save-start", type=Path, help="write the model before the first step")
     return parser.parse_args()
 
@@ -203,6 +204,9 @@ def main() -> None:
     losses = [loss.item() for loss in trainer.losses]
     if args.loss_log:
         args.loss_log.write_text(json.dumps(losses) + "\n")
+    if args.predictions:
+        names = [model.config.id2label[int(i)] for i in answer]
+        args.predictions.write_text(json.dumps(names) + "\n")
     steps = trainer.clock.steps
     result = {
         "test_accuracy": float(np.mean(answer == truth)),

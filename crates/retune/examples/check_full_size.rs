@@ -1,5 +1,6 @@
 //! Loads the full-size checkpoints of `golden/full_size.py` and compares their outputs with transformers.
 //! `cargo run --release -p retune --example check_full_size -- FOLDER`
+#![expect(clippy::print_stdout, reason = "an example prints")]
 
 use std::path::Path;
 

@@ -1,5 +1,10 @@
 //! Fine-tunes on a labelled file, prints the test accuracy and answers a sentence.
 //! `cargo run --release -p retune --example finetune -- FILE`
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "an example prints"
+)]
 
 use retune::eval::Event;
 use retune::{Bundle, Flow, HubOptions, Plan, Recipe};

@@ -21,7 +21,7 @@ use crate::plan::Plan;
 use crate::predictor::Predictor;
 use crate::pretrained::read_config;
 use crate::record;
-use crate::run::{Outcome, row_of};
+use crate::run::Outcome;
 use crate::scoring;
 use crate::staging::Staging;
 use crate::tasks::{self, Task};
@@ -323,10 +323,7 @@ fn predictions_table(plan: &Plan, outcome: &Outcome) -> Table {
         values: text(plan.test.iter().map(truth).collect()),
     });
     let answers: Vec<_> = (0..rows.len())
-        .map(|i| {
-            plan.task
-                .answer(row_of(&outcome.predictions.scores, i), labels)
-        })
+        .map(|i| plan.task.answer(outcome.predictions.scores.row(i), labels))
         .collect();
     columns.extend(crate::predictor::answer_columns(&answers, labels));
     Table {
@@ -407,23 +404,11 @@ impl Bundle {
         let targets: Vec<_> = examples.iter().map(|e| e.target.clone()).collect();
         let labels = self.processor.labels();
         let evaluation = self.task.evaluation(labels);
-        let mut columns = Vec::new();
-        for name in slices {
-            let column = table.column(name)?;
-            let text = |row| {
-                column
-                    .text(row)
-                    .map_or("(empty)".to_string(), |t| t.into_owned())
-            };
-            columns.push(retune_eval::Slice {
-                column: name.clone(),
-                values: rows.iter().map(|r| text(*r)).collect(),
-            });
-        }
+        let columns = slices.iter().map(|name| scoring::slice(table, name, &rows));
         let predictions = retune_eval::Predictions {
             scores,
             targets: self.task.targets(&targets),
-            slices: columns,
+            slices: columns.collect::<retune_data::Result<_>>()?,
             ids: rows.iter().map(|r| table.place(*r)).collect(),
         };
         let name = table

@@ -67,8 +67,11 @@ pub fn export_hf(bundle: Bundle, dir: &Path) -> Result<ExportCheck> {
         .flatten()
         .zip(got.iter().flatten())
         .map(|(a, b)| f64::from((a - b).abs()))
-        .fold(0.0, f64::max);
-    if !(max_difference <= TOLERANCE) {
+        .fold(
+            0.0,
+            |top: f64, gap| if gap.is_nan() { gap } else { top.max(gap) },
+        );
+    if max_difference.is_nan() || max_difference > TOLERANCE {
         return Err(Error::Internal(format!(
             "the exported model answers differently from the bundle (by {max_difference:e}); nothing was written"
         )));

@@ -3,7 +3,7 @@
 //! One shape serves the `*ForSequenceClassification` heads of transformers: BERT (pooler with tanh,
 //! then dropout), DistilBERT (ReLU, then dropout), RoBERTa (dropout, tanh, dropout).
 
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::tensor::Tensor;
 
 use crate::model::{HEAD_SITE, Hidden, Inputs, Pass};
@@ -79,8 +79,7 @@ impl Head {
     #[must_use]
     pub fn folded(mut self) -> Self {
         let (scale, shift) = (self.scale, self.shift);
-        let times = |x: Param<Tensor<2>>| x.map(|w| keep_leaf(w.clone(), w * scale));
-        self.out.weight = times(self.out.weight);
+        self.out.weight = self.out.weight.map(|w| keep_leaf(w.clone(), w * scale));
         self.out.bias = self
             .out
             .bias

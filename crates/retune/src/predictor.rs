@@ -7,7 +7,6 @@ use retune_data::{Column, Example, Features, Meta, Processor, Table, Target, Val
 
 use crate::error::Result;
 use crate::model::Model;
-use crate::run::row_of;
 use crate::scoring;
 use crate::tasks::{Answer, Task};
 
@@ -45,6 +44,20 @@ impl Predictor {
     /// # Errors
     /// The wrong number of texts.
     pub fn predict_texts(&self, texts: &[Vec<String>]) -> Result<Vec<Prediction>> {
+        Ok(self.answer(&self.examples(texts)?))
+    }
+
+    /// Raw outputs per text, `[texts][outputs]`: logits, or values in the user's units.
+    ///
+    /// # Errors
+    /// The wrong number of texts.
+    pub fn outputs(&self, texts: &[Vec<String>]) -> Result<Vec<Vec<f32>>> {
+        let examples = self.examples(texts)?;
+        let matrix = scoring::outputs(&self.model, &self.processor, &examples);
+        Ok((0..matrix.rows).map(|i| matrix.row(i).to_vec()).collect())
+    }
+
+    fn examples(&self, texts: &[Vec<String>]) -> Result<Vec<Example>> {
         let features = self.processor.encode_texts(texts)?;
         let example = |(row, features): (usize, Features)| Example {
             features,
@@ -54,28 +67,7 @@ impl Predictor {
                 weight: 1.0,
             },
         };
-        let examples: Vec<Example> = features.into_iter().enumerate().map(example).collect();
-        Ok(self.answer(&examples))
-    }
-
-    /// Raw outputs per text, `[texts][outputs]`: logits, or values in the user's units.
-    ///
-    /// # Errors
-    /// The wrong number of texts.
-    pub fn outputs(&self, texts: &[Vec<String>]) -> Result<Vec<Vec<f32>>> {
-        let features = self.processor.encode_texts(texts)?;
-        let examples: Vec<Example> = features
-            .into_iter()
-            .map(|features| Example {
-                features,
-                target: Target::None,
-                meta: Meta::default(),
-            })
-            .collect();
-        let matrix = scoring::outputs(&self.model, &self.processor, &examples);
-        Ok((0..matrix.rows)
-            .map(|i| row_of(&matrix, i).to_vec())
-            .collect())
+        Ok(features.into_iter().enumerate().map(example).collect())
     }
 
     /// The text columns that a table needs.
@@ -103,10 +95,7 @@ impl Predictor {
         let quiet = &mut |_| ();
         let (scores, _) = scoring::scores(&self.model, self.task, &self.processor, examples, quiet);
         (0..scores.rows)
-            .map(|i| {
-                self.task
-                    .answer(row_of(&scores, i), self.processor.labels())
-            })
+            .map(|i| self.task.answer(scores.row(i), self.processor.labels()))
             .collect()
     }
 }

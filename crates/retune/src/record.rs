@@ -7,7 +7,7 @@ use retune_eval::{Event, RunRecord, Targets};
 
 use crate::bundle::{Manifest, Saved};
 use crate::error::{Error, Result};
-use crate::run::{row_of, shown};
+use crate::run::shown;
 
 /// Mistakes shown.
 const MISTAKES: usize = 20;
@@ -46,7 +46,7 @@ pub(crate) fn of(folder: &Path, saved: &Saved, manifest: &Manifest) -> Result<Ru
         scatter: match &predictions.targets {
             Targets::Value(truth) => (0..truth.len().min(POINTS))
                 .map(|i| {
-                    let got = row_of(&predictions.scores, i)[0];
+                    let got = predictions.scores.row(i)[0];
                     (f64::from(truth[i]), f64::from(got))
                 })
                 .collect(),

@@ -6,7 +6,7 @@ use retune_data::batch::{HostBatch, prefetch};
 use retune_data::{Example, Target};
 use retune_eval::metrics::majority_predictions;
 use retune_eval::records::Shown;
-use retune_eval::{Evaluated, Event, Matrix, Predictions, Slice, evaluate, metric};
+use retune_eval::{Evaluated, Event, Matrix, Predictions, evaluate, metric};
 
 use crate::bundle::{self, Saved};
 use crate::error::Result;
@@ -159,32 +159,22 @@ fn floors(plan: &Plan, model: &Model, loaded: &LoadReport, on: On) -> Result<Flo
 /// Scores with their right answers.
 fn predictions(plan: &Plan, rows: &[Example], scores: Matrix, details: bool) -> Predictions {
     let targets: Vec<Target> = rows.iter().map(|e| e.target.clone()).collect();
-    let row = |e: &Example| e.meta.row as usize;
-    let slice = |column: &String| {
-        let values = plan.table.column(column).ok()?;
-        let text = |e| {
-            values
-                .text(row(e))
-                .map_or("(empty)".to_string(), |t| t.into_owned())
-        };
-        Some(Slice {
-            column: column.clone(),
-            values: rows.iter().map(text).collect(),
-        })
-    };
-    let named = |e| plan.table.place(row(e));
-    Predictions {
+    let mut predictions = Predictions {
         scores,
         targets: plan.task.targets(&targets),
-        slices: match details {
-            true => plan.recipe.data.slices.iter().filter_map(slice).collect(),
-            false => Vec::new(),
-        },
-        ids: match details {
-            true => rows.iter().map(named).collect(),
-            false => Vec::new(),
-        },
+        slices: Vec::new(),
+        ids: Vec::new(),
+    };
+    if details {
+        let at: Vec<usize> = rows.iter().map(|e| e.meta.row as usize).collect();
+        let columns = plan.recipe.data.slices.iter();
+        // The plan has checked that every slice column is there.
+        predictions.slices = columns
+            .filter_map(|column| scoring::slice(&plan.table, column, &at).ok())
+            .collect();
+        predictions.ids = at.iter().map(|row| plan.table.place(*row)).collect();
     }
+    predictions
 }
 
 /// Metrics of a validation pass and the one that selects.
@@ -308,7 +298,7 @@ pub(crate) fn shown(plan: &Plan, index: usize, scores: &Matrix) -> Shown {
     let example = &plan.test[index];
     let row = example.meta.row as usize;
     let labels = plan.processor.labels();
-    let answer = plan.task.answer(row_of(scores, index), labels);
+    let answer = plan.task.answer(scores.row(index), labels);
     let truth = plan.task.truth(&example.target, labels);
     let text: Vec<String> = plan
         .roles
@@ -327,10 +317,6 @@ pub(crate) fn shown(plan: &Plan, index: usize, scores: &Matrix) -> Shown {
         predicted: answer.phrase(),
         confidence: answer.confidence.unwrap_or(error),
     }
-}
-
-pub(crate) fn row_of(scores: &Matrix, row: usize) -> &[f32] {
-    &scores.data[row * scores.cols..(row + 1) * scores.cols]
 }
 
 fn shortened(text: &str) -> String {
@@ -355,7 +341,7 @@ fn before_after(plan: &Plan, after: &Matrix, before: &Matrix) -> Vec<(Shown, Str
         .step_by(step)
         .take(WANTED)
         .map(|i| {
-            let old = plan.task.answer(row_of(before, i), plan.processor.labels());
+            let old = plan.task.answer(before.row(i), plan.processor.labels());
             (shown(plan, i, after), old.phrase())
         })
         .collect()

@@ -1,10 +1,12 @@
 //! From a model and encoded rows to predictions: batches, outputs, scores on the host.
 
+use std::borrow::Cow;
+
 use burn::module::Module as _;
 use burn::tensor::{Device, Tensor};
 use retune_data::batch::{BatchOptions, HostBatch, Order, plan_batches};
-use retune_data::{Example, Processor, Target};
-use retune_eval::Matrix;
+use retune_data::{Example, Processor, Table, Target};
+use retune_eval::{Matrix, Slice};
 
 use crate::model::{Inputs, Model, Pass};
 use crate::tasks::Task;
@@ -130,6 +132,22 @@ pub fn features(
     on: &mut dyn FnMut(usize),
 ) -> Matrix {
     gather(processor, examples, on, |inputs, _| model.pooled(inputs))
+}
+
+/// A column of `table` as a slice of `rows`.
+///
+/// # Errors
+/// There is no such column.
+pub fn slice(table: &Table, column: &str, rows: &[usize]) -> retune_data::Result<Slice> {
+    let found = table.column(column)?;
+    let value = |row: &usize| found.text(*row).map(Cow::into_owned);
+    Ok(Slice {
+        column: column.to_string(),
+        values: rows
+            .iter()
+            .map(|row| value(row).unwrap_or("(empty)".to_string()))
+            .collect(),
+    })
 }
 
 /// The model outside the gradient graph.

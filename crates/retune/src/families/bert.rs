@@ -176,9 +176,10 @@ impl Bert {
         let positions = x.positions.clone() + self.position_offset as i64;
         let mut sum = self.word.forward(x.ids.clone()) + self.position.forward(positions);
         if let Some(table) = &self.token_type {
-            let types = match self.one_type {
-                true => x.types.zeros_like(),
-                false => x.types.clone(),
+            let types = if self.one_type {
+                x.types.zeros_like()
+            } else {
+                x.types.clone()
             };
             sum = sum + table.forward(types); // [tokens, width]
         }

@@ -108,7 +108,7 @@ pub fn sum_of_squares(x: Tensor<1>) -> f64 {
     (0..n)
         .step_by(BLOCK)
         .map(|start| {
-            let block = x.clone().slice([start..n.min(start + BLOCK)]);
+            let block = x.clone().narrow(0, start, BLOCK.min(n - start));
             let sum: f32 = (block.clone() * block).sum().into_scalar();
             f64::from(sum)
         })

@@ -75,9 +75,10 @@ fn key_of(error: &DataError, request: &RoleRequest) -> &'static str {
         DataError::NoColumn { name, .. } if request.text.contains(name) => "data.text",
         DataError::NoColumn { name, .. } if request.group.as_ref() == Some(name) => "data.group_by",
         DataError::NoColumn { name, .. } if request.time.as_ref() == Some(name) => "data.time",
-        DataError::NoColumn { .. } => "data.label",
         DataError::Ambiguous { flag, .. } if flag.contains("text") => "data.text",
-        DataError::Ambiguous { .. } | DataError::Column { .. } => "data.label",
+        DataError::NoColumn { .. } | DataError::Ambiguous { .. } | DataError::Column { .. } => {
+            "data.label"
+        }
         _ => "data",
     }
 }

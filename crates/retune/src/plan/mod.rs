@@ -223,10 +223,8 @@ fn free_run(data: Option<&Path>) -> PathBuf {
 /// `NAME-2`, `NAME-3`, … whichever is free.
 fn numbered(taken: &Path) -> PathBuf {
     let name = |n: u32| PathBuf::from(format!("{}-{n}", taken.display()));
-    (2..)
-        .map(name)
-        .find(|path| !path.exists())
-        .unwrap_or_default()
+    let free = (2..u32::MAX).map(name).find(|path| !path.exists());
+    free.unwrap_or_default()
 }
 
 /// Tries to write in the nearest folder that exists above the output folder.

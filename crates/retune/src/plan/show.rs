@@ -70,16 +70,16 @@ impl fmt::Display for Summary {
 
 fn shortened(classes: &[String]) -> String {
     const SHOWN: usize = 12;
-    let mut text = classes
+    let first = classes
         .iter()
         .take(SHOWN)
         .cloned()
         .collect::<Vec<_>>()
         .join(", ");
-    if classes.len() > SHOWN {
-        text.push_str(&format!(", … ({} in all)", classes.len()));
+    if classes.len() <= SHOWN {
+        return first;
     }
-    text
+    format!("{first}, … ({} in all)", classes.len())
 }
 
 fn duration(seconds: f64) -> String {
