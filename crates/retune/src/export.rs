@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use retune_data::Processor;
 use retune_data::read::{ReadOptions, read};
 use serde::Serialize;
 
@@ -53,6 +54,7 @@ pub fn export_hf(bundle: Bundle, dir: &Path) -> Result<ExportCheck> {
         let content = std::fs::read(&from).map_err(|e| Error::io("read", &from, e))?;
         staging.write(name, &content)?;
     }
+    staging.write("tokenizer_config.json", &tokenizer_config(&bundle)?)?;
     let (task, processor) = (bundle.task, bundle.processor.clone());
     let outputs = processor.labels().outputs();
     let folder = bundle.folder.clone();
@@ -88,6 +90,25 @@ pub fn export_hf(bundle: Bundle, dir: &Path) -> Result<ExportCheck> {
         rows,
         max_difference,
     })
+}
+
+/// The tokenizer's configuration, with the length at which the model cuts texts.
+fn tokenizer_config(bundle: &Bundle) -> Result<Vec<u8>> {
+    let path = bundle.folder.join("tokenizer_config.json");
+    let damaged = |what: String| Error::Damaged {
+        path: path.clone(),
+        what: format!("{what}; copy the bundle again"),
+    };
+    let mut config: serde_json::Value = match std::fs::read(&path) {
+        Ok(text) => serde_json::from_slice(&text).map_err(|e| damaged(e.to_string()))?,
+        Err(_) => serde_json::json!({"tokenizer_class": "PreTrainedTokenizerFast"}),
+    };
+    if !config.is_object() {
+        return Err(damaged("it is no JSON object".to_string()));
+    }
+    let Processor::Text(text) = &bundle.processor;
+    config["model_max_length"] = text.max_length.into();
+    serde_json::to_vec_pretty(&config).map_err(|e| Error::Internal(e.to_string()))
 }
 
 /// Texts of the first test rows of the bundle.

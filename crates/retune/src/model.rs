@@ -9,7 +9,7 @@ use retune_kernels::dropout::Stream;
 
 use crate::families::Backbone;
 use crate::head::Head;
-use crate::ops::{Dropout, Lengths};
+use crate::ops::{self, Dropout, Lengths};
 
 /// A backbone with a head on top.
 #[derive(Module, Debug)]
@@ -54,6 +54,16 @@ impl Inputs {
             keys: Arc::new(batch.keys.clone()),
         }
     }
+}
+
+/// How token vectors become one vector per sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pooling {
+    /// Their mean.
+    #[default]
+    Mean,
+    /// The first one (`[CLS]`).
+    First,
 }
 
 /// What a backbone makes of a batch: one vector per packed token, `[tokens, width]`.
@@ -106,14 +116,17 @@ impl Model {
         if x.chunks.host().iter().all(|chunks| *chunks == 1) {
             return sequences;
         }
-        crate::ops::segment_mean(sequences, &x.chunks) // [rows, outputs]
+        ops::segment_mean(sequences, &x.chunks) // [rows, outputs]
     }
 
-    /// Mean of each sequence's token vectors, averaged over chunks, `[rows, width]`: the features of the
-    /// frozen floor and of sentence embeddings.
-    pub fn pooled(&self, x: &Inputs) -> Tensor<2> {
+    /// One vector per row, pooled from the token vectors of each sequence and averaged over chunks,
+    /// `[rows, width]`: the features of the frozen floor and of sentence embeddings.
+    pub fn pooled(&self, x: &Inputs, pooling: Pooling) -> Tensor<2> {
         let hidden = self.hidden(x, &Pass::default());
-        let sequences = crate::ops::segment_mean(hidden.tokens, &x.lengths); // [sequences, width]
-        crate::ops::segment_mean(sequences, &x.chunks)
+        let sequences = match pooling {
+            Pooling::Mean => ops::segment_mean(hidden.tokens, &x.lengths),
+            Pooling::First => ops::segment_first(hidden.tokens, &x.lengths),
+        }; // [sequences, width]
+        ops::segment_mean(sequences, &x.chunks)
     }
 }

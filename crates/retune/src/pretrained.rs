@@ -9,7 +9,7 @@ use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::families::{Facts, Family, ModelConfig, build_model, family_of};
 use crate::hub::{self, HubOptions};
-use crate::model::Model;
+use crate::model::{Model, Pooling};
 use crate::weights::LoadReport;
 
 /// A pre-trained model on disk, described but not loaded.
@@ -32,6 +32,8 @@ pub struct BaseModel {
     pub facts: Facts,
     /// Longest sequence it was trained on, special tokens included.
     pub max_length: usize,
+    /// How a sentence-transformers folder pools; the mean unless it says `[CLS]`.
+    pub pooling: Pooling,
     /// Its tensors, not read yet.
     pub checkpoint: Checkpoint,
 }
@@ -56,6 +58,7 @@ impl BaseModel {
         Ok(Some(Self {
             reference: resolved.reference,
             max_length: trained_length(&resolved.folder, facts.max_length),
+            pooling: pooling(&resolved.folder),
             checkpoint: Checkpoint::open(&resolved.folder)?,
             folder: resolved.folder,
             source: resolved.source.to_string(),
@@ -115,16 +118,54 @@ pub fn read_config(folder: &Path) -> Result<ModelConfig> {
     Ok(ModelConfig(value))
 }
 
+/// A value of a JSON file in a folder; `None` when there is no such file or key.
+fn fact(folder: &Path, file: &str, key: &str) -> Option<serde_json::Value> {
+    let text = std::fs::read_to_string(folder.join(file)).ok()?;
+    let value: serde_json::Value = serde_json::from_str(&text).ok()?;
+    value.get(key).cloned()
+}
+
 /// The sequence length that a sentence-transformers folder or a tokenizer names, within `limit`.
 fn trained_length(folder: &Path, limit: usize) -> usize {
-    let read = |file: &str, key: &str| -> Option<usize> {
-        let text = std::fs::read_to_string(folder.join(file)).ok()?;
-        let value: serde_json::Value = serde_json::from_str(&text).ok()?;
-        let length = value.get(key)?.as_f64()?;
+    let read = |file, key| {
+        let length = fact(folder, file, key)?.as_f64()?;
         (length >= 4.0).then_some(length as usize)
     };
     read("sentence_bert_config.json", "max_seq_length")
         .or_else(|| read("tokenizer_config.json", "model_max_length"))
         .unwrap_or(limit)
         .min(limit)
+}
+
+fn pooling(folder: &Path) -> Pooling {
+    match fact(folder, "1_Pooling/config.json", "pooling_mode_cls_token") {
+        Some(serde_json::Value::Bool(true)) => Pooling::First,
+        _ => Pooling::Mean,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_sentence_transformers_folder_names_length_and_pooling() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+        assert_eq!(
+            (trained_length(dir.path(), 512), pooling(dir.path())),
+            (512, Pooling::Mean)
+        );
+        write("tokenizer_config.json", r#"{"model_max_length": 1e30}"#);
+        assert_eq!(trained_length(dir.path(), 512), 512);
+        write("sentence_bert_config.json", r#"{"max_seq_length": 256}"#);
+        assert_eq!(trained_length(dir.path(), 512), 256);
+        std::fs::create_dir(dir.path().join("1_Pooling")).unwrap();
+        write(
+            "1_Pooling/config.json",
+            r#"{"pooling_mode_cls_token": true}"#,
+        );
+        assert_eq!(pooling(dir.path()), Pooling::First);
+    }
 }

@@ -317,13 +317,18 @@ impl TrainRecipe {
                 "is out of range 0 to 1; try 0.1",
             ),
         ];
-        let value = toml::Value::try_from(self).ok();
-        let problem = |(_, key, text): &(bool, &str, &str)| {
-            let got = value.as_ref().and_then(|v| v.get(key));
-            let got = got.map_or(String::new(), |v| format!("{v} "));
-            Problem::new(&format!("train.{key}"), format!("{got}{text}"))
-        };
-        checks.iter().filter(|(ok, ..)| !ok).map(problem).collect()
+        let wrong = checks.iter().filter(|(ok, ..)| !ok);
+        wrong
+            .map(|(_, key, text)| self.problem(key, text))
+            .collect()
+    }
+
+    /// A problem with the value at `key`, which it shows.
+    fn problem(&self, key: &str, text: &str) -> Problem {
+        let written = toml::Value::try_from(self).ok();
+        let value = written.as_ref().and_then(|all| all.get(key));
+        let value = value.map_or(String::new(), |value| format!("{value} "));
+        Problem::new(&format!("train.{key}"), format!("{value}{text}"))
     }
 }
 

@@ -9,7 +9,7 @@ use retune_eval::records::Shown;
 use retune_eval::{Evaluated, Event, Matrix, Predictions, evaluate, metric};
 
 use crate::bundle::{self, Saved};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::floors::frozen::{self, Frozen};
 use crate::methods;
 use crate::model::{Inputs, Model, Pass};
@@ -58,7 +58,16 @@ type On<'a> = &'a mut dyn FnMut(&Event) -> Flow;
 ///
 /// # Errors
 /// Diverged training, a full disk, a damaged checkpoint.
-pub fn train(plan: Plan, on: On) -> Result<Finished> {
+pub fn train(plan: Plan, on: &mut (dyn FnMut(&Event) -> Flow + Send)) -> Result<Finished> {
+    let Some(threads) = plan.recipe.threads else {
+        return carry_out(plan, on);
+    };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    let pool = pool.map_err(|e| Error::User(format!("cannot start {threads} threads: {e}")))?;
+    pool.install(|| carry_out(plan, on))
+}
+
+fn carry_out(plan: Plan, on: On) -> Result<Finished> {
     let started = Instant::now();
     let mut staging = Staging::create(&plan.out)?;
     let mut stopped = false;
@@ -131,6 +140,7 @@ fn floors(plan: &Plan, model: &Model, loaded: &LoadReport, on: On) -> Result<Flo
     stage(on, "frozen", Some(rows as u64));
     let given = Frozen {
         model: &untuned,
+        pooling: plan.base.pooling,
         task: plan.task,
         processor: &plan.processor,
         train: &plan.train,

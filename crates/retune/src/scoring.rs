@@ -8,7 +8,7 @@ use retune_data::batch::{BatchOptions, HostBatch, Order, plan_batches};
 use retune_data::{Example, Processor, Table, Target};
 use retune_eval::{Matrix, Slice};
 
-use crate::model::{Inputs, Model, Pass};
+use crate::model::{Inputs, Model, Pass, Pooling};
 use crate::tasks::Task;
 
 /// Rows per batch outside training.
@@ -124,14 +124,17 @@ pub fn outputs(model: &Model, processor: &Processor, examples: &[Example]) -> Ma
     })
 }
 
-/// Mean-pooled backbone features of every example, `[rows, width]`.
+/// Pooled backbone features of every example, `[rows, width]`.
 pub fn features(
     model: &Model,
+    pooling: Pooling,
     processor: &Processor,
     examples: &[Example],
     on: &mut dyn FnMut(usize),
 ) -> Matrix {
-    gather(processor, examples, on, |inputs, _| model.pooled(inputs))
+    gather(processor, examples, on, |inputs, _| {
+        model.pooled(inputs, pooling)
+    })
 }
 
 /// A column of `table` as a slice of `rows`.

@@ -179,22 +179,24 @@ fn loss_and_every_gradient() {
     }
 }
 
+/// As `golden/make_golden.py` trains.
+const FIVE_STEPS: TrainOptions = TrainOptions {
+    steps: 5,
+    steps_per_epoch: 1,
+    accumulate: 1,
+    lr: 1e-3,
+    warmup_share: 0.0,
+    schedule: Schedule::Constant,
+    weight_decay: 0.01,
+    clip_norm: 1.0,
+    eval_every: 0,
+    patience: None,
+    seed: 0,
+};
+
 #[test]
 fn five_steps_of_training() {
     for golden in FOLDERS.map(Golden::open) {
-        let options = TrainOptions {
-            steps: 5,
-            steps_per_epoch: 1,
-            accumulate: 1,
-            lr: 1e-3,
-            warmup_share: 0.0,
-            schedule: Schedule::Constant,
-            weight_decay: 0.01,
-            clip_norm: 1.0,
-            eval_every: 0,
-            patience: None,
-            seed: 0,
-        };
         let losses_seen = RefCell::new(Vec::new());
         let norms_seen = RefCell::new(Vec::new());
         let parts = Parts {
@@ -223,7 +225,7 @@ fn five_steps_of_training() {
                 Flow::Continue
             },
         };
-        let fitted = fit(golden.model(true), parts, &options).unwrap();
+        let fitted = fit(golden.model(true), parts, &FIVE_STEPS).unwrap();
         close("losses", &losses_seen.borrow(), &golden.floats("losses"));
         close("norms", &norms_seen.borrow(), &golden.floats("grad_norms"));
         let family = family_of(&golden.config).unwrap();

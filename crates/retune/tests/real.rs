@@ -93,7 +93,7 @@ fn token_ids_and_embeddings_equal_the_reference() {
                 meta: Meta::default(),
             })
             .collect();
-        let pooled = scoring::features(&model, &processor, &examples, &mut |_| ());
+        let pooled = scoring::features(&model, base.pooling, &processor, &examples, &mut |_| ());
         for (i, (text, _, want)) in golden.iter().enumerate() {
             let got = &pooled.data[i * pooled.cols..(i + 1) * pooled.cols];
             let norm = got.iter().map(|v| v * v).sum::<f32>().sqrt();
@@ -168,32 +168,27 @@ fn from_file_to_bundle_to_export() {
 
 /// Loss and gradient norms of the first steps, with as many threads.
 fn first_steps(threads: usize) -> Vec<(u64, u64)> {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .unwrap();
     let dir = tempfile::tempdir().unwrap();
     let mut recipe = Recipe {
         out: Some(dir.path().join("run")),
+        threads: Some(threads),
         ..Recipe::default()
     };
     recipe.data.train = Some(root().join("data/movie-sentences.csv"));
     recipe.data.max_rows = Some(80);
     recipe.train.max_steps = Some(2);
     let mut seen = Vec::new();
-    pool.install(|| {
-        let plan = Plan::resolve(&recipe, &HubOptions::from_env(), &mut |_| ()).unwrap();
-        retune::train(plan, &mut |event| {
-            if let retune::eval::Event::Step {
-                loss, grad_norm, ..
-            } = event
-            {
-                seen.push((loss.to_bits(), grad_norm.to_bits()));
-            }
-            Flow::Continue
-        })
-        .unwrap();
-    });
+    let plan = Plan::resolve(&recipe, &HubOptions::from_env(), &mut |_| ()).unwrap();
+    retune::train(plan, &mut |event| {
+        if let retune::eval::Event::Step {
+            loss, grad_norm, ..
+        } = event
+        {
+            seen.push((loss.to_bits(), grad_norm.to_bits()));
+        }
+        Flow::Continue
+    })
+    .unwrap();
     seen
 }
 

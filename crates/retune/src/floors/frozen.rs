@@ -1,4 +1,4 @@
-//! Frozen backbone with a linear head on its mean-pooled features.
+//! Frozen backbone with a linear head on its pooled features.
 //!
 //! Features are computed once and standardised with the training rows' mean and deviation; the linear
 //! head is trained by the same loop and the same task loss as the tuned model, and its weight decay and
@@ -10,7 +10,7 @@ use retune_data::{Example, Processor, Target};
 use retune_eval::{Event, Matrix};
 
 use crate::error::Result;
-use crate::model::{Model, Pass};
+use crate::model::{Model, Pass, Pooling};
 use crate::nn::Linear;
 use crate::ops::Activation;
 use crate::scoring;
@@ -26,6 +26,8 @@ const DECAYS: [f64; 3] = [0.01, 0.1, 1.0];
 pub struct Frozen<'a> {
     /// The untuned model; only its backbone is used.
     pub model: &'a Model,
+    /// How its token vectors become features.
+    pub pooling: Pooling,
     /// The task.
     pub task: &'a dyn Task,
     /// The processor of the run.
@@ -100,9 +102,15 @@ pub fn scores(
 ) -> Result<Matrix> {
     let mut done = 0;
     let mut read = |examples: &[Example]| {
-        let features = scoring::features(given.model, given.processor, examples, &mut |n| {
-            on(done + n);
-        });
+        let features = scoring::features(
+            given.model,
+            given.pooling,
+            given.processor,
+            examples,
+            &mut |n| {
+                on(done + n);
+            },
+        );
         done += examples.len();
         Rows {
             features,

@@ -29,7 +29,7 @@ pub(super) struct Work {
     pub validations: usize,
 }
 
-/// Share of the measured matrix-product rate that whole steps reach (bench/forecast.md).
+/// Share of the measured matrix-product rate that whole steps reach.
 const EFFICIENCY: f64 = 0.35;
 /// Bytes kept per token, layer and unit of width for the backward pass.
 const ACTIVATION: f64 = 150.0;
