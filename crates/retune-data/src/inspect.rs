@@ -248,7 +248,13 @@ fn repeated(t: &Table, roles: &Roles, label: Option<&Column>, out: &mut Inspecti
         };
         out.conflicting += 1;
         if out.conflicts.len() < SHOWN {
-            let row = |&r: &usize| format!("{}: {}", t.place(r), label.text(r).unwrap_or_default());
+            let row = |&r: &usize| {
+                format!(
+                    "{}: {}",
+                    t.short_place(r),
+                    label.text(r).unwrap_or_default()
+                )
+            };
             out.conflicts.push(Conflict {
                 text: brief(&keys.raw(group[0])),
                 rows: group.iter().take(SHOWN).map(row).collect(),
@@ -281,7 +287,7 @@ fn near_empty(t: &Table, texts: &[&Column], out: &mut Inspection) {
         if signs < 3 && !texts.is_empty() {
             out.near_empty += 1;
             if out.near_empty_places.len() < SHOWN {
-                out.near_empty_places.push(t.place(row));
+                out.near_empty_places.push(t.short_place(row));
             }
         }
     }

@@ -50,6 +50,8 @@ pub(crate) struct Profile {
     pub distinct: usize,
     pub mean_words: f64,
     pub mean_chars: f64,
+    /// Share of the values that are numbers, words for missing values aside, 0 to 1.
+    pub numbers_share: f64,
     /// Smallest and largest number, where all values are numbers.
     pub range: Option<(f64, f64)>,
 }
@@ -107,6 +109,8 @@ pub(crate) fn profile(column: &Column, rows: usize) -> Profile {
     let words: usize = values.iter().map(|v| v.split_whitespace().count()).sum();
     let chars: usize = values.iter().map(|v| v.chars().count()).sum();
     let numbers = all_numbers(&values);
+    let numeric = values.iter().filter(|v| parse_number(v).is_some()).count();
+    let told = values.iter().filter(|v| !is_missing_word(v)).count();
     let mut out = Profile {
         name: column.name.clone(),
         kind: Kind::Empty,
@@ -115,6 +119,7 @@ pub(crate) fn profile(column: &Column, rows: usize) -> Profile {
         distinct: counts.len(),
         mean_words: words as f64 / n,
         mean_chars: chars as f64 / n,
+        numbers_share: numeric as f64 / told.max(1) as f64,
         range: numbers.as_deref().and_then(range),
     };
     out.kind = match (&column.values, numbers) {

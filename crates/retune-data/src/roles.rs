@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{DataError, Result};
 use crate::profile::{Kind, Profile, profile};
 use crate::table::Table;
-use names::{LABEL_NAMES, PAIRS, TEXT_NAMES, UNTOLD, plain, tier};
+use names::{LABEL_NAMES, PAIRS, TEXT_NAMES, UNTOLD, is_owner, plain, tier};
 
 pub use crate::processor::labelled_rows;
 
@@ -127,6 +127,9 @@ pub fn detect(t: &Table, r: &RoleRequest) -> Result<Roles> {
         let p = profiles.iter().find(|p| p.name == label);
         if let Some(p) = p {
             let (task, why) = task_of(p, r.task, t.rows());
+            if task == TaskKind::Classification {
+                few_enough(t, p)?;
+            }
             roles.task = Some(task);
             roles.because(&label, "task", &why);
         }
@@ -394,7 +397,9 @@ fn is_label(p: &Profile) -> bool {
         Kind::Constant | Kind::Names | Kind::Id => named,
         Kind::Text | Kind::Time | Kind::Url | Kind::Empty => false,
     };
-    by_content && p.mean_chars <= 80.0 && (named || p.missing_share() <= 0.5)
+    // Many customers are no classes; two sites may be.
+    let bystander = is_owner(&p.name) && p.distinct > 10;
+    by_content && !bystander && p.mean_chars <= 80.0 && (named || p.missing_share() <= 0.5)
 }
 
 /// Whether the columns divide the rows into the same classes.
@@ -415,6 +420,23 @@ fn same_partition(t: &Table, columns: &[&Profile]) -> bool {
     })
 }
 
+/// Refuses classes of which nearly every row has its own: there is nothing to learn and nothing to test.
+fn few_enough(t: &Table, p: &Profile) -> Result<()> {
+    const ROWS: usize = 20;
+    if p.filled < ROWS || p.distinct_share() <= 0.9 {
+        return Ok(());
+    }
+    Err(DataError::Column {
+        column: p.name.clone(),
+        file: t.file(),
+        problem: format!(
+            "{} different values in {} rows are no classes: nearly every row has its own",
+            p.distinct, p.filled
+        ),
+        cure: "name another --label, or --task text-regression if it holds numbers".to_string(),
+    })
+}
+
 /// The task that a label column makes, with the reason.
 fn task_of(p: &Profile, asked: Option<TaskKind>, rows: usize) -> (TaskKind, String) {
     if let Some(task) = asked {
@@ -427,7 +449,11 @@ fn task_of(p: &Profile, asked: Option<TaskKind>, rows: usize) -> (TaskKind, Stri
         Kind::List => (TaskKind::MultiLabel, "several labels per row".to_string()),
         Kind::Float if p.distinct <= 2 => classes("two different numbers".to_string()),
         Kind::Float => number(format!("{} different numbers with fractions", p.distinct)),
-        Kind::Integer | Kind::Id => {
+        Kind::Names | Kind::Id if p.range.is_none() && p.numbers_share > 0.8 => number(
+            "most values are numbers; correct the others, or type --task text-classification"
+                .to_string(),
+        ),
+        Kind::Integer | Kind::Id if p.range.is_some() => {
             let few = p.distinct <= 2 || (p.distinct <= 30 && p.distinct * 2 <= p.filled);
             let coded = low == 0.0
                 && high == (p.distinct - 1) as f64
@@ -454,17 +480,11 @@ fn task_of(p: &Profile, asked: Option<TaskKind>, rows: usize) -> (TaskKind, Stri
 
 /// Proposes `--group-by` where a column looks like the author, patient or user of several rows.
 fn hint_group(t: &Table, rest: &[&Profile], roles: &mut Roles) {
-    const OWNERS: [&str; 10] = [
-        "user", "author", "patient", "customer", "subject", "speaker", "site", "hospital",
-        "session", "thread",
-    ];
     if roles.group.is_some() {
         return;
     }
     for p in rest {
-        let name = plain(&p.name);
-        let owner = name.split('_').any(|w| OWNERS.contains(&w));
-        if owner
+        if is_owner(&p.name)
             && Some(&p.name) != roles.label.as_ref()
             && p.distinct > 1
             && p.distinct_share() < 0.9

@@ -6,6 +6,7 @@
 
 mod allot;
 mod moment;
+mod notes;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
@@ -21,6 +22,7 @@ use crate::roles::{Roles, TaskKind};
 use crate::table::{Column, Table};
 use allot::{Side, Unit, by_class, by_need};
 use moment::iso_seconds;
+use notes::Counts;
 
 /// How to divide rows that no file assigns.
 #[derive(Debug, Clone)]
@@ -152,7 +154,7 @@ pub fn split(
     for side in [&mut train, &mut valid, &mut test] {
         side.sort_unstable();
     }
-    record.how = describe(given, shares, group, time);
+    record.how = describe(given, shares, rule(roles.task, group, time));
     let mut split = Split {
         train,
         valid,
@@ -447,18 +449,20 @@ fn rows_of(sides: Vec<(Unit, Side)>) -> Sides {
     out
 }
 
-/// The rule as a sentence fragment.
-fn describe(
-    given: &Given,
-    shares: [f64; 2],
-    group: Option<&String>,
-    time: Option<&String>,
-) -> String {
-    let rule = match (group, time) {
+/// How rows without a file of their own are divided.
+fn rule(task: Option<TaskKind>, group: Option<&String>, time: Option<&String>) -> String {
+    match (group, time) {
         (_, Some(time)) => format!("in time by `{time}`, the newest rows in the test"),
         (Some(group), None) => format!("at random by groups of `{group}`"),
+        (None, None) if task == Some(TaskKind::Regression) => {
+            "at random with equal shares of low and high values".to_string()
+        }
         (None, None) => "at random with equal class shares".to_string(),
-    };
+    }
+}
+
+/// The whole division as a sentence fragment.
+fn describe(given: &Given, shares: [f64; 2], rule: String) -> String {
     match (given.valid.is_some(), given.test.is_some()) {
         (true, true) => "given files".to_string(),
         (false, true) if shares[0] > 0.0 => format!("given test file; validation {rule}"),
@@ -487,10 +491,19 @@ fn not_empty(split: &Split, o: &SplitOptions, given: &Given) -> Result<()> {
     ];
     for (name, n, needed) in wanted {
         if needed && n == 0 {
+            let dropped = split.record.duplicates_dropped;
+            let given = given.valid.is_some() || given.test.is_some();
+            if given && dropped > 0 && name == "training" {
+                return Err(wrong(
+                    format!(
+                        "the texts of all {dropped} training rows are also in the validation or test file"
+                    ),
+                    "give files that share no texts; leave --valid and --test out to have the data divided for you",
+                ));
+            }
             return Err(wrong(
                 format!(
-                    "the {name} part would have no rows: {rows} usable rows, {} dropped as repeated",
-                    split.record.duplicates_dropped
+                    "the {name} part would have no rows: {rows} usable rows, {dropped} dropped as repeated"
                 ),
                 "add rows, change the shares, or group and divide by another column",
             ));
@@ -513,20 +526,21 @@ fn finish(split: &mut Split, keys: &Keys, label: Option<&Column>, strata: &Strat
         }
         counts
     };
-    let (train, valid, test) = (count(&split.train), count(&split.valid), count(&split.test));
-    for (i, name) in strata.names.iter().enumerate() {
-        if train[i] == 0 && valid[i] + test[i] > 0 {
-            record.notes.push(format!(
-                "class `{name}` has no training row, so it can never be predicted"
-            ));
-        } else if train[i] == 1 && valid[i] + test[i] == 0 {
-            record.notes.push(format!(
-                "class `{name}` has one row only; it trains, and nothing tests it"
-            ));
-        } else if !split.test.is_empty() && test[i] == 0 {
-            record.notes.push(format!("class `{name}` has no test row"));
-        }
-    }
+    let counts = Counts {
+        names: &strata.names,
+        train: count(&split.train),
+        valid: count(&split.valid),
+        test: count(&split.test),
+    };
+    let sides = [&split.train, &split.valid, &split.test];
+    let empty = sides.iter().flat_map(|rows| rows.iter());
+    let empty = empty.filter(|&&r| keys.key(r).is_none()).count();
+    let rows = sides.iter().map(|rows| rows.len()).sum();
+    record.notes.extend(notes::without_text(empty, rows));
+    record
+        .notes
+        .extend(label.and_then(|c| notes::mixed(&c.name, &strata.names)));
+    record.notes.extend(counts.notes());
     let mut hash = Sha256::new();
     for (side, rows) in [
         ("train", &split.train),

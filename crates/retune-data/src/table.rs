@@ -82,6 +82,15 @@ impl Table {
         format!("{file}, {unit} {}", origin.line)
     }
 
+    /// As [`Table::place`], without the file where there is one only and its name has been said: `line 18`.
+    pub fn short_place(&self, row: usize) -> String {
+        let place = self.place(row);
+        match (self.files.len(), place.rsplit_once(", ")) {
+            (1, Some((_, line))) => line.to_string(),
+            _ => place,
+        }
+    }
+
     /// The files of the table in a few words, for messages about the table as a whole.
     pub fn file(&self) -> String {
         match self.files.len() {

@@ -19,18 +19,7 @@ use crate::{DataError, Result};
 /// # Errors
 /// An extension other than `.csv`, `.jsonl` or `.parquet`, or a file that cannot be written.
 pub fn write(table: &Table, path: &Path) -> Result<()> {
-    let extension = path.extension().unwrap_or_default().to_string_lossy();
-    let encode: fn(&Table, File) -> std::io::Result<File> = match extension.as_ref() {
-        "csv" => csv_file,
-        "jsonl" => jsonl_file,
-        "parquet" => parquet_file,
-        other => {
-            return Err(DataError::file(
-                path,
-                format!("cannot write `.{other}` files; use .csv, .jsonl or .parquet"),
-            ));
-        }
-    };
+    let encode = encoder(path)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let partial = path.with_file_name(format!(".{name}.partial"));
     let work = || -> std::io::Result<()> {
@@ -41,8 +30,47 @@ pub fn write(table: &Table, path: &Path) -> Result<()> {
     work().map_err(|error| {
         // The reason to report is the first failure; the partial file may not even exist.
         let _ = std::fs::remove_file(&partial);
-        DataError::file(path, format!("cannot write: {error}"))
+        DataError::file(path, format!("cannot write: {error}; choose another place"))
     })
+}
+
+/// Whether [`write()`] would accept this path, so that long work is not begun for nothing.
+///
+/// # Errors
+/// An extension other than `.csv`, `.jsonl` or `.parquet`, a folder, or a folder that is not there.
+pub fn check(path: &Path) -> Result<()> {
+    encoder(path)?;
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
+    let problem = if path.is_dir() {
+        "cannot write: it is a folder; add a file name".to_string()
+    } else if let Some(missing) = parent.filter(|p| !p.is_dir()) {
+        format!(
+            "cannot write: there is no folder {}; make it first, or choose another file",
+            missing.display()
+        )
+    } else {
+        return Ok(());
+    };
+    Err(DataError::file(path, problem))
+}
+
+type Encode = fn(&Table, File) -> std::io::Result<File>;
+
+fn encoder(path: &Path) -> Result<Encode> {
+    let extension = path.extension().unwrap_or_default().to_string_lossy();
+    match extension.as_ref() {
+        "csv" => Ok(csv_file),
+        "jsonl" => Ok(jsonl_file),
+        "parquet" => Ok(parquet_file),
+        "" => Err(DataError::file(
+            path,
+            "cannot tell the format; end the name in .csv, .jsonl or .parquet".to_string(),
+        )),
+        other => Err(DataError::file(
+            path,
+            format!("cannot write `.{other}` files; use .csv, .jsonl or .parquet"),
+        )),
+    }
 }
 
 fn csv_file(table: &Table, file: File) -> std::io::Result<File> {
@@ -174,5 +202,11 @@ mod tests {
             "{other}"
         );
         assert!(write(&table(), &dir.path().join("no/such/t.csv")).is_err());
+        let refused = |name: &str| check(&dir.path().join(name)).unwrap_err().to_string();
+        assert!(refused("no/such/t.csv").contains("make it first"));
+        assert!(refused("t.xlsx").contains(".csv, .jsonl or .parquet"));
+        std::fs::create_dir(dir.path().join("d.csv")).unwrap();
+        assert!(refused("d.csv").contains("it is a folder"));
+        check(&dir.path().join("t.csv")).unwrap();
     }
 }

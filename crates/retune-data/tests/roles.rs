@@ -324,3 +324,38 @@ fn owners_of_several_rows_are_pointed_out() {
     let hint = r.reasons.iter().find(|r| r.role == "hint").unwrap();
     assert!(hint.why.contains("--group-by \"patient\""), "{}", hint.why);
 }
+
+#[test]
+fn a_column_of_numbers_with_a_stray_word_is_a_number() {
+    let text = file("text,score", 60, |i| match i {
+        7 => format!("{},inf", sentence(i)),
+        n if n % 9 == 0 => format!("{},nan", sentence(i)),
+        _ => format!("{},{:.2}", sentence(i), i as f64 * 1.37),
+    });
+    check(&text, &["text"], "score", TaskKind::Regression);
+}
+
+#[test]
+fn a_class_of_its_own_for_every_row_is_refused() {
+    let text = file("text,label", 60, |i| format!("{},class{i}", sentence(i)));
+    let found = error(&text);
+    assert!(
+        found.contains("60 different values in 60 rows are no classes"),
+        "{found}"
+    );
+}
+
+#[test]
+fn a_ticket_file_of_an_office_needs_no_flag() {
+    let text = file("Nr,Kunde,Text,Abteilung,Stufe", 80, |i| {
+        format!(
+            "{},K{:03},{},{},{}",
+            7000 + i,
+            i % 20,
+            sentence(i),
+            ["Technik", "Versand", "Rechnung"][i % 3],
+            ["hoch", "mittel"][i % 2]
+        )
+    });
+    check(&text, &["Text"], "Abteilung", TaskKind::Classification);
+}

@@ -33,11 +33,26 @@ pub struct Head {
     pub out: Linear,
     #[module(skip)]
     style: HeadStyle,
-    /// Outputs are `raw * scale + shift`: a regression head trains in standard units and answers in the
-    /// user's.
+    #[module(skip)]
+    units: Units,
+}
+
+/// Outputs are `raw * scale + shift`: a regression head trains in standard units and answers in the user's.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Units {
+    /// Standard deviation of the training answers.
     pub scale: f64,
-    /// See `scale`.
+    /// Their mean.
     pub shift: f64,
+}
+
+impl Default for Units {
+    fn default() -> Self {
+        Self {
+            scale: 1.0,
+            shift: 0.0,
+        }
+    }
 }
 
 impl Head {
@@ -52,9 +67,30 @@ impl Head {
             dense: Linear::load(source, "head.dense", style.width, style.width)?,
             out: Linear::load(source, "head.out", style.width, outputs)?,
             style,
-            scale: 1.0,
-            shift: 0.0,
+            units: Units::default(),
         })
+    }
+
+    /// The head with a fresh output layer of as many outputs.
+    ///
+    /// # Errors
+    /// None: nothing is read.
+    pub fn restarted(mut self, source: &mut Source) -> Result<Self, WeightsError> {
+        let [outputs, width] = self.out.weight.dims();
+        self.out = Linear::load(source, "head.out", width, outputs)?;
+        Ok(self)
+    }
+
+    /// The head training in `units`. The answers of a head that has been trained stay as they are; a `fresh`
+    /// one begins in these units.
+    #[must_use]
+    pub fn in_units(mut self, units: Units, fresh: bool) -> Self {
+        if !fresh {
+            let (scale, shift) = (1.0 / units.scale, -units.shift / units.scale);
+            self = self.changed(Units { scale, shift });
+        }
+        self.units = units;
+        self
     }
 
     /// Token vectors to `[sequences, outputs]`.
@@ -69,22 +105,27 @@ impl Head {
         let dense = self.dense.forward(first, self.style.activation);
         let dense = ops::dropout_rows(dense, &pass.dropout(p, HEAD_SITE + 1, x));
         let raw = self.out.forward(dense, Activation::None); // [sequences, outputs]
-        if self.scale == 1.0 && self.shift == 0.0 {
+        if self.units == Units::default() {
             return raw;
         }
-        raw * self.scale + self.shift
+        raw * self.units.scale + self.units.shift
     }
 
-    /// The same head with `scale` and `shift` moved into the output layer, as it is saved.
+    /// The same head with its units moved into the output layer, as it is saved.
     #[must_use]
     pub fn folded(mut self) -> Self {
-        let (scale, shift) = (self.scale, self.shift);
+        let units = std::mem::take(&mut self.units);
+        self.changed(units)
+    }
+
+    /// The output layer with `scale` and `shift` applied to its answers.
+    fn changed(mut self, units: Units) -> Self {
+        let Units { scale, shift } = units;
         self.out.weight = self.out.weight.map(|w| keep_leaf(w.clone(), w * scale));
         self.out.bias = self
             .out
             .bias
             .map(|b| keep_leaf(b.clone(), b * scale + shift));
-        (self.scale, self.shift) = (1.0, 0.0);
         self
     }
 }

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use retune_data::processor::Labels;
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
-use crate::families::{Facts, Family, ModelConfig, build_model, family_of};
+use crate::families::{BuildError, Facts, Family, ModelConfig, build_model, family_of};
 use crate::hub::{self, HubOptions};
 use crate::model::{Model, Pooling};
-use crate::weights::LoadReport;
+use crate::weights::{LoadReport, Source};
 
 /// A pre-trained model on disk, described but not loaded.
 pub struct BaseModel {
@@ -70,10 +71,11 @@ impl BaseModel {
         }))
     }
 
-    /// Builds the model with a head of `outputs` outputs; `dropout` replaces the checkpoint's rates.
+    /// Builds the model with a head for `labels`; `dropout` replaces the checkpoint's rates. The
+    /// checkpoint's own output layer is kept only when it answers the same classes in the same order.
     pub fn build(
         &self,
-        outputs: usize,
+        labels: &Labels,
         device: &Device,
         seed: u64,
         dropout: Option<f64>,
@@ -82,12 +84,40 @@ impl BaseModel {
             Some(p) => self.config.with_dropout(p),
             None => self.config.clone(),
         };
-        build_model(&config, Some(&self.checkpoint), outputs, device, seed).map_err(|source| {
-            Error::Build {
-                folder: self.folder.clone(),
-                source,
-            }
-        })
+        let wrong = |source: BuildError| Error::Build {
+            folder: self.folder.clone(),
+            source,
+        };
+        let built = build_model(
+            &config,
+            Some(&self.checkpoint),
+            labels.outputs(),
+            device,
+            seed,
+        );
+        let (mut model, mut report) = built.map_err(wrong)?;
+        if !report.head_is_new() && !self.answers(labels) {
+            let keys = |_: &str| Vec::new();
+            let std = self.facts.initializer_range;
+            let mut fresh = Source::new(None, &keys, device, seed, std);
+            let head = model.head.restarted(&mut fresh);
+            model.head = head.map_err(|e| wrong(e.into()))?;
+            let new = fresh.finish(&|_| true).new;
+            report.loaded -= new.len();
+            report.new.extend(new);
+        }
+        Ok((model, report))
+    }
+
+    /// Whether the checkpoint was tuned to answer `labels`.
+    fn answers(&self, labels: &Labels) -> bool {
+        let config = &self.config.0;
+        if let Labels::Number { .. } = labels {
+            return self.config.text("problem_type", "") == "regression";
+        }
+        let name = |i: usize| config["id2label"][i.to_string()].as_str();
+        let mut names = labels.names().iter().enumerate();
+        names.all(|(i, wanted)| name(i) == Some(wanted.as_str()))
     }
 
     /// Parameters of the model with a head of `outputs` outputs.

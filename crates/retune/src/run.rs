@@ -82,8 +82,9 @@ fn carry_out(plan: Plan, on: On) -> Result<Finished> {
     let labels = plan.processor.labels();
     let device = scoring::cpu(true);
     let dropout = plan.recipe.train.dropout;
-    let (mut model, loaded) = plan.base.build(labels.outputs(), &device, seed, dropout)?;
-    model.head = plan.task.prepare_head(model.head, labels);
+    let (mut model, loaded) = plan.base.build(labels, &device, seed, dropout)?;
+    let units = plan.task.units(labels);
+    model.head = model.head.in_units(units, loaded.head_is_new());
     let floors = floors(&plan, &model, &loaded, &mut record)?;
     let model = methods::prepare(plan.method, model);
     let mut fitted = tune(&plan, model, &mut record)?;
@@ -153,11 +154,10 @@ fn floors(plan: &Plan, model: &Model, loaded: &LoadReport, on: On) -> Result<Flo
     let frozen = frozen::scores(&given, &mut progress, &|scores| {
         selection(plan, &predictions(plan, &plan.valid, scores.clone(), false)).score
     })?;
-    let new_head = loaded.new.iter().any(|path| path.starts_with("head.out"));
     Ok(Floors {
         base,
         frozen,
-        base_note: if new_head {
+        base_note: if loaded.head_is_new() {
             "base_model is the checkpoint with an untrained head: it has none for this task"
         } else {
             "base_model is the checkpoint with its own head, before tuning"

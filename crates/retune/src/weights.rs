@@ -65,6 +65,13 @@ pub struct LoadReport {
     pub new: Vec<String>,
 }
 
+impl LoadReport {
+    /// Whether the output layer starts anew.
+    pub fn head_is_new(&self) -> bool {
+        self.new.iter().any(|path| path.starts_with("head.out"))
+    }
+}
+
 /// Maps a parameter path to the checkpoint keys it may have, the usual one first.
 pub type KeyMap<'a> = dyn Fn(&str) -> Vec<String> + 'a;
 

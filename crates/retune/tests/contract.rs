@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use retune::HubOptions;
 use retune::checkpoint::Checkpoint;
 use retune::data::Target;
 use retune::data::batch::HostBatch;
@@ -15,6 +16,7 @@ use retune::data::roles::TaskKind;
 use retune::families::{FAMILIES, ModelConfig, build_model};
 use retune::methods::{METHODS, prepare};
 use retune::model::{Inputs, Model, Pass};
+use retune::pretrained::BaseModel;
 use retune::scoring;
 use retune::tasks::{TASKS, Task};
 use retune::train::optimizer::{Gradients, Optimizer, scalar};
@@ -184,7 +186,7 @@ fn eight_batches_of_one_equal_one_batch_of_eight() {
         let labels = labels(*task);
         for folder in checkpoints() {
             let mut model = open(&folder, labels.outputs(), true);
-            model.head = task.prepare_head(model.head, &labels);
+            model.head = model.head.in_units(task.units(&labels), true);
             let all = batch(&lengths, targets(*task, 8));
             let mut start = 0;
             let parts: Vec<HostBatch> = (0..8)
@@ -211,7 +213,7 @@ fn every_task_learns_a_handful_of_examples_with_every_method() {
             let labels = labels(*task);
             let folder = &checkpoints()[0];
             let mut model = open(folder, labels.outputs(), true);
-            model.head = task.prepare_head(model.head, &labels);
+            model.head = model.head.in_units(task.units(&labels), true);
             let mut model = prepare(*method, model);
             let batch = batch(&[3, 5, 8, 2, 9, 4], targets(*task, 6));
             let mut optimizer = Optimizer::new(0.0);
@@ -228,6 +230,53 @@ fn every_task_learns_a_handful_of_examples_with_every_method() {
             let (first, last) = (seen[0], seen[seen.len() - 1]);
             assert!(last < 0.5 * first, "{}: {first} to {last}", task.name());
         }
+    }
+}
+
+#[test]
+fn a_head_is_kept_only_for_the_same_classes_in_the_same_order() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden/bert-tiny");
+    let hub = HubOptions::from_env();
+    let reference = folder.display().to_string();
+    let base = BaseModel::resolve(&reference, &hub, true, &mut |_| ())
+        .unwrap()
+        .unwrap();
+    let build = |names: [&str; 3]| {
+        let names = names.map(String::from).to_vec();
+        let labels = Labels::Classes { names };
+        base.build(&labels, &scoring::cpu(false), 1, None).unwrap()
+    };
+    let (same, kept) = build(["negative", "neutral", "positive"]);
+    let (other, new) = build(["positive", "neutral", "negative"]);
+    assert_eq!(kept.new, Vec::<String>::new());
+    assert_eq!(new.new, ["head.out.weight", "head.out.bias"]);
+    assert_eq!(kept.loaded, new.loaded + 2);
+    let out = |model: &Model| {
+        model
+            .head
+            .out
+            .weight
+            .val()
+            .into_data()
+            .try_to_vec::<f32>()
+            .unwrap()
+    };
+    assert_ne!(out(&same), out(&other));
+}
+
+#[test]
+fn a_trained_head_answers_the_same_in_any_units() {
+    for task in TASKS {
+        let labels = labels(*task);
+        let folder = &checkpoints()[0];
+        let before = open(folder, labels.outputs(), false);
+        let mut after = before.clone();
+        after.head = after.head.in_units(task.units(&labels), false);
+        let batch = batch(&[4, 9], Vec::new());
+        let want = logits(&before, &batch, &Pass::default());
+        near(&logits(&after, &batch, &Pass::default()), &want, 1e-4);
+        after.head = after.head.folded();
+        near(&logits(&after, &batch, &Pass::default()), &want, 1e-4);
     }
 }
 

@@ -70,7 +70,8 @@ fn golden(list: &str, texts: &[&str]) -> Vec<(Vec<String>, Vec<u32>, Vec<f32>)> 
 #[test]
 fn token_ids_and_embeddings_equal_the_reference() {
     let Some(base) = minilm() else { return };
-    let (model, report) = base.build(1, &scoring::cpu(false), 0, None).unwrap();
+    let labels = processor(&base, &["text"]).labels().clone();
+    let (model, report) = base.build(&labels, &scoring::cpu(false), 0, None).unwrap();
     assert_eq!(report.unused, Vec::<String>::new());
     assert_eq!(report.new, ["head.out.weight", "head.out.bias"]);
     for (list, columns) in [

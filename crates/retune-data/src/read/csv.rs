@@ -40,7 +40,8 @@ pub(super) fn read(path: &Path, o: &ReadOptions) -> Result<Table> {
         dialect,
     };
     let table = rows.collect(&mut notes)?;
-    if dialect.delimiter != b',' && table.columns.len() > 1 {
+    let usual = if is_tab_file(path) { b'\t' } else { b',' };
+    if dialect.delimiter != usual && table.columns.len() > 1 {
         notes.push(format!(
             "{}: fields are separated by {}",
             path.display(),
@@ -48,6 +49,12 @@ pub(super) fn read(path: &Path, o: &ReadOptions) -> Result<Table> {
         ));
     }
     Ok(Table { notes, ..table })
+}
+
+/// Whether the name of the file says that tabs are to be expected.
+fn is_tab_file(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default();
+    extension.eq_ignore_ascii_case("tsv") || extension.eq_ignore_ascii_case("tab")
 }
 
 /// Excel's first line `sep=;` names the delimiter: the text after it, the lines skipped, the delimiter.
@@ -251,7 +258,7 @@ impl Rows<'_> {
     fn header(&self, record: &csv::StringRecord, notes: &mut Vec<String>) -> Result<Vec<String>> {
         let trimmed: Vec<&str> = record.iter().map(str::trim).collect();
         if let Some(cell) = trimmed.iter().find(|c| looks_like_data(c, trimmed.len())) {
-            return Err(self.headerless(cell));
+            return Err(self.headerless(cell, trimmed.len()));
         }
         let mut names: Vec<String> = Vec::with_capacity(trimmed.len());
         for (i, cell) in trimmed.iter().enumerate() {
@@ -303,7 +310,7 @@ impl Rows<'_> {
             // A column name that is also a repeated value of a short-valued column is the first data row.
             let same = column.iter().flatten().filter(|c| c.trim() == name).count();
             if same >= 2 && names.len() > 1 {
-                return Err(self.headerless(name));
+                return Err(self.headerless(name, names.len()));
             }
         }
         let columns = names
@@ -326,15 +333,33 @@ impl Rows<'_> {
         })
     }
 
-    fn headerless(&self, cell: &str) -> crate::error::DataError {
+    fn headerless(&self, cell: &str, columns: usize) -> crate::error::DataError {
         let shown: String = cell.chars().take(40).collect();
+        let delimiter = self.dialect.delimiter;
+        let between = match delimiter {
+            b'\t' => "<tab>".to_string(),
+            d => char::from(d).to_string(),
+        };
+        let example = match columns {
+            1 => "text".to_string(),
+            2 => format!("text{between}label"),
+            _ => format!("id{between}text{between}label"),
+        };
+        let cure = if columns < 4 {
+            format!("add a first line with a name for each column in its place, such as {example}")
+        } else {
+            format!(
+                "add a first line with the names of the {columns} columns, with {} between",
+                show(delimiter)
+            )
+        };
         wrong_row(
             self.path,
             self.first_line,
             format!(
                 "the file has no header line: `{shown}` looks like data, not like a column name"
             ),
-            "add a first line with the names of the columns, such as text,label",
+            cure,
         )
     }
 
@@ -478,6 +503,10 @@ mod tests {
         assert!(error("text,label\n").contains("no rows"));
         assert!(
             error("1_1\t-0.75\tfine film\n1_2\t0.5\tgood\n").contains("no header line: `-0.75`")
+        );
+        assert!(
+            error("1_1\t-0.75\tfine film\n1_2\t0.5\tgood\n")
+                .contains("such as id<tab>text<tab>label")
         );
         assert!(
             error("pos,I love it\nneg,I hate it\npos,So good\npos,Fine\n")

@@ -73,7 +73,17 @@ pub(super) const LABEL_NAMES: [&[&str]; 3] = [
         "bewertung",
         "sentimiento",
     ],
-    &["genre", "genres", "tags", "language", "spam", "is_spam"],
+    &[
+        "genre",
+        "genres",
+        "tags",
+        "language",
+        "spam",
+        "is_spam",
+        "department",
+        "abteilung",
+        "thema",
+    ],
 ];
 
 /// Names of columns that form a pair of texts.
@@ -108,6 +118,17 @@ pub(super) fn plain(name: &str) -> String {
         });
     }
     out
+}
+
+/// Words in names of columns that say whom or what several rows belong to.
+const OWNERS: [&str; 11] = [
+    "user", "author", "patient", "customer", "subject", "speaker", "site", "hospital", "session",
+    "thread", "kunde",
+];
+
+/// Whether a column's name says that it holds the owner of several rows.
+pub(super) fn is_owner(name: &str) -> bool {
+    plain(name).split('_').any(|w| OWNERS.contains(&w))
 }
 
 /// A name that says nothing about labels.

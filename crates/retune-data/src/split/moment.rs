@@ -1,13 +1,17 @@
 //! Dates and times as seconds, so that rows can be put in order.
+//!
+//! The year comes first, or the day with points: with slashes, day and month cannot be told apart.
 
-/// Seconds since 1970 of `2024-05-31`, `2024-05-31 12:30`, `2024/05/31T12:30:05.25`; a zone `Z` or `+02:00` counts.
+/// Seconds since 1970 of `2024-05-31`, `2024-05-31 12:30`, `2024/05/31T12:30:05.25`, `31.05.2024 12:30`; a zone `Z` or
+/// `+02:00` counts.
 pub(super) fn iso_seconds(text: &str) -> Option<f64> {
     let text = text.trim();
     let (date, clock) = (text.get(..10)?, text.get(10..)?);
-    let mut parts = date.split(['-', '/']).map(|p| p.parse::<i64>().ok());
-    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
-    if date.as_bytes()[4].is_ascii_digit() || !(1..=12).contains(&month) || !(1..=31).contains(&day)
-    {
+    let (year, month, day) = match year_first(date) {
+        Some(found) => found,
+        None => day_first(date)?,
+    };
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
         return None;
     }
     // Days from the civil calendar, after Howard Hinnant.
@@ -19,6 +23,23 @@ pub(super) fn iso_seconds(text: &str) -> Option<f64> {
         + day_of_year
         - 719_468;
     Some(days as f64 * 86_400.0 + clock_seconds(clock)?)
+}
+
+/// Year, month and day of `2024-05-31` or `2024/05/31`.
+fn year_first(date: &str) -> Option<(i64, i64, i64)> {
+    let [year, month, day] = numbers(date, &['-', '/'])?;
+    (!date.as_bytes()[4].is_ascii_digit()).then_some((year, month, day))
+}
+
+/// Year, month and day of `31.05.2024`.
+fn day_first(date: &str) -> Option<(i64, i64, i64)> {
+    let [day, month, year] = numbers(date, &['.'])?;
+    (date.as_bytes()[2] == b'.' && date.as_bytes()[5] == b'.').then_some((year, month, day))
+}
+
+fn numbers(date: &str, marks: &[char]) -> Option<[i64; 3]> {
+    let parts: Option<Vec<i64>> = date.split(marks).map(|p| p.parse().ok()).collect();
+    parts?.try_into().ok()
 }
 
 fn clock_seconds(clock: &str) -> Option<f64> {
@@ -63,7 +84,10 @@ mod tests {
             Some(1_709_209_805.0)
         );
         assert_eq!(iso_seconds("1969-12-31 23:59:59.5"), Some(-0.5));
+        assert_eq!(iso_seconds("29.02.2024 12:30:05"), Some(1_709_209_805.0));
         assert_eq!(iso_seconds("2024-13-01"), None);
+        assert_eq!(iso_seconds("13.13.2024"), None);
+        assert_eq!(iso_seconds("02/29/2024"), None);
         assert_eq!(iso_seconds("yesterday"), None);
         assert_eq!(iso_seconds("2024-01-01Zé"), None);
         assert_eq!(iso_seconds("2024-01-01 noon"), None);

@@ -282,6 +282,23 @@ fn tiny_classes_train() {
 }
 
 #[test]
+fn a_test_file_with_every_training_text_is_told() {
+    let t = labelled(20, |i| ["a", "b"][i % 2].to_string());
+    let twice = Table::concat(vec![t.clone(), t]).unwrap();
+    let given = Given {
+        test: Some(20..40),
+        ..Given::default()
+    };
+    let error = run(&twice, &SplitOptions::default(), &given).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("all 20 training rows are also in"),
+        "{error}"
+    );
+}
+
+#[test]
 fn impossible_requests_are_explained() {
     let error = |rows: usize, o: SplitOptions| {
         let t = labelled(rows, |i| ["a", "b"][i % 2].to_string());

@@ -10,6 +10,7 @@ use retune_data::{Example, Processor, Target};
 use retune_eval::{Event, Matrix};
 
 use crate::error::Result;
+use crate::head::Units;
 use crate::model::{Model, Pass, Pooling};
 use crate::nn::Linear;
 use crate::ops::Activation;
@@ -44,13 +45,13 @@ pub struct Frozen<'a> {
 #[derive(Module, Debug)]
 struct Probe {
     out: Linear,
-    scale: f64,
-    shift: f64,
+    #[module(skip)]
+    units: Units,
 }
 
 impl Probe {
     /// Starts at zero: the loss is convex.
-    fn new(width: usize, outputs: usize, scale: f64, shift: f64) -> Self {
+    fn new(width: usize, outputs: usize, units: Units) -> Self {
         let device = scoring::cpu(true);
         let zeros = |n: usize| vec![0f32; n];
         let weight = TensorData::new(zeros(width * outputs), [outputs, width]);
@@ -60,13 +61,12 @@ impl Probe {
                 weight: Param::from_data(weight, &device),
                 bias: Param::from_data(bias, &device),
             },
-            scale,
-            shift,
+            units,
         }
     }
 
     fn output(&self, features: Tensor<2>) -> Tensor<2> {
-        self.out.forward(features, Activation::None) * self.scale + self.shift
+        self.out.forward(features, Activation::None) * self.units.scale + self.units.shift
     }
 }
 
@@ -144,13 +144,8 @@ fn fit_probe(
     score: &dyn Fn(&Matrix) -> f64,
 ) -> Result<Probe> {
     let labels = given.processor.labels();
-    let head = given.task.prepare_head(given.model.head.clone(), labels);
-    let probe = Probe::new(
-        train.features.cols,
-        labels.outputs(),
-        head.scale,
-        head.shift,
-    );
+    let units = given.task.units(labels);
+    let probe = Probe::new(train.features.cols, labels.outputs(), units);
     let n = train.targets.len();
     let per_epoch = n.div_ceil(ROWS) as u64;
     let options = TrainOptions {

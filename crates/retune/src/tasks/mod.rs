@@ -13,7 +13,7 @@ use retune_data::roles::TaskKind;
 use retune_eval::{Evaluation, Targets};
 use serde::{Deserialize, Serialize};
 
-use crate::head::Head;
+use crate::head::Units;
 use crate::losses::Loss;
 
 /// A task.
@@ -32,9 +32,9 @@ pub trait Task: Debug + Send + Sync {
     /// Outputs `[rows, outputs]` to scores of the same shape: probabilities, or values in the user's
     /// units.
     fn scores(&self, output: Tensor<2>) -> Tensor<2>;
-    /// Sets up a fresh head for the labels' units.
-    fn prepare_head(&self, head: Head, _labels: &Labels) -> Head {
-        head
+    /// Mean and scale of the labels, in which the head trains: outputs are `raw * scale + mean`.
+    fn units(&self, _labels: &Labels) -> Units {
+        Units::default()
     }
     /// `problem_type` of transformers' `config.json`.
     fn problem_type(&self) -> &'static str;

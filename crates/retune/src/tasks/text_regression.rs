@@ -8,7 +8,7 @@ use retune_eval::{Evaluation, Targets};
 use std::collections::BTreeMap;
 
 use super::{Answer, Task};
-use crate::head::Head;
+use crate::head::Units;
 use crate::losses::{self, Loss};
 
 /// The task's entry.
@@ -19,10 +19,13 @@ pub const TASK: TextRegression = TextRegression;
 #[derive(Debug)]
 pub struct TextRegression;
 
-fn units(labels: &Labels) -> (f64, f64) {
+fn units(labels: &Labels) -> Units {
     match labels {
-        Labels::Number { mean, std } if *std > 0.0 => (*mean, *std),
-        _ => (0.0, 1.0),
+        Labels::Number { mean, std } if *std > 0.0 => Units {
+            scale: *std,
+            shift: *mean,
+        },
+        _ => Units::default(),
     }
 }
 
@@ -49,16 +52,15 @@ impl Task for TextRegression {
     }
 
     fn loss(&self, output: Tensor<2>, labels: &Labels, targets: &[Target], weights: &[f32]) -> Loss {
-        losses::squared_error(output, targets, weights, units(labels).1)
+        losses::squared_error(output, targets, weights, units(labels).scale)
     }
 
     fn scores(&self, output: Tensor<2>) -> Tensor<2> {
         output // [rows, 1]
     }
 
-    fn prepare_head(&self, mut head: Head, labels: &Labels) -> Head {
-        (head.shift, head.scale) = units(labels);
-        head
+    fn units(&self, labels: &Labels) -> Units {
+        units(labels)
     }
 
     fn problem_type(&self) -> &'static str {
