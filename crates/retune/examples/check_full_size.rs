@@ -32,18 +32,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn check(folder: &Path) -> Result<String, Box<dyn std::error::Error>> {
     let bytes = std::fs::read(folder.join("expected.safetensors"))?;
     let expected = SafeTensors::deserialize(&bytes)?;
-    let (ids, rows) = (
-        ints(&expected, "input_ids")?,
+    let (rows, lengths) = (
         expected.tensor("input_ids")?.shape()[0],
+        ints(&expected, "lengths")?,
     );
-    let lengths = ints(&expected, "lengths")?;
-    let width = ids.len() / rows;
+    let packed = |name: &str| -> Result<Vec<i64>, Box<dyn std::error::Error>> {
+        let all = ints(&expected, name)?;
+        let width = all.len() / rows;
+        let row = |r: usize| all[r * width..r * width + lengths[r] as usize].to_vec();
+        Ok((0..rows).flat_map(row).collect())
+    };
     let batch = HostBatch {
-        ids: (0..rows)
-            .flat_map(|r| ids[r * width..r * width + lengths[r] as usize].to_vec())
-            .map(|id| id as u32)
-            .collect(),
-        types: vec![0; lengths.iter().sum::<i64>() as usize],
+        ids: packed("input_ids")?.iter().map(|id| *id as u32).collect(),
+        types: packed("token_type_ids")?.iter().map(|t| *t as u8).collect(),
         lengths: lengths.iter().map(|l| *l as u32).collect(),
         chunks: vec![1; rows],
         keys: vec![0; rows],
