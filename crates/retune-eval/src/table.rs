@@ -1,9 +1,10 @@
 //! Figures as aligned plain text for a console: metrics down, the model and its floors across.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::metrics::METRICS;
-use crate::records::{Evaluated, Interval, Metrics};
+use crate::records::{Evaluated, Interval, Metrics, SliceMetrics};
 
 /// Floors in the order in which people ask for them; others follow by name.
 const FLOORS: &[(&str, &str)] = &[
@@ -13,8 +14,11 @@ const FLOORS: &[(&str, &str)] = &[
     ("prior", "prior"),
 ];
 
-/// The figures of `e`, one line per metric, the primary one first and marked with `*`; a last column says that lower
-/// is better. Ends with a line break.
+/// Values of a slice column that are listed; the rest is counted.
+const SLICE_VALUES: usize = 20;
+
+/// The figures of `e`: one line per metric, the primary one first and marked with `*`; then the primary metric by
+/// slice, largest first; then what the figures cannot say. Ends with a line break.
 ///
 /// Columns: the tuned model, then each floor in `baselines`. Cells: `value [low, high]`, the 95 % interval.
 pub fn table(e: &Evaluated) -> String {
@@ -40,7 +44,35 @@ pub fn table(e: &Evaluated) -> String {
                 .collect::<Vec<_>>(),
         );
     }
-    align(&rows)
+    let mut out = align(&rows);
+    for (column, values) in &e.slices {
+        let _ = write!(out, "\n{} by `{column}`\n{}", e.primary, slice(e, values));
+    }
+    for (i, note) in e.notes.iter().enumerate() {
+        let gap = if i == 0 { "\n" } else { "" };
+        let _ = writeln!(out, "{gap}note: {note}");
+    }
+    out
+}
+
+/// One line per value of a slice column: the value, its rows, the primary metric.
+fn slice(e: &Evaluated, values: &BTreeMap<String, SliceMetrics>) -> String {
+    let mut largest: Vec<(&String, &SliceMetrics)> = values.iter().collect();
+    largest.sort_by_key(|(_, s)| std::cmp::Reverse(s.n));
+    let row = |(value, s): &(&String, &SliceMetrics)| {
+        let figure = s.metrics.get(&e.primary);
+        vec![
+            format!("  {value}"),
+            format!("{} rows", s.n),
+            figure.map_or_else(|| "-".to_owned(), cell),
+        ]
+    };
+    let rows: Vec<_> = largest.iter().take(SLICE_VALUES).map(row).collect();
+    let mut out = align(&rows);
+    if largest.len() > SLICE_VALUES {
+        let _ = writeln!(out, "  and {} more", largest.len() - SLICE_VALUES);
+    }
+    out
 }
 
 /// Names of the model's metrics: the primary one first, then in the order of [`METRICS`], unknown ones last.
@@ -110,7 +142,7 @@ fn cell(i: &Interval) -> String {
 
 fn align(rows: &[Vec<String>]) -> String {
     let width = |c: usize| rows.iter().map(|r| r[c].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
+    let widths: Vec<usize> = (0..rows.first().map_or(0, Vec::len)).map(width).collect();
     let mut out = String::new();
     for row in rows {
         let mut line = String::new();
@@ -147,8 +179,31 @@ mod tests {
             "{text}"
         );
         assert!(
-            lines.last().is_some_and(|l| l.ends_with('-')),
+            lines
+                .iter()
+                .any(|l| l.starts_with("  mcc") && l.ends_with('-')),
             "a floor without the metric shows a dash: {text}"
+        );
+    }
+
+    #[test]
+    fn slices_and_cautions_follow_the_figures() {
+        let mut e = sample::evaluated();
+        let long = SliceMetrics {
+            n: 360,
+            metrics: Metrics::new(),
+        };
+        if let Some(values) = e.slices.get_mut("length") {
+            values.insert("very long".to_owned(), long);
+        }
+        e.notes = vec!["40 rows are few".to_owned()];
+        let text = table(&e);
+        assert!(
+            text.ends_with(
+                "\n\nf1_macro by `length`\n  very long   360 rows   -\n  short       40 rows    0.600 [0.500, 0.700]\n\n\
+                 note: 40 rows are few\n"
+            ),
+            "{text}"
         );
     }
 

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::families::{ModelConfig, build_model, family_of};
+use crate::hub::files::{self, OPTIONAL};
 use crate::model::Model;
 use crate::plan::Plan;
 use crate::predictor::Predictor;
@@ -30,15 +31,6 @@ use crate::weights::{LoadReport, host_values};
 
 /// Version of the folder's layout. Every released version stays readable.
 pub const FORMAT: u32 = 1;
-/// Tokenizer files that are copied when the base model has them.
-const TOKENIZER_FILES: [&str; 6] = [
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-];
 
 /// `bundle.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -171,7 +163,7 @@ pub(crate) fn save(staging: &mut Staging, saved: &Saved) -> Result<()> {
     write_weights(&folder, saved.model, &plan.base.config)?;
     let config = tuned_config(&plan.base.config, plan.task, plan.processor.labels());
     staging.write("config.json", &pretty(&config.0)?)?;
-    for name in TOKENIZER_FILES {
+    for name in OPTIONAL {
         let from = plan.base.folder.join(name);
         if from.is_file() {
             let content = std::fs::read(&from).map_err(|e| Error::io("read", &from, e))?;
@@ -252,7 +244,7 @@ fn manifest(folder: &Path, saved: &Saved) -> Result<Manifest> {
         "processor.json",
         "recipe.toml",
     ];
-    for name in kept.iter().chain(&TOKENIZER_FILES) {
+    for name in kept.iter().chain(OPTIONAL) {
         let path = folder.join(name);
         if path.is_file() {
             files.insert((*name).to_string(), sha256(&path)?);
@@ -295,7 +287,7 @@ fn manifest(folder: &Path, saved: &Saved) -> Result<Manifest> {
 
 /// SHA-256 of a file, in hexadecimal.
 pub(crate) fn sha256(path: &Path) -> Result<String> {
-    let facts = crate::hub::files::facts(path).map_err(|e| Error::User(e.to_string()))?;
+    let facts = files::facts(path).map_err(|e| Error::User(e.to_string()))?;
     Ok(facts.sha256)
 }
 

@@ -14,6 +14,14 @@ use crate::staging::Staging;
 
 /// Rows compared after an export.
 const ROWS: usize = 64;
+/// Files of a bundle that mean nothing to transformers, or that describe the base model's embeddings.
+const OWN: [&str; 5] = [
+    "processor.json",
+    "recipe.toml",
+    "modules.json",
+    "sentence_bert_config.json",
+    "1_Pooling/config.json",
+];
 /// Largest difference of an output that passes.
 const TOLERANCE: f64 = 1e-4;
 
@@ -49,7 +57,7 @@ pub fn export_hf(bundle: Bundle, dir: &Path) -> Result<ExportCheck> {
     }
     let staging = Staging::create(dir)?;
     let names = bundle.manifest.files.keys().map(String::as_str);
-    for name in names.filter(|name| !["processor.json", "recipe.toml"].contains(name)) {
+    for name in names.filter(|name| !OWN.contains(name)) {
         let from = bundle.folder.join(name);
         let content = std::fs::read(&from).map_err(|e| Error::io("read", &from, e))?;
         staging.write(name, &content)?;

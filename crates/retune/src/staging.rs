@@ -69,6 +69,9 @@ impl Staging {
     pub fn write(&self, name: &str, content: &[u8]) -> Result<()> {
         let path = self.folder.join(name);
         let write = || -> std::io::Result<()> {
+            if let Some(parent) = path.parent() {
+                fs::create_dir_all(parent)?;
+            }
             let mut file = File::create(&path)?;
             file.write_all(content)?;
             file.sync_all()
