@@ -52,6 +52,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=float, default=2)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--lr", type=float, default=5e-5)
+    parser.add_argument("--order", default="shuffled", choices=["shuffled", "bucketed"],
+                        help="of retune's rows; the peer shuffles")  # fmt: skip
     parser.add_argument("--threads", type=int, default=1, help="of each program")
     parser.add_argument("--together", action="store_true", help="run both programs at the same time")
     return parser.parse_args()
@@ -176,7 +178,7 @@ def compare(args: argparse.Namespace, name: str, data: Path) -> dict:
     for seed in args.seeds:
         extra, stem = ["--epochs", args.epochs, "--seed", seed], f"{name}-{seed}"
         ours, theirs = pair(
-            lambda: tune(args, args.model, data, stem, [*extra, "--order", "bucketed"]),
+            lambda: tune(args, args.model, data, stem, [*extra, "--order", args.order]),
             lambda: peer(args, args.model, data, stem, [*extra, "--order", "shuffled"]),
             args.together,
         )
@@ -188,7 +190,7 @@ def compare(args: argparse.Namespace, name: str, data: Path) -> dict:
             if abs(found - side["accuracy"]) > 1e-6:
                 sys.exit(f"answers give accuracy {found}, the program says {side['accuracy']}")
         runs.append({"seed": seed, "retune": ours, "peer": theirs})
-    names = ("epochs", "threads", "together")
+    names = ("epochs", "order", "threads", "together")
     settings = {key: getattr(args, key) for key in names}
     return {"runs": runs, "versions": theirs["versions"], **settings}
 
@@ -228,7 +230,9 @@ def main() -> None:
     found = json.loads(kept.read_text()) if kept.exists() else {}
     for name in args.parts:
         print(f"part {name}", file=sys.stderr)
-        found[name] = PARTS[name](args)
+        # Orders are kept apart: a later run with another one must not replace what was found.
+        key = name if name == "curve" else f"{name}-{args.order}"
+        found[key] = PARTS[name](args)
         kept.write_text(json.dumps(found))
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(page(found, args))

@@ -131,15 +131,30 @@ def machine() -> str:
     return f"{os.cpu_count()} cores, {model} ({' '.join(flags) or 'no flags known'}), {memory:.0f} GiB"
 
 
-def command(args: argparse.Namespace) -> str:
-    """The command line, with this machine's paths left out."""
-    seeds = " ".join(map(str, args.seeds))
-    together = " --together" if args.together else ""
+def command(name: str, part: dict, args: argparse.Namespace) -> str:
+    """The command line of one part, with this machine's paths left out."""
+    words = f"--parts {name.split('-')[0]} --batch-size {args.batch_size} --lr {args.lr:g}"
+    if "runs" in part:
+        seeds = " ".join(str(run["seed"]) for run in part["runs"])
+        words += f" --order {part['order']} --epochs {part['epochs']:g} --seeds {seeds}"
+        words += f" --threads {part['threads']}" + (" --together" if part["together"] else "")
     return (
-        "python bench/text_classification.py --retune target/release/retune --python peers/bin/python \\\n"
-        f"        --model FOLDER --data movie/ --seeds {seeds} --epochs {args.epochs:g} "
-        f"--batch-size {args.batch_size} \\\n"
-        f"        --lr {args.lr:g} --threads {args.threads}{together} --out {args.out.name}"
+        "    python bench/text_classification.py --retune target/release/retune "
+        "--python peers/bin/python \\\n"
+        f"        --model FOLDER --data movie/ --out PAGE.md \\\n        {words}"
+    )
+
+
+def settings(part: dict) -> str:
+    """What differs between the parts that compare accuracy."""
+    orders = {
+        "bucketed": "batches rows of like length (its default)",
+        "shuffled": "shuffles as well (`--order shuffled`; its default batches rows of like length)",
+    }
+    epochs = f"{part['epochs']:g} epoch{'' if part['epochs'] == 1 else 's'}"
+    return (
+        f"{epochs}, dropout of the checkpoint, best epoch by validation accuracy. "
+        f"The Trainer shuffles; retune {orders[part['order']]}."
     )
 
 
@@ -168,21 +183,20 @@ def page(found: dict, args: argparse.Namespace) -> str:
         f"- Date: {datetime.date.today().isoformat()}",
         f"- Machine: {machine()}",
         f"- Versions: retune {ours.stdout.split()[-1]}; {peers}",
-        f"- Command:\n\n        {command(args)}",
         "",
-        "Model: all-MiniLM-L6-v2, f32. Both programs: AdamW, rate "
-        f"{args.lr:g}, linear with 10 % warm-up, batch {args.batch_size}, {args.epochs:g} epochs, weight decay "
-        "0.01, clipping at 1, at most 256 tokens, dropout of the checkpoint, best epoch by validation "
-        "accuracy. retune sorts rows into batches by length (its default), the Trainer shuffles.",
+        f"Model: all-MiniLM-L6-v2, f32. Both programs: AdamW, rate {args.lr:g}, linear with 10 % warm-up, "
+        f"batch {args.batch_size}, weight decay 0.01, clipping at 1, at most 256 tokens.",
     ]
-    for name, title in TITLES.items():
-        if name not in found:
-            continue
-        lines += ["", f"## {title}", "", ABOUT[name], ""]
-        if name == "curve":
-            lines += curve(found[name])
-            continue
-        lines += accuracy(found[name])
-        if name == "full":
-            lines += ["", "### Time and memory of these runs", "", *cost(found[name])]
+    for kind, title in TITLES.items():
+        for name in (n for n in found if n.split("-")[0] == kind):
+            part = found[name]
+            order = f" ({part['order']})" if "runs" in part else ""
+            lines += ["", f"## {title}{order}", "", ABOUT[kind], ""]
+            if "runs" in part:
+                lines += [settings(part), "", *accuracy(part)]
+            else:
+                lines += curve(part)
+            if kind == "full":
+                lines += ["", "### Time and memory of these runs", "", *cost(part)]
+            lines += ["", "Command:", "", command(name, part, args)]
     return "\n".join(lines) + "\n"

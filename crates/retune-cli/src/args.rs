@@ -19,7 +19,8 @@ pub struct RunArgs {
     #[arg(value_name = "RECIPE.toml | DATA")]
     pub target: Option<PathBuf>,
 
-    /// Pre-trained model: a folder, a name of `retune list models`, or org/name[@revision] of the hub
+    /// Pre-trained model: a folder, a name of `retune list models`, or org/name[@revision] of the hub; chosen for the
+    /// task when left out
     #[arg(long, value_name = "REF")]
     pub model: Option<String>,
 
@@ -27,7 +28,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "NAME")]
     pub task: Option<String>,
 
-    /// How to tune, see `retune list methods`
+    /// How to tune, see `retune list methods` [default: full]
     #[arg(long, value_name = "NAME")]
     pub method: Option<String>,
 
@@ -35,27 +36,27 @@ pub struct RunArgs {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
+    /// Least acceptable test value of a metric (most, where lower is better), as in accuracy=0.9; exit code 1 when missed
+    #[arg(long = "gate", value_name = "METRIC=VALUE", value_parser = gate)]
+    gates: Vec<(String, f64)>,
+
+    /// Seed of every random choice [default: 42]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    seed: Option<u64>,
+
+    /// Device to compute on [default: cpu]
+    #[arg(long, value_name = "NAME")]
+    device: Option<String>,
+
+    /// CPU threads [default: all]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    threads: Option<usize>,
+
     #[command(flatten)]
     data: DataArgs,
 
     #[command(flatten)]
     fit: FitArgs,
-
-    /// Least acceptable test value of a metric (most, where lower is better), as in accuracy=0.9; exit code 1 when missed
-    #[arg(long = "gate", value_name = "METRIC=VALUE", value_parser = gate)]
-    gates: Vec<(String, f64)>,
-
-    /// Seed of every random choice
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
-
-    /// Device to compute on
-    #[arg(long, value_name = "NAME")]
-    device: Option<String>,
-
-    /// CPU threads [default: all]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
 }
 
 #[derive(Debug, Args)]
@@ -93,12 +94,12 @@ struct DataArgs {
     #[arg(long, value_name = "COL")]
     time: Option<String>,
 
-    /// Share of the rows for validation, 0 to 1
-    #[arg(long, value_name = "X")]
+    /// Share of the rows for validation [default: 0.1]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     valid_share: Option<f64>,
 
-    /// Share of the rows for the test, 0 to 1
-    #[arg(long, value_name = "X")]
+    /// Share of the rows for the test [default: 0.2]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     test_share: Option<f64>,
 
     /// Report the test figures also by each value of this column; may be repeated
@@ -106,17 +107,17 @@ struct DataArgs {
     slices: Vec<String>,
 
     /// Use at most this many rows, drawn at random
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     max_rows: Option<usize>,
 
     #[command(flatten)]
     file: FileArgs,
 
     /// Tokens per text (or per chunk) [default: what the model was trained for]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     max_length: Option<usize>,
 
-    /// What to do with longer texts: truncate, head-tail or chunk-mean
+    /// What to do with longer texts: truncate, head-tail or chunk-mean [default: truncate]
     #[arg(long, value_name = "HOW", value_parser = word::<Long>)]
     long: Option<Long>,
 }
@@ -158,64 +159,64 @@ impl FileArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Training")]
 struct FitArgs {
-    /// Passes over the training rows; may be a fraction
-    #[arg(long, value_name = "N")]
+    /// Passes over the training rows; may be a fraction [default: 3]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     epochs: Option<f64>,
 
-    /// Highest learning rate
-    #[arg(long, value_name = "X")]
+    /// Highest learning rate [default: 5e-5]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     lr: Option<f64>,
 
-    /// Most rows per batch
-    #[arg(long, value_name = "N")]
+    /// Most rows per batch [default: 16]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     batch_size: Option<usize>,
 
-    /// Most tokens per batch
-    #[arg(long, value_name = "N")]
+    /// Most tokens per batch [default: 4096]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     max_tokens: Option<usize>,
 
-    /// Batches per optimiser step
-    #[arg(long, value_name = "N")]
+    /// Batches per optimiser step [default: 1]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     accumulate: Option<usize>,
 
-    /// Share of the steps in which the learning rate rises, 0 to 1
-    #[arg(long, value_name = "X")]
+    /// Share of the steps in which the learning rate rises [default: 0.1]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     warmup_share: Option<f64>,
 
-    /// How the learning rate falls afterwards: linear, cosine or constant
+    /// How the learning rate falls afterwards: linear, cosine or constant [default: linear]
     #[arg(long, value_name = "HOW", value_parser = word::<Schedule>)]
     schedule: Option<Schedule>,
 
-    /// Decoupled weight decay; never applied to biases and norms
-    #[arg(long, value_name = "X")]
+    /// Decoupled weight decay; never applied to biases and norms [default: 0.01]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     weight_decay: Option<f64>,
 
-    /// Largest global gradient norm
-    #[arg(long, value_name = "X")]
+    /// Largest global gradient norm; 0 for no limit [default: 1]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     clip_norm: Option<f64>,
 
-    /// Stop after this many validations without a better model
-    #[arg(long, value_name = "N")]
+    /// Stop after this many validations without a better model [default: never]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     patience: Option<usize>,
 
     /// Metric that decides which model is best, see `retune list metrics`
     #[arg(long, value_name = "NAME")]
     metric: Option<String>,
 
-    /// Validations per epoch
-    #[arg(long, value_name = "N")]
+    /// Validations per epoch [default: 1]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     evals_per_epoch: Option<usize>,
 
-    /// Order of the training rows: bucketed (by length, fastest), shuffled or file
+    /// Order of the training rows: bucketed (by length, fastest), shuffled or file [default: bucketed]
     #[arg(long, value_name = "HOW", value_parser = word::<Order>)]
     order: Option<Order>,
 
     /// Stop after this many optimiser steps
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     max_steps: Option<u64>,
 
     /// Dropout probability in place of the checkpoint's own
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     dropout: Option<f64>,
 }
 
@@ -379,6 +380,41 @@ mod tests {
         );
         let recipe = parse(&["a.csv", "--gate", "accuracy=0.9", "--long", "head-tail"]).unwrap();
         assert_eq!(recipe.gates["accuracy"], 0.9);
+    }
+
+    #[test]
+    fn the_help_tells_the_defaults_of_the_recipe() {
+        let defaults = serde_json::to_value(Recipe::default()).unwrap();
+        let command = <Only as clap::CommandFactory>::command();
+        let mut told = 0;
+        for section in [&defaults, &defaults["data"], &defaults["train"]] {
+            for (key, value) in section.as_object().unwrap() {
+                if value.is_array() || value.is_object() {
+                    continue;
+                }
+                let arg = command.get_arguments().find(|a| a.get_id() == key).unwrap();
+                let help = arg.get_help().unwrap().to_string();
+                let (_, shown) = help
+                    .split_once("[default: ")
+                    .unwrap_or_else(|| panic!("--{key} tells no default: {help}"));
+                let shown = shown.split(']').next().unwrap();
+                match value.as_f64() {
+                    Some(number) => assert_eq!(shown.parse::<f64>().unwrap(), number, "--{key}"),
+                    None => assert_eq!(Some(shown), value.as_str(), "--{key}"),
+                }
+                told += 1;
+            }
+        }
+        assert!(told >= 15, "{told}");
+    }
+
+    #[test]
+    fn a_negative_number_is_a_value_and_not_a_flag() {
+        let recipe = parse(&["a.csv", "--lr", "-1"]).unwrap();
+        assert_eq!(recipe.train.lr, -1.0);
+        assert!(!recipe.problems().is_empty());
+        let seed = parse(&["a.csv", "--seed", "-1"]).unwrap_err();
+        assert!(seed.contains("invalid value '-1' for '--seed"), "{seed}");
     }
 
     #[test]

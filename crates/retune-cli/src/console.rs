@@ -12,7 +12,7 @@ use retune::eval::Event;
 use retune::hub::Progress;
 use serde::Serialize;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, USER};
 
 /// Stages that end sooner than this print no lines between their first and last.
 const QUIET: Duration = Duration::from_secs(5);
@@ -20,18 +20,25 @@ const QUIET: Duration = Duration::from_secs(5);
 /// Writes a result to stdout.
 pub fn answer(text: &str) {
     let mut out = io::stdout().lock();
-    if out
+    let written = out
         .write_all(text.as_bytes())
         .and_then(|()| out.write_all(b"\n"))
-        .is_err()
-    {
+        .and_then(|()| out.flush());
+    let Err(error) = written else { return };
+    let code = if error.kind() == io::ErrorKind::BrokenPipe {
         // The reader has gone (`retune list metrics | head -1`): nothing is left to say.
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "a closed stdout ends the program quietly"
-        )]
-        std::process::exit(0);
-    }
+        0
+    } else {
+        tell(&format!(
+            "error: cannot write the result: {error}; free some space, or write it somewhere else"
+        ));
+        i32::from(USER)
+    };
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "without a stdout there is nothing to go on for"
+    )]
+    std::process::exit(code);
 }
 
 /// Writes a result to stdout as one JSON document.

@@ -10,6 +10,7 @@ use crate::duplicates::{Keys, conflict};
 use crate::processor::{Labels, rows_with_label};
 use crate::profile::{is_missing_word, profile};
 use crate::roles::{Roles, TaskKind};
+use crate::split::notes::mixed;
 use crate::table::{Column, Table, list_names};
 
 /// Examples listed of each kind of trouble.
@@ -331,6 +332,9 @@ fn count_labels(t: &Table, roles: &Roles, label: &Column, rows: &[usize], out: &
                 })
                 .collect();
             out.classes.sort_by_key(|c| std::cmp::Reverse(c.rows));
+            if task == TaskKind::Classification {
+                out.notes.extend(mixed(&label.name, labels.names()));
+            }
             label_notes(out);
         }
     }

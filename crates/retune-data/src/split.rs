@@ -6,7 +6,7 @@
 
 mod allot;
 mod moment;
-mod notes;
+pub(crate) mod notes;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;

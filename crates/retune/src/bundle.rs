@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use retune_data::processor::{Labels, load_tokenizer};
+use retune_data::processor::{Labels, load_tokenizer, rows_with_label};
+use retune_data::roles::Roles;
 use retune_data::split::SplitRecord;
 use retune_data::{Column, Processor, Table, Values};
 use retune_eval::metrics::majority_predictions;
@@ -348,6 +349,12 @@ impl Bundle {
     pub fn open(folder: &Path) -> Result<Self> {
         let manifest = read_manifest(folder)?;
         for (name, wanted) in &manifest.files {
+            if !folder.join(name).is_file() {
+                return Err(Error::Damaged {
+                    path: folder.join(name),
+                    what: "it is missing; copy the bundle again".to_string(),
+                });
+            }
             if sha256(&folder.join(name))? != *wanted {
                 return Err(Error::Damaged {
                     path: folder.join(name),
@@ -384,7 +391,7 @@ impl Bundle {
     /// # Errors
     /// The table lacks the bundle's columns, or holds answers that the model does not know.
     pub fn evaluate(&self, table: &Table, slices: &[String]) -> Result<Evaluated> {
-        let rows: Vec<usize> = (0..table.rows()).collect();
+        let (rows, unlabelled) = self.labelled(table)?;
         let examples = self.processor.examples(table, &rows, true)?;
         let (scores, _) = scoring::scores(
             &self.model,
@@ -412,7 +419,37 @@ impl Bundle {
         let prior = majority_predictions(&self.manifest.prior.targets(), &predictions);
         let name = prior_name(labels);
         evaluated.compare(name, (&predictions, &prior), &evaluation, seed);
+        if unlabelled > 0 {
+            evaluated
+                .notes
+                .push(format!("{unlabelled} rows without a label are left out"));
+        }
         Ok(evaluated)
+    }
+
+    /// The rows that have an answer to compare with, and how many have none.
+    fn labelled(&self, table: &Table) -> Result<(Vec<usize>, usize)> {
+        let Processor::Text(text) = &self.processor;
+        if let Some(label) = &text.label {
+            table.column(label)?;
+        }
+        let roles = Roles {
+            text: text.text.clone(),
+            label: text.label.clone(),
+            task: Some(self.task.kind()),
+            group: None,
+            time: None,
+            reasons: Vec::new(),
+        };
+        let (rows, unlabelled) = rows_with_label(table, &roles);
+        if rows.is_empty() {
+            return Err(Error::User(format!(
+                "no row of {} has a label, so there is nothing to measure; \
+                 `retune predict` answers rows without labels",
+                table.file()
+            )));
+        }
+        Ok((rows, unlabelled))
     }
 
     /// The report page, rendered anew from the run's record.
@@ -452,13 +489,12 @@ fn read_manifest(folder: &Path) -> Result<Manifest> {
     let value: serde_json::Value = read_json(&path)?;
     let format = value.get("format").and_then(serde_json::Value::as_u64);
     if format != Some(u64::from(FORMAT)) {
-        return Err(Error::Damaged {
-            path,
-            what: format!(
-                "its format is {format:?} and this version of retune reads format {FORMAT}; \
-                 use the version that wrote it, or a newer one"
-            ),
-        });
+        let found = format.map_or("unknown".to_string(), |format| format.to_string());
+        return Err(Error::User(format!(
+            "{} has format {found}, and this version of retune reads format {FORMAT}; \
+             use the version of retune that wrote it, or a newer one",
+            path.display()
+        )));
     }
     serde_json::from_value(value).map_err(|error| Error::Damaged {
         path,

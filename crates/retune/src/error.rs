@@ -34,7 +34,7 @@ pub enum Error {
         source: BuildError,
     },
     /// A file could not be read or written.
-    #[error("cannot {what} {path}: {source}", path = .path.display())]
+    #[error("cannot {what} {path}: {source}{}", cure(source), path = .path.display())]
     Io {
         /// `read`, `write` or `create`.
         what: &'static str,
@@ -109,6 +109,18 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.key, self.text)
+    }
+}
+
+fn cure(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            "; free some space or choose another folder with --out; nothing was left half-written"
+        }
+        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+            "; choose another folder with --out"
+        }
+        _ => "",
     }
 }
 

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::Problem;
 use crate::train::schedule::Schedule;
 
+/// More threads than any machine has cores; far more threads than cores only get in each other's way.
+const MAX_THREADS: usize = 1024;
+
 /// A whole recipe. Every key has a default; unknown keys are errors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -225,7 +228,7 @@ impl Recipe {
         let text = std::fs::read_to_string(path).map_err(|error| {
             vec![Problem::new(
                 &path.display().to_string(),
-                format!("cannot read the recipe: {error}"),
+                format!("cannot read the recipe: {error}; check the path"),
             )]
         })?;
         Self::parse(&text).map_err(|text| vec![Problem::new(&path.display().to_string(), text)])
@@ -251,10 +254,12 @@ impl Recipe {
                 format!("`{}` is not known; this build knows `cpu`", self.device),
             ));
         }
-        if self.threads == Some(0) {
+        if let Some(threads) = self.threads.filter(|n| !(1..=MAX_THREADS).contains(n)) {
             found.push(Problem::new(
                 "threads",
-                "0 threads cannot work; leave it out to use every core",
+                format!(
+                    "{threads} is out of range 1 to {MAX_THREADS}; leave it out to use every core"
+                ),
             ));
         }
         found.extend(self.train.problems());

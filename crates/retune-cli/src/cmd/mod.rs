@@ -23,7 +23,12 @@ use crate::failure::Failure;
 
 /// Fine-tunes a pre-trained model on your own data and shows whether it helped.
 #[derive(Debug, Parser)]
-#[command(name = "retune", version, max_term_width = 100)]
+#[command(
+    name = "retune",
+    version,
+    max_term_width = 100,
+    after_help = "Begin with `retune quickstart`, or with a file of your own: `retune train FILE`."
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

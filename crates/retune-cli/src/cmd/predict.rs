@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use retune::Predictor;
+use retune::data::write::check;
 use retune::data::{Column, RowOrigin, Table, Values};
 use retune::predictor::Prediction;
 
@@ -19,12 +20,9 @@ pub struct PredictArgs {
     /// Folder that `retune train` wrote
     bundle: PathBuf,
 
-    /// Texts to answer, or - for one text per line of stdin; a pair is one argument or line with a tab between
-    #[arg(
-        value_name = "TEXT",
-        required_unless_present = "data",
-        conflicts_with = "data"
-    )]
+    /// Texts to answer, or - for one text per line of stdin; for a model of pairs two texts after each other, or one
+    /// line with a tab between
+    #[arg(value_name = "TEXT", conflicts_with = "data")]
     texts: Vec<String>,
 
     /// File to answer row by row; needs the text columns of the training data, no label
@@ -45,6 +43,14 @@ pub struct PredictArgs {
 
 /// Prints or writes one answer per row.
 pub fn run(args: &PredictArgs) -> Result<ExitCode, Failure> {
+    if let Some(path) = &args.out {
+        check(path)?;
+    }
+    if args.texts.is_empty() && args.data.is_none() {
+        return Err(Failure::user(
+            "nothing to answer; give a text in quotes, - for the lines of stdin, or --data FILE",
+        ));
+    }
     let predictor = open(&args.bundle)?.predictor();
     let rows = match &args.data {
         Some(path) => table(path, &args.file)?,
@@ -69,7 +75,7 @@ pub fn run(args: &PredictArgs) -> Result<ExitCode, Failure> {
 fn typed(texts: &[String], columns: &[String]) -> Result<Table, Failure> {
     let texts = match texts {
         [dash] if dash == "-" => lines()?,
-        texts => texts.to_vec(),
+        texts => paired(texts, columns.len()),
     };
     let mut values: Vec<Vec<Option<String>>> = vec![Vec::new(); columns.len()];
     for (row, text) in texts.iter().enumerate() {
@@ -81,7 +87,7 @@ fn typed(texts: &[String], columns: &[String]) -> Result<Table, Failure> {
         };
         if parts.len() != columns.len() {
             return Err(Failure::user(format!(
-                "text {}: this model reads {} texts per row ({}); put a tab between them",
+                "text {}: this model reads {} texts per row ({}); give them one after the other, or put a tab between",
                 row + 1,
                 columns.len(),
                 columns.join(", ")
@@ -104,6 +110,15 @@ fn typed(texts: &[String], columns: &[String]) -> Result<Table, Failure> {
         files: vec![PathBuf::from("-")],
         notes: Vec::new(),
     })
+}
+
+/// The texts of a pair, given as arguments of their own, in one line; texts that already hold a tab stay as they are.
+fn paired(texts: &[String], columns: usize) -> Vec<String> {
+    let whole = columns > 1 && texts.len().is_multiple_of(columns);
+    if !whole || texts.iter().any(|text| text.contains('\t')) {
+        return texts.to_vec();
+    }
+    texts.chunks(columns).map(|pair| pair.join("\t")).collect()
 }
 
 fn lines() -> Result<Vec<String>, Failure> {
@@ -174,5 +189,9 @@ mod tests {
         assert_eq!(pair.column("two").unwrap().text(0).unwrap(), "b");
         let missing = typed(&["a".to_owned()], &["one".to_owned(), "two".to_owned()]);
         assert!(format!("{:?}", missing.unwrap_err()).contains("put a tab between"));
+        let columns = ["one".to_owned(), "two".to_owned()];
+        let pairs = typed(&["a", "b", "c", "d"].map(str::to_owned), &columns).unwrap();
+        assert_eq!(pairs.rows(), 2);
+        assert_eq!(pairs.column("one").unwrap().text(1).unwrap(), "c");
     }
 }

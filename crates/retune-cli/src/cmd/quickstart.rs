@@ -74,7 +74,7 @@ pub fn run(args: &QuickstartArgs) -> Result<ExitCode, Failure> {
     };
     recipe.data.train = Some(data);
     recipe.train.epochs = sample.epochs;
-    let finished = train::tune(&recipe, &mut console)?;
+    let finished = train::tune(&recipe, &mut console)?.finished;
     if args.json {
         answer_json(&finished.evaluated)?;
     } else {

@@ -25,27 +25,36 @@ pub struct TrainArgs {
     json: bool,
 }
 
+/// A finished run and what a command that uses it has to know.
+pub struct Tuned {
+    /// The run.
+    pub finished: Finished,
+    /// Whether the model reads two texts per row.
+    pub pair: bool,
+}
+
 /// Trains and prints the figures.
 pub fn run(args: &TrainArgs) -> Result<ExitCode, Failure> {
     let mut console = Console::new();
-    let finished = tune(&args.run.recipe()?, &mut console)?;
+    let Tuned { finished, pair } = tune(&args.run.recipe()?, &mut console)?;
     if args.json {
         answer_json(&finished.evaluated)?;
     } else {
         answer(&figures(&finished));
-        answer(&next(&finished));
+        answer(&next(&finished, pair));
     }
     Ok(verdict(&finished, &console))
 }
 
 /// Runs a recipe to its end, or to the step at which Ctrl-C is pressed.
-pub fn tune(recipe: &Recipe, console: &mut Console) -> Result<Finished, Failure> {
+pub fn tune(recipe: &Recipe, console: &mut Console) -> Result<Tuned, Failure> {
     let plan = plan::resolve(recipe, console)?;
     for line in plan.to_string().lines() {
         console.note(line);
     }
     let usual = plan.task.evaluation(plan.processor.labels()).primary;
     console.watch(plan.recipe.train.metric.as_deref().unwrap_or(&usual));
+    let pair = plan.roles.text.len() > 1;
     // Before there is a model to keep, Ctrl-C simply ends the program.
     let mut listening = Ok(());
     let finished = retune::train(plan, &mut |event| {
@@ -68,7 +77,7 @@ pub fn tune(recipe: &Recipe, console: &mut Console) -> Result<Finished, Failure>
         ));
     }
     console.note(&format!("done in {:.0} s", finished.seconds));
-    Ok(finished)
+    Ok(Tuned { finished, pair })
 }
 
 /// The exit code of a finished run; says which gates were missed.
@@ -96,7 +105,8 @@ pub fn figures(finished: &Finished) -> String {
     table(&finished.evaluated).trim_end().to_owned()
 }
 
-fn next(finished: &Finished) -> String {
+/// Where to look and what to type after a run.
+fn next(finished: &Finished, pair: bool) -> String {
     let bundle = finished.bundle.display().to_string();
     let mut text = String::new();
     let _ = writeln!(text, "\nsaved    {bundle}");
@@ -107,9 +117,14 @@ fn next(finished: &Finished) -> String {
     );
     let _ = write!(
         text,
-        "predict  {} predict {} \"your own text\"",
+        "predict  {} predict {} {}",
         program(),
-        quoted(&bundle)
+        quoted(&bundle),
+        if pair {
+            "\"first text\" \"second text\""
+        } else {
+            "\"your own text\""
+        }
     );
     text
 }

@@ -75,7 +75,9 @@ fn unknown_flags_and_values_end_with_code_2() {
     folder
         .retune(&["list", "planets"])
         .refuses(&["models", "metrics"]);
-    folder.retune(&["predict", "out"]).refuses(&["TEXT"]);
+    folder
+        .retune(&["predict", "out"])
+        .refuses(&["nothing to answer", "--data FILE"]);
 }
 
 #[test]

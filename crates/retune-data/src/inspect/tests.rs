@@ -104,3 +104,16 @@ fn it_prints_and_serializes() {
     let json = serde_json::to_value(&found).unwrap();
     assert_eq!(json["roles"]["task"], "classification");
 }
+
+#[test]
+fn a_stray_number_among_words_is_pointed_out() {
+    let found = look(&FILE.replace("!,pos", "!,7"), 512);
+    assert!(
+        found
+            .notes
+            .iter()
+            .any(|n| n.contains("mixes numbers and words (`7`")),
+        "{:?}",
+        found.notes
+    );
+}

@@ -52,7 +52,7 @@ impl Counts<'_> {
 }
 
 /// A note where some classes are numbers and others words: often a stray cell, not a class.
-pub(super) fn mixed(column: &str, classes: &[String]) -> Option<String> {
+pub(crate) fn mixed(column: &str, classes: &[String]) -> Option<String> {
     let (numbers, words): (Vec<&str>, Vec<&str>) = classes
         .iter()
         .map(String::as_str)

@@ -18,8 +18,8 @@ pub enum HubError {
     },
     /// The catalogue has no such name.
     #[error(
-        "there is no model `{name}` in the catalogue{}; it has: {names}. A model of the hub is written org/name, a folder ./name",
-        .nearest.map(|n| format!(", did you mean `{n}`?")).unwrap_or_default()
+        "there is no model `{name}` in the catalogue{}, which has: {names}; a model of the hub is written org/name, a folder ./name",
+        .nearest.map(|n| format!(" (did you mean `{n}`?)")).unwrap_or_default()
     )]
     UnknownName {
         /// As given.

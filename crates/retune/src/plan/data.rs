@@ -31,6 +31,12 @@ pub(super) fn read(
     named: Option<&'static dyn Task>,
     problems: &mut Vec<Problem>,
 ) -> Option<Read> {
+    if problems
+        .iter()
+        .any(|p| p.key == "data.delimiter" || p.key == "data.train")
+    {
+        return None;
+    }
     let (table, given) = tables(&recipe.data, problems)?;
     check_slices(recipe, &table, problems);
     let request = RoleRequest {
@@ -54,7 +60,10 @@ pub(super) fn read(
     let Some(kind) = roles.task else {
         problems.push(Problem::new(
             "data.label",
-            "no label column was found; name it with --label COLUMN",
+            format!(
+                "no label column was found in {}; name it with --label COLUMN",
+                table.file()
+            ),
         ));
         return None;
     };
@@ -305,12 +314,6 @@ fn summarise(
 fn choices(chosen: &Chosen) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut say = |what: &str, why: String| found.push((what.to_string(), why));
-    if chosen.recipe.task.is_none() {
-        say(
-            "task",
-            format!("{}, from the label column", chosen.task.name()),
-        );
-    }
     if chosen.recipe.model.is_none() {
         say(
             "model",

@@ -151,16 +151,15 @@ struct Chosen {
 /// A problem that lists the valid names and the nearest one.
 fn unknown<'a>(key: &str, got: &str, names: impl Iterator<Item = &'a str>) -> Problem {
     let names: Vec<&str> = names.collect();
+    let similar = |name: &&str| strsim::jaro_winkler(name, got);
     let near = names
         .iter()
-        .max_by(|a, b| strsim::jaro_winkler(a, got).total_cmp(&strsim::jaro_winkler(b, got)))
         .copied()
-        .unwrap_or_default();
+        .filter(|name| similar(name) > 0.8)
+        .max_by(|a, b| similar(a).total_cmp(&similar(b)));
+    let hint = near.map_or(String::new(), |name| format!("; did you mean `{name}`?"));
     let list = names.join(", ");
-    Problem::new(
-        key,
-        format!("`{got}` is not known; did you mean `{near}`? (known: {list})"),
-    )
+    Problem::new(key, format!("`{got}` is not known{hint} (known: {list})"))
 }
 
 fn check_metrics(recipe: &Recipe, task: &dyn Task, problems: &mut Vec<Problem>) {
@@ -210,8 +209,13 @@ fn out_folder(recipe: &Recipe, problems: &mut Vec<Problem>) -> PathBuf {
 }
 
 fn free_run(data: Option<&Path>) -> PathBuf {
-    let stem = data.and_then(Path::file_stem);
-    let name = stem.map_or("run".to_string(), |s| s.to_string_lossy().into_owned());
+    let file = data.and_then(Path::file_name);
+    let file = file.map_or("run".to_string(), |s| s.to_string_lossy().into_owned());
+    // `x.parquet.brotli` is named `x` too.
+    let name = file
+        .split('.')
+        .find(|part| !part.is_empty())
+        .unwrap_or("run");
     let first = Path::new("runs").join(name);
     if first.exists() {
         numbered(&first)

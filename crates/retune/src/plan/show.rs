@@ -49,10 +49,10 @@ impl fmt::Display for Summary {
         let [all, trained] = self.parameters;
         writeln!(
             f,
-            "{:<12} {:.1} million, {:.1} million train",
+            "{:<12} {}, of which {} train",
             "parameters",
-            all as f64 / 1e6,
-            trained as f64 / 1e6
+            count(all),
+            count(trained)
         )?;
         writeln!(
             f,
@@ -80,6 +80,13 @@ fn shortened(classes: &[String]) -> String {
         return first;
     }
     format!("{first}, … ({} in all)", classes.len())
+}
+
+fn count(n: usize) -> String {
+    if n < 100_000 {
+        return n.to_string();
+    }
+    format!("{:.1} million", n as f64 / 1e6)
 }
 
 fn duration(seconds: f64) -> String {

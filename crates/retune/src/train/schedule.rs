@@ -18,14 +18,16 @@ pub enum Schedule {
 }
 
 /// Rate of the 1-based `step`, as transformers' `get_*_schedule_with_warmup` gives it: the first step of
-/// a warm-up of `w` steps has rate 0.
+/// a warm-up of `w` steps has rate 0. A warm-up that would last the whole run is left out, so that a run of
+/// one step learns.
 pub fn rate(options: &TrainOptions, step: u64) -> f64 {
     let done = (step - 1) as f64;
     let total = options.steps.max(1) as f64;
     let warmup = (options.warmup_share * total).ceil();
-    if done < warmup {
+    if done < warmup && warmup < total {
         return options.lr * done / warmup;
     }
+    let warmup = if warmup < total { warmup } else { 0.0 };
     let share = (done - warmup) / (total - warmup).max(1.0);
     options.lr
         * match options.schedule {
@@ -62,6 +64,15 @@ mod tests {
         let options = options(Schedule::Linear, 0.2);
         let got: Vec<f64> = (1..=10).map(|step| rate(&options, step)).collect();
         assert_eq!(got, want);
+    }
+
+    #[test]
+    fn a_run_of_one_step_learns() {
+        let one = TrainOptions {
+            steps: 1,
+            ..options(Schedule::Linear, 0.1)
+        };
+        assert_eq!(rate(&one, 1), 1.0);
     }
 
     #[test]
