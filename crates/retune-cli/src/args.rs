@@ -207,7 +207,7 @@ struct FitArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     evals_per_epoch: Option<usize>,
 
-    /// Order of the training rows: bucketed (by length, fastest), shuffled or file [default: bucketed]
+    /// Order of the training rows: shuffled, bucketed (by length) or file [default: shuffled]
     #[arg(long, value_name = "HOW", value_parser = word::<Order>)]
     order: Option<Order>,
 

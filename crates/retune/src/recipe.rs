@@ -139,7 +139,7 @@ pub struct TrainRecipe {
     pub metric: Option<String>,
     /// Validations per epoch.
     pub evals_per_epoch: usize,
-    /// Order of rows: `bucketed` by length, `shuffled` or `file`.
+    /// Order of rows: `shuffled`, `bucketed` by length, or `file`.
     pub order: Order,
     /// Stop after this many optimiser steps.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -211,7 +211,7 @@ impl Default for TrainRecipe {
             patience: None,
             metric: None,
             evals_per_epoch: 1,
-            order: Order::Bucketed,
+            order: Order::Shuffled,
             max_steps: None,
             dropout: None,
         }

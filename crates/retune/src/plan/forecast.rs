@@ -32,9 +32,9 @@ pub(super) struct Work {
 /// Share of the measured matrix-product rate that whole steps reach.
 const EFFICIENCY: f64 = 0.35;
 /// Bytes kept per token, layer and unit of width for the backward pass.
-const ACTIVATION: f64 = 150.0;
+const ACTIVATION: f64 = 100.0;
 /// Program, tokenizer and data.
-const FIXED_BYTES: f64 = 250e6;
+const FIXED_BYTES: f64 = 150e6;
 
 /// The forecast. Takes about 50 ms: it multiplies matrices to see how fast this machine is.
 pub(super) fn forecast(work: &Work) -> Forecast {
