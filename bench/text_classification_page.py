@@ -42,7 +42,8 @@ def verdict(mean: float, low: float) -> str:
     if mean < -MARGIN:
         return f"retune is more than {MARGIN:g} point below the peer in these runs."
     if low > -MARGIN:
-        return f"Non-inferior at the {MARGIN:g}-point margin: the whole interval lies above -{MARGIN:g}."
+        margin = f"Non-inferior at the {MARGIN:g}-point margin"
+        return f"{margin}: the whole interval lies above -{MARGIN:g}."
     return (
         f"The mean difference is within the {MARGIN:g}-point margin, but the interval reaches below "
         f"-{MARGIN:g}: these rows and seeds alone do not prove non-inferiority."
@@ -148,8 +149,8 @@ def command(name: str, part: dict, args: argparse.Namespace) -> str:
 def settings(part: dict) -> str:
     """What differs between the parts that compare accuracy."""
     orders = {
-        "bucketed": "batches rows of like length (its default)",
-        "shuffled": "shuffles as well (`--order shuffled`; its default batches rows of like length)",
+        "bucketed": "batches rows of like length (`--order bucketed`)",
+        "shuffled": "shuffles as well (`--order shuffled`)",
     }
     epochs = f"{part['epochs']:g} epoch{'' if part['epochs'] == 1 else 's'}"
     return (
