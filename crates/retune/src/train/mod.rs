@@ -123,6 +123,7 @@ where
 
 struct Best<M> {
     score: f64,
+    loss: f64,
     step: u64,
     model: M,
 }
@@ -222,10 +223,10 @@ impl<M: Module + Clone, B> Loop<'_, M, B> {
 
     fn validate(&mut self, model: &M) -> Result<()> {
         let found = (self.parts.validate)(model)?;
-        let better = self
-            .best
-            .as_ref()
-            .is_none_or(|best| found.score > best.score);
+        // Few validation rows tie often; the loss then tells the better model.
+        let better = self.best.as_ref().is_none_or(|best| {
+            found.score > best.score || (found.score == best.score && found.loss < best.loss)
+        });
         self.emit(&Event::Validated {
             step: self.step,
             loss: found.loss,
@@ -236,6 +237,7 @@ impl<M: Module + Clone, B> Loop<'_, M, B> {
             self.stale = 0;
             self.best = Some(Best {
                 score: found.score,
+                loss: found.loss,
                 step: self.step,
                 model: model.clone(),
             });
