@@ -9,7 +9,7 @@ use retune_data::processor::Labels;
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::families::{BuildError, Facts, Family, ModelConfig, build_model, family_of};
-use crate::hub::{self, HubOptions};
+use crate::hub::{self, HubError, HubOptions};
 use crate::model::{Model, Pooling};
 use crate::weights::{LoadReport, Source};
 
@@ -52,7 +52,13 @@ impl BaseModel {
             hub::check_reference(reference)?;
             return Ok(None);
         }
-        let resolved = hub::resolve(reference, hub, on)?;
+        let resolved = hub::resolve(reference, hub, on).map_err(|error| match error {
+            // A mistyped folder reads like a name of the hub.
+            HubError::Unreachable { .. } => Error::User(format!(
+                "{error}; there is no folder {reference} here either"
+            )),
+            error => Error::Hub(error),
+        })?;
         let config = read_config(&resolved.folder)?;
         let family = family_of(&config)?;
         let facts = (family.facts)(&config)?;
