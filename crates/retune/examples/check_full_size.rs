@@ -1,5 +1,5 @@
 //! Loads the full-size checkpoints of `golden/full_size.py` and compares their outputs with transformers.
-//! `cargo run --release -p retune --example check_full_size -- FOLDER`
+//! `cargo build --workspace --example check_full_size`, then `target/debug/examples/check_full_size FOLDER`
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
 use std::path::Path;

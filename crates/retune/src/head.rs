@@ -74,7 +74,7 @@ impl Head {
     /// The head with a fresh output layer of as many outputs.
     ///
     /// # Errors
-    /// None: nothing is read.
+    /// As [`Source::param`]: none for a source without a checkpoint.
     pub fn restarted(mut self, source: &mut Source) -> Result<Self, WeightsError> {
         let [outputs, width] = self.out.weight.dims();
         self.out = Linear::load(source, "head.out", width, outputs)?;

@@ -1,10 +1,10 @@
 //! Losses. Each returns the sum over the batch and what to divide by, so that accumulating over
 //! micro-batches equals one large batch.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Tensor;
 use retune_data::Target;
 
-use crate::ops;
+use crate::ops::{self, lengths::upload};
 
 /// A loss that carries its weight: the mean is `sum / weight`, divided once per optimiser step.
 #[derive(Debug, Clone)]
@@ -81,8 +81,4 @@ pub fn squared_error(outputs: Tensor<2>, targets: &[Target], weights: &[f32], st
         sum: (error.clone() * error * known).sum(),
         weight: total,
     }
-}
-
-fn upload(values: Vec<f32>, shape: [usize; 2], device: &Device) -> Tensor<2> {
-    Tensor::from_data(TensorData::new(values, shape), device)
 }
