@@ -167,9 +167,12 @@ def curve(args: argparse.Namespace) -> dict:
     same = ["--order", "file", "--dropout", 0, "--max-steps", CURVE_STEPS, "--epochs", 1, "--seed", 1]
     start = args.work / "start"
     theirs = peer(args, args.model, folder, "curve", [*same, "--save-start", start])
-    ours = tune(args, start, folder, "curve", same)
-    gaps = [abs(a - b) for a, b in zip(ours["losses"], theirs["losses"], strict=True)]
-    return {"gaps": gaps, "retune": ours["losses"], "peer": theirs["losses"], "versions": theirs["versions"]}
+    found = {"peer": theirs["losses"], "versions": theirs["versions"]}
+    for precision in ("f32", "bf16"):
+        ours = tune(args, start, folder, f"curve-{precision}", [*same, "--precision", precision])
+        gaps = [abs(a - b) for a, b in zip(ours["losses"], theirs["losses"], strict=True)]
+        found[precision] = {"gaps": gaps, "retune": ours["losses"]}
+    return found
 
 
 def compare(args: argparse.Namespace, name: str, data: Path) -> dict:

@@ -16,6 +16,11 @@ weights, two layers of width 32) and `expected.safetensors` beside it:
     bce_targets, bce_loss, bce_grad_logits      several labels: mean over all 15 entries
     mse_targets, mse_loss, mse_grad_logits      regression on logits[:, :1]
 
+`autocast.json` beside it holds, for the hidden states, logits, loss and every gradient of it, the L2
+norm of what is expected, and the L2 distance from it of what the same model computes under torch's CPU
+autocast to bfloat16, with transformers' default attention and with its plain one:
+`{name: {"norm", "sdpa", "eager"}}`.
+
 No dropout is applied, although the configuration holds the usual 0.1. The steps are
 torch's AdamW (lr 1e-3, betas 0.9 and 0.999, eps 1e-8, weight decay 0.01 except on biases
 and layer norms), gradients clipped to norm 1, always the same batch.
@@ -217,6 +222,27 @@ def reference(folder: Path, batch: dict, dtype: torch.dtype) -> dict:
     return forward(model, batch) | steps(model, batch)
 
 
+def autocast(folder: Path, batch: dict, exact: dict) -> dict:
+    """How far autocast to bfloat16 is from `exact`, by quantity."""
+    names = ["last_hidden_state", "logits", "loss"]
+    names += [name for name in exact if name.startswith("grad.")]
+    errors = {name: {"norm": rounded(exact[name].norm())} for name in names}
+    for attention in ("sdpa", "eager"):
+        model = tf.AutoModelForSequenceClassification.from_pretrained(
+            folder, dtype=torch.float32, attn_implementation=attention
+        ).eval()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            half = forward(model, batch)
+        for name in names:
+            errors[name][attention] = rounded((half[name].double() - exact[name]).norm())
+    return errors
+
+
+def rounded(x: torch.Tensor) -> float:
+    """Four digits."""
+    return float(f"{x.item():.4g}")
+
+
 def write_tokenizer(folder: Path) -> None:
     """A lower-casing WordPiece tokenizer that encodes any ASCII text without [UNK] letters."""
     tokens = {token: i for i, token in enumerate(VOCAB)}
@@ -280,6 +306,8 @@ def main() -> None:
         tensors = batch | {name: value.float() for name, value in exact.items()}
         tensors = {name: value.contiguous() for name, value in tensors.items()}
         save_file(tensors, folder / "expected.safetensors", metadata={"format": "pt"})
+        errors = autocast(folder, batch, exact)
+        (folder / "autocast.json").write_text(json.dumps(errors, indent=1) + "\n")
         if family == "bert":
             write_tokenizer(folder)
         size = sum(f.stat().st_size for f in folder.iterdir())

@@ -58,6 +58,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--max-length", type=int, default=256, help="tokens")
     parser.add_argument("--dropout", type=float, help="every rate; default: the checkpoint's")
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
+    parser.add_argument("--attention", choices=["eager", "sdpa"], help="default: transformers' choice")
+    parser.add_argument("--compile", action="store_true", help="torch.compile")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--order", choices=["shuffled", "file"], default="shuffled")
     parser.add_argument("--max-steps", type=int, default=-1, help="also shortens the schedule")
@@ -65,6 +67,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--loss-log", type=Path, help="write the loss of each step as JSON")
     parser.add_argument("--predictions", type=Path, help="write the answer to each test row as JSON")
     parser.add_argument("--save-start", type=Path, help="write the model before the first step")
+    parser.add_argument("--save", type=Path, help="write the best model and its tokenizer")
     return parser.parse_args()
 
 
@@ -88,7 +91,11 @@ def load(args: argparse.Namespace, names: list[str]) -> tuple:
                 setattr(config, field, args.dropout)
     tf.set_seed(args.seed)
     model = tf.AutoModelForSequenceClassification.from_pretrained(
-        args.model, config=config, dtype=torch.float32, ignore_mismatched_sizes=True
+        args.model,
+        config=config,
+        dtype=torch.float32,
+        ignore_mismatched_sizes=True,
+        attn_implementation=args.attention,
     )
     if args.save_start:
         model.save_pretrained(args.save_start)
@@ -159,6 +166,7 @@ def options(args: argparse.Namespace, folder: str) -> tf.TrainingArguments:
         max_grad_norm=1.0,
         train_sampling_strategy="group_by_length" if args.group_by_length else sampling,
         bf16=args.precision == "bf16",
+        torch_compile=args.compile,
         use_cpu=True,
         seed=args.seed,
         eval_strategy="epoch",
@@ -200,6 +208,9 @@ def main() -> None:
             trainer.train()
             seconds = time.perf_counter() - start
             prediction = trainer.predict(data["test"])
+            if args.save:
+                trainer.save_model(args.save)
+                tokenizer.save_pretrained(args.save)
     answer, truth = prediction.predictions.argmax(-1), prediction.label_ids
     losses = [loss.item() for loss in trainer.losses]
     if args.loss_log:

@@ -6,6 +6,7 @@ use clap::Args;
 use retune::data::batch::Order;
 use retune::data::processor::Long;
 use retune::data::read::ReadOptions;
+use retune::ops::Precision;
 use retune::recipe::{DataRecipe, Recipe, TrainRecipe};
 use retune::train::schedule::Schedule;
 use serde::de::DeserializeOwned;
@@ -51,6 +52,10 @@ pub struct RunArgs {
     /// CPU threads [default: all]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     threads: Option<usize>,
+
+    /// Format of products: f32, or bf16 with f32 weights [default: bf16 where the CPU multiplies it]
+    #[arg(long, value_name = "NAME", value_parser = word::<Precision>)]
+    precision: Option<Precision>,
 
     #[command(flatten)]
     data: DataArgs,
@@ -253,6 +258,7 @@ impl RunArgs {
             self.seed => recipe.seed,
             self.device => recipe.device,
             self.threads => recipe.threads,
+            self.precision => recipe.precision,
             self.out => recipe.out,
             self.data.max_length => recipe.processor.max_length,
             self.data.long => recipe.processor.long,
@@ -319,7 +325,8 @@ fn is_recipe(path: &Path) -> bool {
 }
 
 /// Reads a one-word value by the names the recipe uses, so that flags and recipes agree.
-fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+/// A value by its name in a recipe.
+pub fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_value(serde_json::Value::from(text)).map_err(|e| e.to_string())
 }
 

@@ -96,7 +96,7 @@ fn flag(key: &str) -> Option<String> {
         "data.slices" => "slice",
         "method.name" => "method",
         key if key.starts_with("gates.") => "gate",
-        "model" | "task" | "seed" | "out" | "device" | "threads" => key,
+        "model" | "task" | "seed" | "out" | "device" | "threads" | "precision" => key,
         key => {
             let (section, name) = key.split_once('.')?;
             ["data", "processor", "train"]

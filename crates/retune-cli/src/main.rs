@@ -12,14 +12,39 @@ mod interrupt;
 use std::process::ExitCode;
 
 use clap::Parser;
+use retune::bench;
+
+use failure::Failure;
 
 fn main() -> ExitCode {
     failure::install_panic_hook();
     let cli = cmd::Cli::parse();
+    if let Err(failure) = choose_instructions() {
+        return failure.show();
+    }
     match std::panic::catch_unwind(|| cmd::run(cli.command)) {
         Ok(Ok(code)) => code,
         Ok(Err(failure)) => failure.show(),
         // The hook has already told the user what to do.
         Err(_) => ExitCode::from(failure::INTERNAL),
     }
+}
+
+/// `RETUNE_ISA` makes kernels use an older instruction set than the CPU's best.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the program, not the library, reads its environment"
+)]
+fn choose_instructions() -> Result<(), Failure> {
+    let Some(name) = std::env::var_os("RETUNE_ISA") else {
+        return Ok(());
+    };
+    let name = name.to_string_lossy();
+    if bench::choose_isa(&name) {
+        return Ok(());
+    }
+    Err(Failure::user(format!(
+        "RETUNE_ISA is `{name}`; this machine has {}",
+        bench::isas().join(", ")
+    )))
 }

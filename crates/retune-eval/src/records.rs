@@ -121,6 +121,9 @@ pub enum Event {
         tokens: u64,
         /// Wall time of the step in milliseconds.
         ms: f64,
+        /// Wall time before it spent waiting for its batches, in milliseconds.
+        #[serde(default)]
+        wait_ms: f64,
     },
     /// A validation pass.
     Validated {

@@ -3,7 +3,14 @@
 //! The mask of an element depends only on (seed, step, site, key of its sequence, its place in the
 //! sequence): not on threads, on the batch it travels in, or on what was drawn before.
 
-use rayon::prelude::*;
+#![expect(
+    clippy::inline_always,
+    reason = "only what is inlined is compiled for the instructions found"
+)]
+
+use crate::blocks;
+use crate::isa::{Isa, vectorized};
+use crate::parallel::Spread;
 
 /// Which random numbers: one stream per (seed, step, site).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +24,7 @@ pub struct Stream {
 }
 
 /// SplitMix64 (Steele, Lea & Flood, "Fast Splittable Pseudorandom Number Generators", 2014).
-#[inline]
+#[inline(always)]
 pub fn mix(mut z: u64) -> u64 {
     z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -26,8 +33,82 @@ pub fn mix(mut z: u64) -> u64 {
 }
 
 impl Stream {
-    fn of(self, key: u64) -> u64 {
-        mix(mix(mix(self.seed ^ mix(self.step)) ^ self.site) ^ key)
+    /// The random numbers of one row: the key of its sequence and its place there.
+    #[inline(always)]
+    pub fn row(self, key: u64, place: u64) -> Row {
+        let sequence = mix(mix(mix(self.seed ^ mix(self.step)) ^ self.site) ^ key);
+        let bits = mix(sequence ^ place);
+        Row {
+            low: bits as u32,
+            high: (bits >> 32) as u32,
+        }
+    }
+}
+
+/// The random numbers of one row of values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Row {
+    low: u32,
+    high: u32,
+}
+
+/// A dropout probability.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    threshold: u32,
+    keep: f32,
+}
+
+impl Rate {
+    /// Of probability `p`.
+    ///
+    /// # Panics
+    /// When `p` is not in `[0, 1)`.
+    pub fn new(p: f64) -> Self {
+        assert!(
+            (0.0..1.0).contains(&p),
+            "a dropout probability of {p}: give one from 0 to below 1"
+        );
+        Self {
+            threshold: (p * 4_294_967_296.0) as u32,
+            keep: (1.0 / (1.0 - p)) as f32,
+        }
+    }
+
+    /// The factor of value `column` of a row: 0 with probability `p`, else `1 / (1 - p)`.
+    ///
+    /// Two rounds of multiply and xor-shift in the manner of C. Wellons' `lowbias32`, each with half of
+    /// the row's key, in 32-bit arithmetic so that loops over columns become vector code.
+    #[inline(always)]
+    pub fn factor(self, row: Row, column: u32) -> f32 {
+        let x = column.wrapping_mul(0x9e37_79b1) ^ row.low;
+        let x = (x ^ (x >> 16)).wrapping_mul(0x7feb_352d) ^ row.high;
+        let x = (x ^ (x >> 15)).wrapping_mul(0x846c_a68b);
+        let x = x ^ (x >> 16);
+        if x < self.threshold { 0.0 } else { self.keep }
+    }
+}
+
+/// Dropout over the rows of packed sequences.
+#[derive(Debug, Clone, Copy)]
+pub struct Dropout<'a> {
+    /// Probability.
+    pub rate: Rate,
+    /// The stream of the pass and layer.
+    pub stream: Stream,
+    /// Key of each sequence.
+    pub keys: &'a [u64],
+    /// Sequence and place in it of each row.
+    pub places: &'a [(u32, u32)],
+}
+
+impl Dropout<'_> {
+    /// The random numbers of row `i`.
+    #[inline(always)]
+    pub fn row(&self, i: usize) -> Row {
+        let (sequence, place) = self.places[i];
+        self.stream
+            .row(self.keys[sequence as usize], u64::from(place))
     }
 }
 
@@ -38,28 +119,38 @@ pub fn mask<F>(rows: usize, width: usize, p: f64, stream: Stream, row: F) -> Vec
 where
     F: Fn(usize) -> (u64, u64) + Sync,
 {
+    let rate = Rate::new(p);
     let mut out = vec![0f32; rows * width];
     if width == 0 {
         return out;
     }
-    let threshold = (p * 4_294_967_296.0) as u64;
-    let keep = (1.0 / (1.0 - p)) as f32;
-    out.par_chunks_mut(width).enumerate().for_each(|(i, out)| {
+    let (isa, many) = (Isa::current(), blocks::rows(width));
+    let keys = |i: usize| {
         let (key, place) = row(i);
-        let start = mix(stream.of(key) ^ place);
-        for (j, pair) in out.chunks_mut(2).enumerate() {
-            let bits = mix(start.wrapping_add(j as u64));
-            for (value, half) in pair.iter_mut().zip([bits & 0xffff_ffff, bits >> 32]) {
-                *value = if half < threshold { 0.0 } else { keep };
+        stream.row(key, place)
+    };
+    out.chunks_mut(many * width)
+        .enumerate()
+        .spread(|(block, out)| fill(isa, rate, width, block * many, &keys, out));
+    out
+}
+
+vectorized! {
+    /// The factors of the rows from `first` on.
+    fn fill[F: Fn(usize) -> Row](rate: Rate, width: usize, first: usize, row: &F, out: &mut [f32]) {
+        for (i, out) in out.chunks_exact_mut(width).enumerate() {
+            let row = row(first + i);
+            for (column, value) in out.iter_mut().enumerate() {
+                *value = rate.factor(row, column as u32);
             }
         }
-    });
-    out
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trial;
 
     const STREAM: Stream = Stream {
         seed: 7,
@@ -106,5 +197,27 @@ mod tests {
                 .all(|v| *v == 1.0)
         );
         assert!(mask(3, 0, 0.5, STREAM, |i| (i as u64, 0)).is_empty());
+    }
+
+    #[test]
+    fn masks_are_the_same_everywhere_and_those_of_the_factors() {
+        let (rows, width) = (70, 385);
+        let rate = Rate::new(0.2);
+        let want: Vec<f32> = (0..rows * width)
+            .map(|i| rate.factor(STREAM.row(9, (i / width) as u64), (i % width) as u32))
+            .collect();
+        let row = |i: usize| STREAM.row(9, i as u64);
+        trial::same_everywhere(|isa| {
+            let mut out = vec![7f32; rows * width];
+            fill(isa, rate, width, 0, &row, &mut out);
+            assert_eq!(out, want);
+            assert_eq!(mask(rows, width, 0.2, STREAM, |i| (9, i as u64)), want);
+        });
+    }
+
+    #[test]
+    #[should_panic(expected = "a dropout probability of 1: give one from 0 to below 1")]
+    fn a_probability_of_one_is_refused() {
+        Rate::new(1.0);
     }
 }

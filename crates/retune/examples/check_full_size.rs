@@ -8,6 +8,8 @@ use retune::checkpoint::Checkpoint;
 use retune::data::batch::HostBatch;
 use retune::families::build_model;
 use retune::model::{Inputs, Pass};
+use retune::ops::Precision;
+use retune::weights::Place;
 use retune::{pretrained, scoring};
 use safetensors::SafeTensors;
 
@@ -53,9 +55,9 @@ fn check(folder: &Path) -> Result<String, Box<dyn std::error::Error>> {
     let config = pretrained::read_config(folder)?;
     let outputs = expected.tensor("logits").map_or(2, |t| t.shape()[1]);
     let checkpoint = Checkpoint::open(folder)?;
-    let device = scoring::cpu(false);
-    let (model, report) = build_model(&config, Some(&checkpoint), outputs, &device, 0)?;
-    let inputs = Inputs::new(&batch, &device);
+    let place = Place::cpu(false, Precision::F32);
+    let (model, report) = build_model(&config, Some(&checkpoint), outputs, &place, 0)?;
+    let inputs = Inputs::new(&batch);
     let (name, got) = if expected.tensor("logits").is_ok() {
         (
             "logits",

@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::families::{ModelConfig, build_model, family_of};
 use crate::hub::files::{self, OPTIONAL};
 use crate::model::Model;
+use crate::ops::Precision;
 use crate::plan::Plan;
 use crate::predictor::Predictor;
 use crate::pretrained::read_config;
@@ -28,7 +29,7 @@ use crate::scoring;
 use crate::staging::Staging;
 use crate::tasks::{self, Task};
 use crate::train::Fitted;
-use crate::weights::{LoadReport, host_values};
+use crate::weights::{LoadReport, Place, host_values};
 
 /// Version of the folder's layout. Every released version stays readable.
 pub const FORMAT: u32 = 1;
@@ -48,6 +49,9 @@ pub struct Manifest {
     pub method: String,
     /// Family name.
     pub family: String,
+    /// Format of the model's products; f32 in bundles that do not say.
+    #[serde(default = "f32")]
+    pub precision: Precision,
     /// The base model.
     pub base: BaseRecord,
     /// What came from the checkpoint and what is new.
@@ -68,6 +72,10 @@ pub struct Manifest {
     pub peak_rss_bytes: Option<u64>,
     /// SHA-256 of each file of the bundle that answers depend on.
     pub files: BTreeMap<String, String>,
+}
+
+fn f32() -> Precision {
+    Precision::F32
 }
 
 /// Where the base model came from.
@@ -268,6 +276,7 @@ fn manifest(folder: &Path, saved: &Saved) -> Result<Manifest> {
         created: jiff::Timestamp::now().to_string(),
         task: plan.task.name().to_string(),
         method: plan.method.name().to_string(),
+        precision: plan.recipe.products(),
         family: plan.base.family.name.to_string(),
         base: BaseRecord {
             reference: plan.base.reference.clone(),
@@ -370,7 +379,8 @@ impl Bundle {
         let mut processor: Processor = read_json(&folder.join("processor.json"))?;
         processor.attach(load_tokenizer(folder)?);
         let config = read_config(folder)?;
-        let model = load_model(folder, &config, processor.labels().outputs())?;
+        let outputs = processor.labels().outputs();
+        let model = load_model(folder, &config, outputs, manifest.precision)?;
         Ok(Self {
             folder: folder.to_path_buf(),
             manifest,
@@ -461,10 +471,15 @@ impl Bundle {
 }
 
 /// The tuned model of a folder in the Hugging Face layout; every tensor must be there.
-pub(crate) fn load_model(folder: &Path, config: &ModelConfig, outputs: usize) -> Result<Model> {
+pub(crate) fn load_model(
+    folder: &Path,
+    config: &ModelConfig,
+    outputs: usize,
+    precision: Precision,
+) -> Result<Model> {
     let checkpoint = Checkpoint::open(folder)?;
-    let device = scoring::cpu(false);
-    let built = build_model(config, Some(&checkpoint), outputs, &device, 0);
+    let place = Place::cpu(false, precision);
+    let built = build_model(config, Some(&checkpoint), outputs, &place, 0);
     let (model, report) = built.map_err(|source| Error::Build {
         folder: folder.to_path_buf(),
         source,

@@ -66,11 +66,12 @@ pub fn export_hf(bundle: Bundle, dir: &Path) -> Result<ExportCheck> {
     let (task, processor) = (bundle.task, bundle.processor.clone());
     let outputs = processor.labels().outputs();
     let folder = bundle.folder.clone();
+    let precision = bundle.manifest.precision;
     let predictor = bundle.predictor();
     let texts = sample(&folder, predictor.text_columns())?;
     let wanted = predictor.outputs(&texts)?;
     let config = read_config(staging.folder())?;
-    let copy = load_model(staging.folder(), &config, outputs)?;
+    let copy = load_model(staging.folder(), &config, outputs, precision)?;
     let got = Predictor::new(task, processor, copy).outputs(&texts)?;
     let max_difference = wanted
         .iter()

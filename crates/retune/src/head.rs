@@ -8,7 +8,7 @@ use burn::tensor::Tensor;
 
 use crate::model::{HEAD_SITE, Hidden, Inputs, Pass};
 use crate::nn::Linear;
-use crate::ops::{self, Activation};
+use crate::ops::{self, Activation, Precision};
 use crate::weights::{Source, WeightsError};
 
 /// How a family's head differs from its siblings.
@@ -64,8 +64,13 @@ impl Head {
     ) -> Result<Self, WeightsError> {
         source.allow_new();
         Ok(Self {
-            dense: Linear::load(source, "head.dense", style.width, style.width)?,
-            out: Linear::load(source, "head.out", style.width, outputs)?,
+            dense: exact(Linear::load(
+                source,
+                "head.dense",
+                style.width,
+                style.width,
+            )?),
+            out: exact(Linear::load(source, "head.out", style.width, outputs)?),
             style,
             units: Units::default(),
         })
@@ -77,7 +82,7 @@ impl Head {
     /// As [`Source::param`]: none for a source without a checkpoint.
     pub fn restarted(mut self, source: &mut Source) -> Result<Self, WeightsError> {
         let [outputs, width] = self.out.weight.dims();
-        self.out = Linear::load(source, "head.out", width, outputs)?;
+        self.out = exact(Linear::load(source, "head.out", width, outputs)?);
         Ok(self)
     }
 
@@ -128,6 +133,11 @@ impl Head {
             .map(|b| keep_leaf(b.clone(), b * scale + shift));
         self
     }
+}
+
+/// A head works on one row per sequence: it is exact in f32 and costs next to nothing.
+fn exact(layer: Linear) -> Linear {
+    layer.in_precision(Precision::F32)
 }
 
 /// `new` as a leaf of the gradient graph, trainable when `old` was.

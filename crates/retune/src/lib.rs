@@ -13,6 +13,7 @@
 #![doc = include_str!("../examples/finetune.rs")]
 //! ```
 
+pub mod bench;
 pub mod bundle;
 pub mod checkpoint;
 pub mod error;

@@ -1,6 +1,8 @@
 //! Losses. Each returns the sum over the batch and what to divide by, so that accumulating over
 //! micro-batches equals one large batch.
 
+use std::sync::Arc;
+
 use burn::tensor::Tensor;
 use retune_data::Target;
 
@@ -17,18 +19,17 @@ pub struct Loss {
 
 /// Cross-entropy of logits `[rows, classes]`: `-log softmax(logits)[class]`, times the row's weight.
 pub fn cross_entropy(logits: Tensor<2>, targets: &[Target], weights: &[f32]) -> Loss {
-    let [rows, classes] = logits.dims();
-    let mut chosen = vec![0f32; rows * classes];
-    let mut total = 0.0;
-    for (row, target) in targets.iter().enumerate() {
-        if let Target::Class(class) = target {
-            chosen[row * classes + *class as usize] = weights[row];
-            total += f64::from(weights[row]);
-        }
-    }
-    let chosen = upload(chosen, [rows, classes], &logits.device());
+    // A row without a class counts for nothing.
+    let each = targets.iter().zip(weights);
+    let (classes, weights): (Vec<u32>, Vec<f32>) = each
+        .map(|(target, weight)| match target {
+            Target::Class(class) => (*class, *weight),
+            _ => (0, 0.0),
+        })
+        .unzip();
+    let total = weights.iter().map(|w| f64::from(*w)).sum();
     Loss {
-        sum: -(ops::log_softmax(logits) * chosen).sum(),
+        sum: ops::cross_entropy(logits, &Arc::new(classes), &Arc::new(weights)),
         weight: total,
     }
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use burn::module::Module;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::Tensor;
 use retune_data::batch::HostBatch;
 use retune_kernels::dropout::Stream;
 
 use crate::families::Backbone;
 use crate::head::Head;
-use crate::ops::{self, Dropout, Lengths};
+use crate::ops::{self, Dropout, Lengths, RowSink};
 
 /// A backbone with a head on top.
 #[derive(Module, Debug)]
@@ -20,15 +20,13 @@ pub struct Model {
     pub head: Head,
 }
 
-/// A batch on a device. Sequences are packed: token after token, no padding, lengths beside them.
+/// A batch as models read it. Sequences are packed: token after token, no padding, lengths beside them.
 #[derive(Debug, Clone)]
 pub struct Inputs {
     /// Token ids, `[tokens]`.
-    pub ids: Tensor<1, Int>,
+    pub ids: Arc<Vec<u32>>,
     /// Segment ids, `[tokens]`.
-    pub types: Tensor<1, Int>,
-    /// Place of each token in its sequence, from 0, `[tokens]`.
-    pub positions: Tensor<1, Int>,
+    pub types: Arc<Vec<u32>>,
     /// Length of each sequence.
     pub lengths: Lengths,
     /// Sequences per row.
@@ -38,21 +36,21 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// Uploads a batch.
-    pub fn new(batch: &HostBatch, device: &Device) -> Self {
-        let lengths = Lengths::new(batch.lengths.clone());
-        let int = |values: Vec<i64>| {
-            let n = values.len();
-            Tensor::from_data(TensorData::new(values, [n]), device)
-        };
+    /// Of a batch.
+    pub fn new(batch: &HostBatch) -> Self {
         Self {
-            ids: int(batch.ids.iter().map(|id| i64::from(*id)).collect()),
-            types: int(batch.types.iter().map(|t| i64::from(*t)).collect()),
-            positions: int(lengths.places().iter().map(|p| i64::from(p.1)).collect()),
-            lengths,
+            ids: Arc::new(batch.ids.clone()),
+            types: Arc::new(batch.types.iter().map(|t| u32::from(*t)).collect()),
+            lengths: Lengths::new(batch.lengths.clone()),
             chunks: Lengths::new(batch.chunks.clone()),
             keys: Arc::new(batch.keys.clone()),
         }
+    }
+
+    /// Place of each token in its sequence, counted from `first`, `[tokens]`.
+    pub fn positions(&self, first: u32) -> Arc<Vec<u32>> {
+        let places = self.lengths.places().iter();
+        Arc::new(places.map(|(_, place)| place + first).collect())
     }
 }
 
@@ -73,8 +71,8 @@ pub struct Hidden {
     pub tokens: Tensor<2>,
 }
 
-/// The only source of randomness in a forward pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What a forward pass knows besides its inputs; the only source of randomness in it.
+#[derive(Debug, Clone, Default)]
 pub struct Pass {
     /// Whether dropout is on.
     pub train: bool,
@@ -82,6 +80,8 @@ pub struct Pass {
     pub seed: u64,
     /// Number of the pass in the run.
     pub step: u64,
+    /// Gathers the gradients of tables.
+    pub rows: RowSink,
 }
 
 impl Pass {

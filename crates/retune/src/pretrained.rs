@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
 use retune_data::processor::Labels;
 
 use crate::checkpoint::Checkpoint;
@@ -11,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::families::{BuildError, Facts, Family, ModelConfig, build_model, family_of};
 use crate::hub::{self, HubError, HubOptions};
 use crate::model::{Model, Pooling};
-use crate::weights::{LoadReport, Source};
+use crate::weights::{LoadReport, Place, Source};
 
 /// A pre-trained model on disk, described but not loaded.
 pub struct BaseModel {
@@ -82,7 +81,7 @@ impl BaseModel {
     pub fn build(
         &self,
         labels: &Labels,
-        device: &Device,
+        place: &Place,
         seed: u64,
         dropout: Option<f64>,
     ) -> Result<(Model, LoadReport)> {
@@ -98,14 +97,14 @@ impl BaseModel {
             &config,
             Some(&self.checkpoint),
             labels.outputs(),
-            device,
+            place,
             seed,
         );
         let (mut model, mut report) = built.map_err(wrong)?;
         if !report.head_is_new() && !self.answers(labels) {
             let keys = |_: &str| Vec::new();
             let std = self.facts.initializer_range;
-            let mut fresh = Source::new(None, &keys, device, seed, std);
+            let mut fresh = Source::new(None, &keys, place, seed, std);
             let head = model.head.restarted(&mut fresh);
             model.head = head.map_err(|e| wrong(e.into()))?;
             let new = fresh.finish(&|_| true).new;

@@ -8,6 +8,7 @@ use retune_data::processor::Long;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Problem;
+use crate::ops::Precision;
 use crate::train::schedule::Schedule;
 
 /// More threads than any machine has cores; far more threads than cores only get in each other's way.
@@ -33,6 +34,9 @@ pub struct Recipe {
     /// Threads; default: all cores.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
+    /// Format of products, `f32` or `bf16`; default: bf16 where the CPU multiplies it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub precision: Option<Precision>,
     /// Where the rows come from.
     pub data: DataRecipe,
     /// How rows become tokens.
@@ -158,6 +162,7 @@ impl Default for Recipe {
             seed: 42,
             device: "cpu".to_string(),
             threads: None,
+            precision: None,
             data: DataRecipe::default(),
             processor: ProcessorRecipe::default(),
             method: MethodRecipe::default(),
@@ -243,6 +248,11 @@ impl Recipe {
     pub fn to_toml(&self) -> String {
         // A recipe holds only types that TOML has, so this cannot fail.
         toml::to_string_pretty(self).unwrap_or_default()
+    }
+
+    /// Format of the model's products: the one asked for, or the best for this CPU.
+    pub fn products(&self) -> Precision {
+        self.precision.unwrap_or_else(Precision::best)
     }
 
     /// Everything that can be seen to be wrong without opening a file.

@@ -140,6 +140,7 @@ fn machine(saved: &Saved, manifest: &Manifest) -> Vec<(String, String)> {
             "machine",
             format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
         ),
+        pair("precision", manifest.precision.name().to_string()),
         pair("threads", rayon::current_num_threads().to_string()),
         pair("wall time", format!("{:.0} s", manifest.seconds)),
         pair("peak memory", memory),

@@ -13,11 +13,12 @@ use crate::error::{Error, Result};
 use crate::floors::frozen::{self, Frozen};
 use crate::methods;
 use crate::model::{Inputs, Model, Pass};
+use crate::ops;
 use crate::plan::{Plan, micro_batches};
 use crate::scoring;
 use crate::staging::Staging;
 use crate::train::{self, EpochBatches, Fitted, Parts, TrainOptions, Validation};
-use crate::weights::LoadReport;
+use crate::weights::{LoadReport, Place};
 
 pub use crate::train::Flow;
 
@@ -80,14 +81,15 @@ fn carry_out(plan: Plan, on: On) -> Result<Finished> {
     };
     let seed = plan.recipe.seed;
     let labels = plan.processor.labels();
-    let device = scoring::cpu(true);
+    let place = Place::cpu(true, plan.recipe.products());
     let dropout = plan.recipe.train.dropout;
-    let (mut model, loaded) = plan.base.build(labels, &device, seed, dropout)?;
+    let (mut model, loaded) = plan.base.build(labels, &place, seed, dropout)?;
     let units = plan.task.units(labels);
     model.head = model.head.in_units(units, loaded.head_is_new());
     let floors = floors(&plan, &model, &loaded, &mut record)?;
     let model = methods::prepare(plan.method, model);
     let mut fitted = tune(&plan, model, &mut record)?;
+    ops::cpu::release();
     fitted.model.head = fitted.model.head.folded();
     let tuned = scoring::plain(&fitted.model);
     let (scores, _) = score(&plan, &tuned, &plan.test, "evaluate", &mut record);
@@ -228,12 +230,11 @@ fn tune(plan: &Plan, model: Model, on: On) -> Result<Fitted<Model>> {
         patience: recipe.patience,
         seed: plan.recipe.seed,
     };
-    let device = scoring::cpu(true);
     let labels = plan.processor.labels();
     let parts = Parts {
         batches: &mut |epoch| epoch_batches(plan, epoch),
         loss: &|model: &Model, batch: &HostBatch, pass: &Pass| {
-            let output = model.output(&Inputs::new(batch, &device), pass);
+            let output = model.output(&Inputs::new(batch), pass);
             plan.task
                 .loss(output, labels, &batch.targets, &batch.weights)
         },

@@ -55,14 +55,13 @@ fn gather(
     on: &mut dyn FnMut(usize),
     mut compute: impl FnMut(&Inputs, &HostBatch) -> Tensor<2>,
 ) -> Matrix {
-    let device = cpu(false);
     let mut out = Matrix {
         rows: examples.len(),
         ..Matrix::default()
     };
     let mut done = 0;
     for (rows, host) in batches(processor, examples) {
-        let result = compute(&Inputs::new(&host, &device), &host);
+        let result = compute(&Inputs::new(&host), &host);
         let [_, cols] = result.dims();
         if out.cols == 0 {
             out.cols = cols;

@@ -12,6 +12,8 @@ use retune_kernels::dropout::mix;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::nn::Adapter;
+use crate::ops::Precision;
 
 /// How a parameter starts when the checkpoint does not have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +74,39 @@ impl LoadReport {
     }
 }
 
+/// Where a model lives and how it computes.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Device of its parameters.
+    pub device: Device,
+    /// Format of its products.
+    pub precision: Precision,
+    /// Low-rank updates of its layers.
+    pub adapters: Option<Adapters>,
+}
+
+/// Which layers get low-rank updates (Hu et al., arXiv:2106.09685).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Adapters {
+    /// Rank of the update.
+    pub rank: usize,
+    /// Factor of the update.
+    pub scale: f64,
+    /// Last names of the paths of the layers.
+    pub layers: Vec<String>,
+}
+
+impl Place {
+    /// On the CPU; `train` puts the model in the gradient graph.
+    pub fn cpu(train: bool, precision: Precision) -> Self {
+        Self {
+            device: crate::scoring::cpu(train),
+            precision,
+            adapters: None,
+        }
+    }
+}
+
 /// Maps a parameter path to the checkpoint keys it may have, the usual one first.
 pub type KeyMap<'a> = dyn Fn(&str) -> Vec<String> + 'a;
 
@@ -79,7 +114,7 @@ pub type KeyMap<'a> = dyn Fn(&str) -> Vec<String> + 'a;
 pub struct Source<'a> {
     checkpoint: Option<&'a Checkpoint>,
     keys: &'a KeyMap<'a>,
-    device: &'a Device,
+    place: &'a Place,
     seed: u64,
     std: f64,
     optional: bool,
@@ -94,20 +129,46 @@ impl<'a> Source<'a> {
     pub fn new(
         checkpoint: Option<&'a Checkpoint>,
         keys: &'a KeyMap<'a>,
-        device: &'a Device,
+        place: &'a Place,
         seed: u64,
         std: f64,
     ) -> Self {
         Self {
             checkpoint,
             keys,
-            device,
+            place,
             seed,
             std,
             optional: false,
             used: BTreeSet::new(),
             report: LoadReport::default(),
         }
+    }
+
+    /// Format in which layers compute their products.
+    pub fn precision(&self) -> Precision {
+        self.place.precision
+    }
+
+    /// The low-rank update of the layer `[output, input]` at `path`, if it gets one; it starts as zero.
+    pub fn adapter(&mut self, path: &str, input: usize, output: usize) -> Option<Adapter> {
+        let wanted = self.place.adapters.as_ref()?;
+        let name = path.rsplit_once('.').map_or(path, |(_, name)| name);
+        if !wanted.layers.iter().any(|layer| layer == name) {
+            return None;
+        }
+        let (rank, scale) = (wanted.rank, wanted.scale);
+        let mut fresh = |part: &str, shape: [usize; 2], init| {
+            let path = format!("{path}.adapter.{part}");
+            let data = TensorData::new(self.fresh(&path, shape[0] * shape[1], init), shape);
+            self.report.new.push(path);
+            Param::from_data(data, &self.place.device)
+        };
+        Some(Adapter {
+            down: fresh("down", [rank, input], Init::Normal),
+            up: fresh("up", [output, rank], Init::Zeros),
+            scale,
+        })
     }
 
     /// From here on a parameter that the checkpoint lacks starts anew: heads.
@@ -124,7 +185,7 @@ impl<'a> Source<'a> {
     ) -> Result<Param<Tensor<D>>, WeightsError> {
         let values = self.values(path, &shape, init)?;
         let data = TensorData::new(values, shape);
-        Ok(Param::from_data(data, self.device))
+        Ok(Param::from_data(data, &self.place.device))
     }
 
     fn values(

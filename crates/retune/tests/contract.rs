@@ -1,5 +1,5 @@
-//! What every registered family, task and method must keep. A new file with its one line is tested here
-//! without a change to this file.
+//! What every registered family, task and method must keep, with kernels and with the plain-Burn twins alone. A
+//! new file with its one line is tested here without a change to this file.
 #![expect(clippy::unwrap_used, reason = "tests")]
 #![expect(clippy::disallowed_methods, reason = "tests read tensors")]
 
@@ -16,10 +16,12 @@ use retune::data::roles::TaskKind;
 use retune::families::{FAMILIES, ModelConfig, build_model};
 use retune::methods::{METHODS, prepare};
 use retune::model::{Inputs, Model, Pass};
+use retune::ops::{self, Gradient, Precision};
 use retune::pretrained::BaseModel;
 use retune::scoring;
 use retune::tasks::{TASKS, Task};
 use retune::train::optimizer::{Gradients, Optimizer, scalar};
+use retune::weights::Place;
 use retune::weights::{host_values, params};
 
 /// Folders of `golden/` with a checkpoint of this `model_type`.
@@ -49,8 +51,8 @@ fn checkpoints() -> Vec<PathBuf> {
 
 fn open(folder: &Path, outputs: usize, train: bool) -> Model {
     let checkpoint = Checkpoint::open(folder).unwrap();
-    let device = scoring::cpu(train);
-    build_model(&config(folder), Some(&checkpoint), outputs, &device, 7)
+    let place = Place::cpu(train, Precision::F32);
+    build_model(&config(folder), Some(&checkpoint), outputs, &place, 7)
         .unwrap()
         .0
 }
@@ -95,7 +97,7 @@ fn targets(task: &dyn Task, rows: usize) -> Vec<Target> {
 }
 
 fn logits(model: &Model, batch: &HostBatch, pass: &Pass) -> Vec<f32> {
-    let inputs = Inputs::new(batch, &scoring::cpu(false));
+    let inputs = Inputs::new(batch);
     model
         .output(&inputs, pass)
         .into_data()
@@ -108,6 +110,12 @@ fn near(a: &[f32], b: &[f32], tolerance: f32) {
     for (x, y) in a.iter().zip(b) {
         assert!((x - y).abs() <= tolerance, "{a:?} differs from {b:?}");
     }
+}
+
+/// Checks something with the kernels of the CPU, and with the twins that any device has.
+fn with_every_engine(check: impl Fn()) {
+    check();
+    ops::with_twins(check);
 }
 
 #[test]
@@ -124,43 +132,48 @@ fn every_model_type_has_a_golden_checkpoint() {
 
 #[test]
 fn a_sequence_does_not_depend_on_its_batch() {
-    for folder in checkpoints() {
-        let model = open(&folder, 3, false);
-        let all = batch(&[3, 17, 1, 9], Vec::new());
-        let together = logits(&model, &all, &Pass::default());
-        let mut start = 0;
-        for (i, length) in all.lengths.iter().enumerate() {
-            let end = start + *length as usize;
-            let mut alone = batch(&[*length], Vec::new());
-            alone.ids = all.ids[start..end].to_vec();
-            let got = logits(&model, &alone, &Pass::default());
-            near(&got, &together[3 * i..3 * i + 3], 1e-5);
-            start = end;
+    with_every_engine(|| {
+        for folder in checkpoints() {
+            let model = open(&folder, 3, false);
+            let all = batch(&[3, 17, 1, 9], Vec::new());
+            let together = logits(&model, &all, &Pass::default());
+            let mut start = 0;
+            for (i, length) in all.lengths.iter().enumerate() {
+                let end = start + *length as usize;
+                let mut alone = batch(&[*length], Vec::new());
+                alone.ids = all.ids[start..end].to_vec();
+                let got = logits(&model, &alone, &Pass::default());
+                near(&got, &together[3 * i..3 * i + 3], 1e-5);
+                start = end;
+            }
         }
-    }
+    });
 }
 
 #[test]
 fn dropout_depends_on_seed_step_and_sample_only() {
-    let pass = |seed, step| Pass {
-        train: true,
-        seed,
-        step,
-    };
-    for folder in checkpoints() {
-        let model = open(&folder, 3, false);
-        let all = batch(&[6, 12], Vec::new());
-        let first = logits(&model, &all, &pass(1, 1));
-        near(&first, &logits(&model, &all, &pass(1, 1)), 0.0);
-        assert_ne!(first, logits(&model, &all, &pass(1, 2)));
-        assert_ne!(first, logits(&model, &all, &pass(2, 1)));
-        assert_ne!(first, logits(&model, &all, &Pass::default()));
-        // The second sequence alone meets the same masks as in company.
-        let mut alone = batch(&[12], Vec::new());
-        alone.ids = all.ids[6..].to_vec();
-        alone.keys = vec![all.keys[1]];
-        near(&logits(&model, &alone, &pass(1, 1)), &first[3..], 1e-5);
-    }
+    with_every_engine(|| {
+        let pass = |seed, step| Pass {
+            train: true,
+            seed,
+            step,
+            ..Pass::default()
+        };
+        for folder in checkpoints() {
+            let model = open(&folder, 3, false);
+            let all = batch(&[6, 12], Vec::new());
+            let first = logits(&model, &all, &pass(1, 1));
+            near(&first, &logits(&model, &all, &pass(1, 1)), 0.0);
+            assert_ne!(first, logits(&model, &all, &pass(1, 2)));
+            assert_ne!(first, logits(&model, &all, &pass(2, 1)));
+            assert_ne!(first, logits(&model, &all, &Pass::default()));
+            // The second sequence alone meets the same masks as in company.
+            let mut alone = batch(&[12], Vec::new());
+            alone.ids = all.ids[6..].to_vec();
+            alone.keys = vec![all.keys[1]];
+            near(&logits(&model, &alone, &pass(1, 1)), &first[3..], 1e-5);
+        }
+    });
 }
 
 /// Gradients by path of one batch, as the loop accumulates them from `parts`.
@@ -169,115 +182,130 @@ fn gradients(model: &Model, task: &dyn Task, parts: &[HostBatch]) -> Vec<Vec<f32
     let mut gradients = Gradients::default();
     let mut weight = 0.0;
     for part in parts {
-        let inputs = Inputs::new(part, &scoring::cpu(true));
-        let output = model.output(&inputs, &Pass::default());
+        let inputs = Inputs::new(part);
+        let pass = Pass::default();
+        let output = model.output(&inputs, &pass);
         let loss = task.loss(output, &labels, &part.targets, &part.weights);
         weight += loss.weight;
-        gradients.add(model, loss.sum.backward());
+        gradients.add(model, loss.sum.backward(), &pass.rows);
     }
-    let mean = |(_, grad): (_, Tensor<1>)| (grad / weight).into_data().try_to_vec().unwrap();
+    let device = scoring::cpu(false);
+    let mean = |(_, gradient): (_, Gradient)| {
+        let mean = gradient.dense(&device) / weight;
+        mean.into_data().try_to_vec().unwrap()
+    };
     gradients.found.into_iter().map(mean).collect()
 }
 
 #[test]
 fn eight_batches_of_one_equal_one_batch_of_eight() {
-    let lengths = [3, 5, 8, 2, 9, 4, 6, 7];
-    for task in TASKS {
-        let labels = labels(*task);
-        for folder in checkpoints() {
-            let mut model = open(&folder, labels.outputs(), true);
-            model.head = model.head.in_units(task.units(&labels), true);
-            let all = batch(&lengths, targets(*task, 8));
-            let mut start = 0;
-            let parts: Vec<HostBatch> = (0..8)
-                .map(|i| {
-                    let mut one = batch(&lengths[i..=i], vec![all.targets[i].clone()]);
-                    let end = start + lengths[i] as usize;
-                    one.ids = all.ids[start..end].to_vec();
-                    start = end;
-                    one
-                })
-                .collect();
-            let whole = gradients(&model, *task, &[all]);
-            for (a, b) in whole.iter().zip(&gradients(&model, *task, &parts)) {
-                near(a, b, 2e-5 * a.iter().fold(1f32, |m, v| m.max(v.abs())));
+    with_every_engine(|| {
+        let lengths = [3, 5, 8, 2, 9, 4, 6, 7];
+        for task in TASKS {
+            let labels = labels(*task);
+            for folder in checkpoints() {
+                let mut model = open(&folder, labels.outputs(), true);
+                model.head = model.head.in_units(task.units(&labels), true);
+                let all = batch(&lengths, targets(*task, 8));
+                let mut start = 0;
+                let parts: Vec<HostBatch> = (0..8)
+                    .map(|i| {
+                        let mut one = batch(&lengths[i..=i], vec![all.targets[i].clone()]);
+                        let end = start + lengths[i] as usize;
+                        one.ids = all.ids[start..end].to_vec();
+                        start = end;
+                        one
+                    })
+                    .collect();
+                let whole = gradients(&model, *task, &[all]);
+                for (a, b) in whole.iter().zip(&gradients(&model, *task, &parts)) {
+                    near(a, b, 2e-5 * a.iter().fold(1f32, |m, v| m.max(v.abs())));
+                }
             }
         }
-    }
+    });
 }
 
 #[test]
 fn every_task_learns_a_handful_of_examples_with_every_method() {
-    for method in METHODS {
-        for task in TASKS {
-            let labels = labels(*task);
-            let folder = &checkpoints()[0];
-            let mut model = open(folder, labels.outputs(), true);
-            model.head = model.head.in_units(task.units(&labels), true);
-            let mut model = prepare(*method, model);
-            let batch = batch(&[3, 5, 8, 2, 9, 4], targets(*task, 6));
-            let mut optimizer = Optimizer::new(0.0);
-            let mut seen = Vec::new();
-            for _ in 0..60 {
-                let inputs = Inputs::new(&batch, &scoring::cpu(true));
-                let output = model.output(&inputs, &Pass::default());
-                let loss = task.loss(output, &labels, &batch.targets, &batch.weights);
-                seen.push(scalar(loss.sum.clone()) / loss.weight);
-                let mut gradients = Gradients::default();
-                gradients.add(&model, loss.sum.backward());
-                model = optimizer.step(model, gradients, 3e-3, 1.0 / loss.weight);
+    with_every_engine(|| {
+        for method in METHODS {
+            for task in TASKS {
+                let labels = labels(*task);
+                let folder = &checkpoints()[0];
+                let mut model = open(folder, labels.outputs(), true);
+                model.head = model.head.in_units(task.units(&labels), true);
+                let mut model = prepare(*method, model);
+                let batch = batch(&[3, 5, 8, 2, 9, 4], targets(*task, 6));
+                let mut optimizer = Optimizer::new(0.0);
+                let mut seen = Vec::new();
+                for _ in 0..60 {
+                    let inputs = Inputs::new(&batch);
+                    let pass = Pass::default();
+                    let output = model.output(&inputs, &pass);
+                    let loss = task.loss(output, &labels, &batch.targets, &batch.weights);
+                    seen.push(scalar(loss.sum.clone()) / loss.weight);
+                    let mut gradients = Gradients::default();
+                    gradients.add(&model, loss.sum.backward(), &pass.rows);
+                    model = optimizer.step(model, gradients, 3e-3, 1.0 / loss.weight);
+                }
+                let (first, last) = (seen[0], seen[seen.len() - 1]);
+                assert!(last < 0.5 * first, "{}: {first} to {last}", task.name());
             }
-            let (first, last) = (seen[0], seen[seen.len() - 1]);
-            assert!(last < 0.5 * first, "{}: {first} to {last}", task.name());
         }
-    }
+    });
 }
 
 #[test]
 fn a_head_is_kept_only_for_the_same_classes_in_the_same_order() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden/bert-tiny");
-    let hub = HubOptions::from_env();
-    let reference = folder.display().to_string();
-    let base = BaseModel::resolve(&reference, &hub, true, &mut |_| ())
-        .unwrap()
-        .unwrap();
-    let build = |names: [&str; 3]| {
-        let names = names.map(String::from).to_vec();
-        let labels = Labels::Classes { names };
-        base.build(&labels, &scoring::cpu(false), 1, None).unwrap()
-    };
-    let (same, kept) = build(["negative", "neutral", "positive"]);
-    let (other, new) = build(["positive", "neutral", "negative"]);
-    assert_eq!(kept.new, Vec::<String>::new());
-    assert_eq!(new.new, ["head.out.weight", "head.out.bias"]);
-    assert_eq!(kept.loaded, new.loaded + 2);
-    let out = |model: &Model| {
-        model
-            .head
-            .out
-            .weight
-            .val()
-            .into_data()
-            .try_to_vec::<f32>()
+    with_every_engine(|| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden/bert-tiny");
+        let hub = HubOptions::from_env();
+        let reference = folder.display().to_string();
+        let base = BaseModel::resolve(&reference, &hub, true, &mut |_| ())
             .unwrap()
-    };
-    assert_ne!(out(&same), out(&other));
+            .unwrap();
+        let build = |names: [&str; 3]| {
+            let names = names.map(String::from).to_vec();
+            let labels = Labels::Classes { names };
+            base.build(&labels, &Place::cpu(false, Precision::F32), 1, None)
+                .unwrap()
+        };
+        let (same, kept) = build(["negative", "neutral", "positive"]);
+        let (other, new) = build(["positive", "neutral", "negative"]);
+        assert_eq!(kept.new, Vec::<String>::new());
+        assert_eq!(new.new, ["head.out.weight", "head.out.bias"]);
+        assert_eq!(kept.loaded, new.loaded + 2);
+        let out = |model: &Model| {
+            model
+                .head
+                .out
+                .weight
+                .val()
+                .into_data()
+                .try_to_vec::<f32>()
+                .unwrap()
+        };
+        assert_ne!(out(&same), out(&other));
+    });
 }
 
 #[test]
 fn a_trained_head_answers_the_same_in_any_units() {
-    for task in TASKS {
-        let labels = labels(*task);
-        let folder = &checkpoints()[0];
-        let before = open(folder, labels.outputs(), false);
-        let mut after = before.clone();
-        after.head = after.head.in_units(task.units(&labels), false);
-        let batch = batch(&[4, 9], Vec::new());
-        let want = logits(&before, &batch, &Pass::default());
-        near(&logits(&after, &batch, &Pass::default()), &want, 1e-4);
-        after.head = after.head.folded();
-        near(&logits(&after, &batch, &Pass::default()), &want, 1e-4);
-    }
+    with_every_engine(|| {
+        for task in TASKS {
+            let labels = labels(*task);
+            let folder = &checkpoints()[0];
+            let before = open(folder, labels.outputs(), false);
+            let mut after = before.clone();
+            after.head = after.head.in_units(task.units(&labels), false);
+            let batch = batch(&[4, 9], Vec::new());
+            let want = logits(&before, &batch, &Pass::default());
+            near(&logits(&after, &batch, &Pass::default()), &want, 1e-4);
+            after.head = after.head.folded();
+            near(&logits(&after, &batch, &Pass::default()), &want, 1e-4);
+        }
+    });
 }
 
 #[test]
@@ -294,89 +322,100 @@ fn only_what_a_method_trains_moves() {
 
 #[test]
 fn scores_and_answers_make_sense() {
-    for task in TASKS {
-        let labels = labels(*task);
-        let evaluation = task.evaluation(&labels);
-        assert!(evaluation.metrics.contains(&evaluation.primary));
-        for metric in &evaluation.metrics {
-            assert!(
-                retune::eval::metric(metric).is_some(),
-                "{metric} is not registered"
+    with_every_engine(|| {
+        for task in TASKS {
+            let labels = labels(*task);
+            let evaluation = task.evaluation(&labels);
+            assert!(evaluation.metrics.contains(&evaluation.primary));
+            for metric in &evaluation.metrics {
+                assert!(
+                    retune::eval::metric(metric).is_some(),
+                    "{metric} is not registered"
+                );
+            }
+            let outputs = labels.outputs();
+            let raw = (0..2 * outputs).map(|i| i as f32 - 2.0).collect();
+            let data = burn::tensor::TensorData::new::<f32, _>(raw, [2, outputs]);
+            let scores = task.scores(Tensor::from_data(data, &scoring::cpu(false)));
+            let scores: Vec<f32> = scores.into_data().try_to_vec().unwrap();
+            assert!(scores.iter().all(|s| s.is_finite()));
+            let answer = task.answer(&scores[..outputs], &labels);
+            let json = serde_json::to_value(&answer).unwrap();
+            let keys = ["label", "labels", "value"];
+            assert_eq!(
+                keys.iter().filter(|k| json.get(**k).is_some()).count(),
+                1,
+                "{json}"
             );
+            assert!(!answer.phrase().is_empty());
+            assert_eq!(
+                retune::tasks::task(task.name()).unwrap().name(),
+                task.name()
+            );
+            assert!(!task.about().is_empty());
+            assert!(!task.problem_type().is_empty());
         }
-        let outputs = labels.outputs();
-        let raw = (0..2 * outputs).map(|i| i as f32 - 2.0).collect();
-        let data = burn::tensor::TensorData::new::<f32, _>(raw, [2, outputs]);
-        let scores = task.scores(Tensor::from_data(data, &scoring::cpu(false)));
-        let scores: Vec<f32> = scores.into_data().try_to_vec().unwrap();
-        assert!(scores.iter().all(|s| s.is_finite()));
-        let answer = task.answer(&scores[..outputs], &labels);
-        let json = serde_json::to_value(&answer).unwrap();
-        let keys = ["label", "labels", "value"];
-        assert_eq!(
-            keys.iter().filter(|k| json.get(**k).is_some()).count(),
-            1,
-            "{json}"
-        );
-        assert!(!answer.phrase().is_empty());
-        assert_eq!(
-            retune::tasks::task(task.name()).unwrap().name(),
-            task.name()
-        );
-        assert!(!task.about().is_empty());
-        assert!(!task.problem_type().is_empty());
-    }
+    });
 }
 
 #[test]
 fn saved_weights_come_back_bit_for_bit() {
-    for folder in checkpoints() {
-        let model = open(&folder, 3, false);
-        let config = config(&folder);
-        let family = retune::families::family_of(&config).unwrap();
-        let tensors: Vec<_> = host_values(&model)
-            .into_iter()
-            .map(|(path, shape, values)| ((family.keys)(&config, &path)[0].clone(), shape, values))
-            .collect();
-        let dir = tempfile::tempdir().unwrap();
-        retune::checkpoint::write(&dir.path().join("model.safetensors"), &tensors, &[]).unwrap();
-        let checkpoint = Checkpoint::open(dir.path()).unwrap();
-        let device = scoring::cpu(false);
-        let (back, report) = build_model(&config, Some(&checkpoint), 3, &device, 0).unwrap();
-        assert_eq!((report.new.len(), report.unused.len()), (0, 0));
-        let all = batch(&[4, 11], Vec::new());
-        near(
-            &logits(&model, &all, &Pass::default()),
-            &logits(&back, &all, &Pass::default()),
-            0.0,
-        );
-    }
+    with_every_engine(|| {
+        for folder in checkpoints() {
+            let model = open(&folder, 3, false);
+            let config = config(&folder);
+            let family = retune::families::family_of(&config).unwrap();
+            let tensors: Vec<_> = host_values(&model)
+                .into_iter()
+                .map(|(path, shape, values)| {
+                    ((family.keys)(&config, &path)[0].clone(), shape, values)
+                })
+                .collect();
+            let dir = tempfile::tempdir().unwrap();
+            retune::checkpoint::write(&dir.path().join("model.safetensors"), &tensors, &[])
+                .unwrap();
+            let checkpoint = Checkpoint::open(dir.path()).unwrap();
+            let place = Place::cpu(false, Precision::F32);
+            let (back, report) = build_model(&config, Some(&checkpoint), 3, &place, 0).unwrap();
+            assert_eq!((report.new.len(), report.unused.len()), (0, 0));
+            let all = batch(&[4, 11], Vec::new());
+            near(
+                &logits(&model, &all, &Pass::default()),
+                &logits(&back, &all, &Pass::default()),
+                0.0,
+            );
+        }
+    });
 }
 
 #[test]
 fn a_model_without_a_checkpoint_starts_the_same_for_the_same_seed() {
-    let folder = &checkpoints()[0];
-    let fresh = |seed| {
-        let device = scoring::cpu(false);
-        build_model(&config(folder), None, 3, &device, seed)
-            .unwrap()
-            .0
-    };
-    assert_eq!(host_values(&fresh(1)), host_values(&fresh(1)));
-    assert_ne!(host_values(&fresh(1)), host_values(&fresh(2)));
-    assert!(fresh(1).num_params() > 0);
+    with_every_engine(|| {
+        let folder = &checkpoints()[0];
+        let fresh = |seed| {
+            let place = Place::cpu(false, Precision::F32);
+            build_model(&config(folder), None, 3, &place, seed)
+                .unwrap()
+                .0
+        };
+        assert_eq!(host_values(&fresh(1)), host_values(&fresh(1)));
+        assert_ne!(host_values(&fresh(1)), host_values(&fresh(2)));
+        assert!(fresh(1).num_params() > 0);
+    });
 }
 
 #[test]
 fn chunks_of_a_text_are_averaged() {
-    let folder = &checkpoints()[0];
-    let model = open(folder, 3, false);
-    let mut one = batch(&[5, 7], Vec::new());
-    let apart = logits(&model, &one, &Pass::default());
-    one.chunks = vec![2];
-    let together = logits(&model, &one, &Pass::default());
-    let mean: Vec<f32> = (0..3)
-        .map(|i| f32::midpoint(apart[i], apart[3 + i]))
-        .collect();
-    near(&together, &mean, 1e-6);
+    with_every_engine(|| {
+        let folder = &checkpoints()[0];
+        let model = open(folder, 3, false);
+        let mut one = batch(&[5, 7], Vec::new());
+        let apart = logits(&model, &one, &Pass::default());
+        one.chunks = vec![2];
+        let together = logits(&model, &one, &Pass::default());
+        let mean: Vec<f32> = (0..3)
+            .map(|i| f32::midpoint(apart[i], apart[3 + i]))
+            .collect();
+        near(&together, &mean, 1e-6);
+    });
 }

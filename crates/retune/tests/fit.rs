@@ -10,16 +10,18 @@ use retune::data::batch::HostBatch;
 use retune::eval::Event;
 use retune::families::build_model;
 use retune::model::{Inputs, Model, Pass};
+use retune::ops::Precision;
 use retune::train::schedule::Schedule;
 use retune::train::{Fitted, Flow, Parts, TrainOptions, Validation, fit};
-use retune::{losses, pretrained, scoring};
+use retune::weights::Place;
+use retune::{losses, pretrained};
 
 fn model() -> Model {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden/bert-tiny");
     let config = pretrained::read_config(&folder).unwrap();
     let checkpoint = Checkpoint::open(&folder).unwrap();
-    let device = scoring::cpu(true);
-    build_model(&config, Some(&checkpoint), 3, &device, 1)
+    let place = Place::cpu(true, Precision::F32);
+    build_model(&config, Some(&checkpoint), 3, &place, 1)
         .unwrap()
         .0
 }
@@ -60,7 +62,7 @@ fn train(
     let parts = Parts {
         batches: &mut |_| Box::new(std::iter::once((batch(), 3))),
         loss: &|model: &Model, batch: &HostBatch, pass: &Pass| {
-            let output = model.output(&Inputs::new(batch, &scoring::cpu(true)), pass);
+            let output = model.output(&Inputs::new(batch), pass);
             losses::cross_entropy(output, &batch.targets, &batch.weights)
         },
         validate: &mut |_| {

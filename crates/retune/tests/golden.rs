@@ -1,5 +1,6 @@
 //! Every family against the reference implementation: token vectors, logits, losses, every gradient, five
-//! training steps and the parameters after them (`golden/make_golden.py`, transformers in f32).
+//! training steps and the parameters after them (`golden/make_golden.py`, transformers in f64); in bf16 no further
+//! from that than torch's autocast is.
 #![expect(clippy::unwrap_used, reason = "tests")]
 #![expect(clippy::disallowed_methods, reason = "tests read tensors")]
 
@@ -14,10 +15,12 @@ use retune::data::batch::HostBatch;
 use retune::families::{ModelConfig, build_model, family_of};
 use retune::losses;
 use retune::model::{Inputs, Model, Pass};
+use retune::ops::Precision;
 use retune::scoring;
 use retune::train::optimizer::Gradients;
 use retune::train::schedule::Schedule;
 use retune::train::{Flow, Parts, TrainOptions, Validation, fit};
+use retune::weights::Place;
 use retune::weights::params;
 use safetensors::SafeTensors;
 
@@ -67,11 +70,11 @@ impl Golden {
     }
 
     /// Without dropout, in the gradient graph when `train`.
-    fn model(&self, train: bool) -> Model {
+    fn model(&self, train: bool, precision: Precision) -> Model {
         let checkpoint = Checkpoint::open(&self.folder).unwrap();
-        let device = scoring::cpu(train);
+        let place = Place::cpu(train, precision);
         let config = self.config.with_dropout(0.0);
-        let (model, report) = build_model(&config, Some(&checkpoint), 3, &device, 0).unwrap();
+        let (model, report) = build_model(&config, Some(&checkpoint), 3, &place, 0).unwrap();
         assert_eq!(report.new, Vec::<String>::new(), "{}", self.name);
         assert_eq!(report.unused, Vec::<String>::new(), "{}", self.name);
         model
@@ -118,64 +121,132 @@ fn close(what: &str, got: &[f32], want: &[f32]) {
     }
 }
 
-#[test]
-fn token_vectors_and_logits() {
-    for golden in FOLDERS.map(Golden::open) {
-        let model = golden.model(false);
-        let batch = golden.batch();
-        let inputs = Inputs::new(&batch, &scoring::cpu(false));
-        let hidden = model.hidden(&inputs, &Pass::default());
-        let padded = golden.floats("last_hidden_state");
-        let width = padded.len() / golden.ints("input_ids").len();
-        let longest = golden.ints("input_ids").len() / batch.lengths.len();
-        let want: Vec<f32> = batch
-            .lengths
-            .iter()
-            .enumerate()
-            .flat_map(|(i, n)| {
-                let start = i * longest * width;
-                padded[start..start + *n as usize * width].to_vec()
-            })
-            .collect();
-        close(golden.name, &host(hidden.tokens), &want);
-        let logits = model.output(&inputs, &Pass::default());
-        close(golden.name, &host(logits), &golden.floats("logits"));
+/// What the golden file holds of the forward and backward pass, by its names there.
+fn passes(golden: &Golden, precision: Precision) -> Vec<(String, Vec<f32>)> {
+    let model = golden.model(true, precision);
+    let batch = golden.batch();
+    let inputs = Inputs::new(&batch);
+    let pass = Pass::default();
+    let hidden = model.hidden(&inputs, &pass).tokens;
+    let logits = model.output(&inputs, &pass);
+    let loss = losses::cross_entropy(logits.clone(), &batch.targets, &batch.weights);
+    let mean = loss.sum / loss.weight;
+    let mut found = vec![
+        ("last_hidden_state".to_string(), host(hidden.detach())),
+        ("logits".to_string(), host(logits.detach())),
+        ("loss".to_string(), host(mean.clone().detach())),
+    ];
+    let mut gradients = Gradients::default();
+    gradients.add(&model, mean.backward(), &pass.rows);
+    let gradients: HashMap<_, _> = gradients.found.into_iter().collect();
+    let family = family_of(&golden.config).unwrap();
+    for named in params(&model) {
+        let key = (family.keys)(&golden.config, &named.path)[0].clone();
+        let gradient = gradients.get(&named.id);
+        let gradient = gradient.unwrap_or_else(|| panic!("no gradient of {key}"));
+        let gradient = gradient.clone().dense(&scoring::cpu(false));
+        found.push((format!("grad.{key}"), host(gradient)));
     }
+    found
+}
+
+/// The reference's value of `name`; token vectors without padding.
+fn expected(golden: &Golden, name: &str) -> Vec<f32> {
+    let values = golden.floats(name);
+    if name != "last_hidden_state" {
+        return values;
+    }
+    let slots = golden.ints("input_ids").len();
+    let (width, lengths) = (values.len() / slots, golden.ints("lengths"));
+    let longest = slots / lengths.len();
+    let rows = lengths.iter().enumerate().flat_map(|(i, n)| {
+        let start = i * longest * width;
+        values[start..start + *n as usize * width].to_vec()
+    });
+    rows.collect()
 }
 
 #[test]
-fn loss_and_every_gradient() {
+fn token_vectors_logits_loss_and_every_gradient() {
     for golden in FOLDERS.map(Golden::open) {
-        let model = golden.model(true);
-        let batch = golden.batch();
-        let inputs = Inputs::new(&batch, &scoring::cpu(true));
-        let logits = model.output(&inputs, &Pass::default());
-        let loss = losses::cross_entropy(logits, &batch.targets, &batch.weights);
-        let mean = loss.sum / loss.weight;
-        close("loss", &host(mean.clone().detach()), &golden.floats("loss"));
-        let mut gradients = Gradients::default();
-        gradients.add(&model, mean.backward());
-        let found: HashMap<_, _> = gradients.found.into_iter().collect();
-        let family = family_of(&golden.config).unwrap();
-        let all = params(&model);
-        for named in &all {
-            let key = (family.keys)(&golden.config, &named.path)[0].clone();
-            let got = found
-                .get(&named.id)
-                .unwrap_or_else(|| panic!("no gradient of {key}"));
-            close(
-                &key,
-                &host(got.clone()),
-                &golden.floats(&format!("grad.{key}")),
-            );
+        let found = passes(&golden, Precision::F32);
+        for (name, got) in &found {
+            let what = format!("{}: {name}", golden.name);
+            close(&what, got, &expected(&golden, name));
         }
         let file = SafeTensors::deserialize(&golden.bytes).unwrap();
-        let reference = file
-            .names()
-            .iter()
-            .filter(|n| n.starts_with("grad."))
-            .count();
-        assert_eq!(all.len(), reference, "{}: parameters", golden.name);
+        let names = file.names();
+        let reference = names.iter().filter(|n| n.starts_with("grad.")).count();
+        let ours = found.iter().filter(|(n, _)| n.starts_with("grad.")).count();
+        assert_eq!(ours, reference, "{}: parameters", golden.name);
+    }
+}
+
+/// The gradient of a key bias is 0 in exact arithmetic: what is found is rounding noise.
+fn is_noise(name: &str) -> bool {
+    name.ends_with("key.bias") || name.ends_with("k_lin.bias")
+}
+
+/// L2 distance of two lists.
+fn distance(a: &[f32], b: &[f32]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let squares = a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2));
+    squares.sum::<f64>().sqrt()
+}
+
+/// Relative error that rounding one result to bf16 may have.
+const ROUNDING: f64 = 1.0 / 256.0;
+
+/// Norms and errors of torch's autocast to bfloat16, with two forms of attention.
+struct Autocast(serde_json::Value);
+
+impl Autocast {
+    fn open(golden: &Golden) -> Self {
+        let json = std::fs::read_to_string(golden.folder.join("autocast.json")).unwrap();
+        Self(serde_json::from_str(&json).unwrap())
+    }
+
+    fn figure(&self, name: &str, which: &str) -> f64 {
+        self.0[name][which].as_f64().unwrap()
+    }
+
+    /// The larger of the two errors.
+    fn error(&self, name: &str) -> f64 {
+        self.figure(name, "sdpa").max(self.figure(name, "eager"))
+    }
+}
+
+/// Each number is a draw of rounding errors, on their side too: single tensors get half as much again, the mean
+/// of all nothing, against transformers' default attention.
+#[test]
+fn bf16_is_as_near_as_autocast_to_bfloat16() {
+    for golden in FOLDERS.map(Golden::open) {
+        let theirs = Autocast::open(&golden);
+        let (mut our_sum, mut their_sum) = (0.0, 0.0);
+        for (name, got) in passes(&golden, Precision::Bf16) {
+            let what = format!("{}: {name}", golden.name);
+            let ours = distance(&got, &expected(&golden, &name));
+            let scale = if is_noise(&name) {
+                theirs.figure(&name.replace("bias", "weight"), "norm")
+            } else {
+                theirs.figure(&name, "norm")
+            };
+            let allowed = (1.5 * theirs.error(&name)).max(ROUNDING * scale);
+            assert!(
+                ours <= allowed,
+                "{what} is off by {ours:e} of {scale:e}, above {allowed:e}"
+            );
+            assert!(ours > 0.0, "{what} is exact: it was not computed in bf16");
+            if !is_noise(&name) {
+                our_sum += ours / scale;
+                their_sum += theirs.figure(&name, "sdpa") / scale;
+            }
+        }
+        assert!(
+            our_sum <= their_sum,
+            "{}: errors of {our_sum} and {their_sum}",
+            golden.name
+        );
     }
 }
 
@@ -194,46 +265,51 @@ const FIVE_STEPS: TrainOptions = TrainOptions {
     seed: 0,
 };
 
+/// The model after the steps, and loss and gradient norm of each.
+fn trained(model: Model, batch: &HostBatch) -> (Model, Vec<f32>, Vec<f32>) {
+    let (losses, norms) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));
+    let parts = Parts {
+        batches: &mut |_| Box::new(std::iter::once((batch.clone(), 0))),
+        loss: &|model: &Model, batch: &HostBatch, pass: &Pass| {
+            let inputs = Inputs::new(batch);
+            let logits = model.output(&inputs, pass);
+            losses::cross_entropy(logits, &batch.targets, &batch.weights)
+        },
+        validate: &mut |_| {
+            Ok(Validation {
+                loss: 0.0,
+                metrics: std::collections::BTreeMap::new(),
+                // Rising, so that the last weights are kept.
+                score: losses.borrow().len() as f64,
+            })
+        },
+        on: &mut |event| {
+            if let retune::eval::Event::Step {
+                loss, grad_norm, ..
+            } = event
+            {
+                losses.borrow_mut().push(*loss as f32);
+                norms.borrow_mut().push(*grad_norm as f32);
+            }
+            Flow::Continue
+        },
+    };
+    let fitted = fit(model, parts, &FIVE_STEPS).unwrap();
+    (fitted.model, losses.into_inner(), norms.into_inner())
+}
+
 #[test]
 fn five_steps_of_training() {
     for golden in FOLDERS.map(Golden::open) {
-        let losses_seen = RefCell::new(Vec::new());
-        let norms_seen = RefCell::new(Vec::new());
-        let parts = Parts {
-            batches: &mut |_| Box::new(std::iter::once((golden.batch(), 0))),
-            loss: &|model: &Model, batch: &HostBatch, pass: &Pass| {
-                let inputs = Inputs::new(batch, &scoring::cpu(true));
-                let logits = model.output(&inputs, pass);
-                losses::cross_entropy(logits, &batch.targets, &batch.weights)
-            },
-            validate: &mut |_| {
-                Ok(Validation {
-                    loss: 0.0,
-                    metrics: std::collections::BTreeMap::new(),
-                    // Rising, so that the last weights are kept.
-                    score: losses_seen.borrow().len() as f64,
-                })
-            },
-            on: &mut |event| {
-                if let retune::eval::Event::Step {
-                    loss, grad_norm, ..
-                } = event
-                {
-                    losses_seen.borrow_mut().push(*loss as f32);
-                    norms_seen.borrow_mut().push(*grad_norm as f32);
-                }
-                Flow::Continue
-            },
-        };
-        let fitted = fit(golden.model(true), parts, &FIVE_STEPS).unwrap();
-        close("losses", &losses_seen.borrow(), &golden.floats("losses"));
-        close("norms", &norms_seen.borrow(), &golden.floats("grad_norms"));
+        let model = golden.model(true, Precision::F32);
+        let (model, losses, norms) = trained(model, &golden.batch());
+        close("losses", &losses, &golden.floats("losses"));
+        close("norms", &norms, &golden.floats("grad_norms"));
         let family = family_of(&golden.config).unwrap();
-        for named in params(&fitted.model) {
+        for named in params(&model) {
             let key = (family.keys)(&golden.config, &named.path)[0].clone();
-            // Attention does not depend on the key bias: its true gradient is 0, and AdamW scales
-            // rounding noise up to whole steps.
-            if key.ends_with("key.bias") || key.ends_with("k_lin.bias") {
+            // AdamW scales the noise up to whole steps.
+            if is_noise(&key) {
                 continue;
             }
             close(
@@ -243,6 +319,54 @@ fn five_steps_of_training() {
             );
         }
     }
+}
+
+/// Sequences of every length that the positions allow, more rows than any block has.
+fn large_batch() -> HostBatch {
+    let lengths: Vec<u32> = (0..48).map(|i| 1 + i * 29 % 60).collect();
+    let total = lengths.iter().sum::<u32>();
+    HostBatch {
+        ids: (0..total).map(|i| 5 + i * i % 100).collect(),
+        types: (0..total).map(|i| (i / 7 % 2) as u8).collect(),
+        chunks: vec![1; 48],
+        keys: (0..48).collect(),
+        targets: (0..48).map(|i| Target::Class(i * i % 3)).collect(),
+        weights: vec![1.0; 48],
+        rows: (0..48).collect(),
+        lengths,
+    }
+}
+
+/// Every bit of the weights and losses after the steps, with dropout, by as many threads.
+fn bits(precision: Precision, threads: usize) -> Vec<u32> {
+    let golden = Golden::open("bert-tiny");
+    let run = || {
+        let checkpoint = Checkpoint::open(&golden.folder).unwrap();
+        let place = Place::cpu(true, precision);
+        let (model, _) = build_model(&golden.config, Some(&checkpoint), 3, &place, 0).unwrap();
+        let (model, losses, norms) = trained(model, &large_batch());
+        assert!(losses[4] < losses[0], "{losses:?}");
+        let weights = params(&model)
+            .into_iter()
+            .flat_map(|named| host(named.value));
+        let all = weights.chain(losses).chain(norms);
+        all.map(f32::to_bits).collect()
+    };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+    pool.build().unwrap().install(run)
+}
+
+#[test]
+fn five_steps_have_the_same_bits_by_any_number_of_threads() {
+    let [single, half] = [Precision::F32, Precision::Bf16].map(|precision| {
+        let one = bits(precision, 1);
+        for threads in [2, 3, 4, 4] {
+            let other = bits(precision, threads);
+            assert!(one == other, "{precision:?} differs by {threads} threads");
+        }
+        one
+    });
+    assert_ne!(single, half);
 }
 
 #[test]

@@ -9,7 +9,9 @@ use retune::bundle::Bundle;
 use retune::data::processor::{Labels, Long, TextProcessor, load_tokenizer};
 use retune::data::read::{ReadOptions, read};
 use retune::data::{Example, Features, Meta, Processor, Target};
+use retune::ops::Precision;
 use retune::pretrained::BaseModel;
+use retune::weights::Place;
 use retune::{Flow, HubOptions, Plan, Recipe, scoring};
 
 const MODEL: &str = "all-minilm-l6-v2";
@@ -71,7 +73,8 @@ fn golden(list: &str, texts: &[&str]) -> Vec<(Vec<String>, Vec<u32>, Vec<f32>)> 
 fn token_ids_and_embeddings_equal_the_reference() {
     let Some(base) = minilm() else { return };
     let labels = processor(&base, &["text"]).labels().clone();
-    let (model, report) = base.build(&labels, &scoring::cpu(false), 0, None).unwrap();
+    let place = Place::cpu(false, Precision::F32);
+    let (model, report) = base.build(&labels, &place, 0, None).unwrap();
     assert_eq!(report.unused, Vec::<String>::new());
     assert_eq!(report.new, ["head.out.weight", "head.out.bias"]);
     for (list, columns) in [

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod bench;
 mod eval;
 mod export;
 mod inspect;
@@ -57,6 +58,8 @@ pub enum Command {
     Pull(pull::PullArgs),
     /// List what is built in
     List(list::ListArgs),
+    /// Measure how fast this machine trains
+    Bench(bench::BenchArgs),
 }
 
 /// Runs a command to its exit code.
@@ -72,6 +75,7 @@ pub fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Export(args) => export::run(&args),
         Command::Pull(args) => pull::run(&args),
         Command::List(args) => list::run(&args),
+        Command::Bench(args) => bench::run(&args),
     }
 }
 

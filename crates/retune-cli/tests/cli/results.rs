@@ -17,7 +17,7 @@ fn help_names_every_command() {
         .collect();
     assert_eq!(
         commands.join(" "),
-        "quickstart inspect plan train eval predict report export pull list help"
+        "quickstart inspect plan train eval predict report export pull list bench help"
     );
 }
 

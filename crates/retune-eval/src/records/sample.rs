@@ -81,6 +81,7 @@ pub(crate) fn record() -> RunRecord {
         grad_norm: 1.0,
         tokens: 800,
         ms: 20.0,
+        wait_ms: 0.4,
     };
     let validated = |step, value, best| Event::Validated {
         step,

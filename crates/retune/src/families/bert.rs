@@ -6,6 +6,8 @@
 //! `x = LN(x + W_down gelu(W_up x))`. DistilBERT has no token types; the RoBERTas count positions from
 //! `pad_token_id + 1`.
 
+use std::sync::Arc;
+
 use burn::module::Module;
 use burn::tensor::Tensor;
 
@@ -13,7 +15,7 @@ use super::{Backbone, BuildError, ConfigError, Facts, Family, ModelConfig};
 use crate::head::HeadStyle;
 use crate::model::{Hidden, Inputs, Pass};
 use crate::nn::{Embedding, LayerNorm, Linear};
-use crate::ops::{self, Activation, Qkv};
+use crate::ops::{self, Activation, Heads};
 use crate::weights::Source;
 
 /// The family's entry.
@@ -142,7 +144,8 @@ struct Layer {
     up: Linear,
     down: Linear,
     norm: LayerNorm,
-    heads: usize,
+    #[module(skip)]
+    heads: Heads,
     #[module(skip)]
     activation: Activation,
     dropout: f64,
@@ -173,17 +176,16 @@ impl Bert {
 
     /// Packed tokens to `[tokens, width]`.
     pub fn forward(&self, x: &Inputs, pass: &Pass) -> Hidden {
-        let positions = x.positions.clone() + self.position_offset as i64;
-        let mut sum = self.word.forward(x.ids.clone()) + self.position.forward(positions);
-        if let Some(table) = &self.token_type {
-            let types = if self.one_type {
-                x.types.zeros_like()
-            } else {
-                x.types.clone()
-            };
-            sum = sum + table.forward(types); // [tokens, width]
-        }
-        let hidden = self.norm.forward(sum, None);
+        let positions = x.positions(self.position_offset as u32);
+        let types = if self.one_type {
+            Arc::new(vec![0; x.types.len()])
+        } else {
+            Arc::clone(&x.types)
+        };
+        let mut lookups = vec![self.word.at(&x.ids), self.position.at(&positions)];
+        lookups.extend(self.token_type.as_ref().map(|table| table.at(&types)));
+        let sum = ops::embedding(&lookups, &pass.rows); // [tokens, width]
+        let hidden = self.norm.forward(sum, None, None);
         let mut hidden = ops::dropout(hidden, &x.lengths, &pass.dropout(self.dropout, 0, x));
         for (i, layer) in self.layers.iter().enumerate() {
             hidden = layer.forward(hidden, x, pass, 1 + 3 * i as u64);
@@ -212,7 +214,12 @@ impl Layer {
             up,
             down,
             norm: norm("norm")?,
-            heads: shape.facts.heads,
+            heads: Heads {
+                heads: shape.facts.heads,
+                kv_heads: shape.facts.heads,
+                size: width / shape.facts.heads,
+                causal: false,
+            },
             activation: shape.activation,
             dropout: shape.dropout,
             attention_dropout: shape.attention_dropout,
@@ -222,22 +229,20 @@ impl Layer {
     /// `[tokens, width]` to `[tokens, width]`; uses the dropout sites `site` to `site + 2`.
     fn forward(&self, x: Tensor<2>, inputs: &Inputs, pass: &Pass, site: u64) -> Tensor<2> {
         let lengths = &inputs.lengths;
-        let qkv = Qkv {
-            query: self.query.forward(x.clone(), Activation::None),
-            key: self.key.forward(x.clone(), Activation::None),
-            value: self.value.forward(x.clone(), Activation::None),
-        };
+        let [x, residual] = ops::fork(x);
+        let qkv = Linear::side_by_side([&self.query, &self.key, &self.value], x);
         let dropout = pass.dropout(self.attention_dropout, site, inputs);
-        let context = ops::attention(qkv, lengths, self.heads, &dropout);
+        let context = ops::attention(qkv, lengths, self.heads, &dropout); // [tokens, width]
         let context = self.output.forward(context, Activation::None);
         let dropout = pass.dropout(self.dropout, site + 1, inputs);
-        let context = ops::dropout(context, lengths, &dropout);
-        let x = self.attention_norm.forward(context, Some(x));
-        let inner = self.up.forward(x.clone(), self.activation); // [tokens, inner]
+        let norm = &self.attention_norm;
+        let x = norm.forward(context, Some(residual), Some((lengths, &dropout)));
+        let [x, residual] = ops::fork(x);
+        let inner = self.up.forward(x, self.activation); // [tokens, inner]
         let inner = self.down.forward(inner, Activation::None);
         let dropout = pass.dropout(self.dropout, site + 2, inputs);
-        let inner = ops::dropout(inner, lengths, &dropout);
-        self.norm.forward(inner, Some(x))
+        self.norm
+            .forward(inner, Some(residual), Some((lengths, &dropout)))
     }
 }
 

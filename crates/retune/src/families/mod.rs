@@ -4,12 +4,11 @@
 //! name their tensors. It knows no task and no method.
 
 use burn::module::Module;
-use burn::tensor::Device;
 
 use crate::checkpoint::Checkpoint;
 use crate::head::{Head, HeadStyle};
 use crate::model::{Hidden, Inputs, Model, Pass};
-use crate::weights::{LoadReport, Source, WeightsError};
+use crate::weights::{LoadReport, Place, Source, WeightsError};
 
 /// A model family: plain data, no trait.
 pub struct Family {
@@ -188,13 +187,13 @@ pub fn build_model(
     config: &ModelConfig,
     checkpoint: Option<&Checkpoint>,
     outputs: usize,
-    device: &Device,
+    place: &Place,
     seed: u64,
 ) -> Result<(Model, LoadReport), BuildError> {
     let family = family_of(config)?;
     let facts = (family.facts)(config)?;
     let keys = |path: &str| (family.keys)(config, path);
-    let mut source = Source::new(checkpoint, &keys, device, seed, facts.initializer_range);
+    let mut source = Source::new(checkpoint, &keys, place, seed, facts.initializer_range);
     let backbone = (family.build)(config, &mut source)?;
     let head = Head::load(&mut source, facts.head, outputs)?;
     let report = source.finish(&|key| (family.ignored)(key));

@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::head::Units;
 use crate::model::{Model, Pass, Pooling};
 use crate::nn::Linear;
-use crate::ops::Activation;
+use crate::ops::{Activation, Precision};
 use crate::scoring;
 use crate::tasks::Task;
 use crate::train::{EpochBatches, Flow, Parts, TrainOptions, Validation, fit, schedule::Schedule};
@@ -57,10 +57,11 @@ impl Probe {
         let weight = TensorData::new(zeros(width * outputs), [outputs, width]);
         let bias = TensorData::new(zeros(outputs), [outputs]);
         Self {
-            out: Linear {
-                weight: Param::from_data(weight, &device),
-                bias: Param::from_data(bias, &device),
-            },
+            out: Linear::new(
+                Param::from_data(weight, &device),
+                Param::from_data(bias, &device),
+                Precision::F32,
+            ),
             units,
         }
     }

@@ -1,9 +1,11 @@
 //! Table lookup: one row per id.
 
-use burn::module::{Module, Param};
-use burn::tensor::{Int, Tensor};
+use std::sync::Arc;
 
-use crate::ops;
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+
+use crate::ops::Lookup;
 use crate::weights::{Init, Source, WeightsError};
 
 /// A table of vectors.
@@ -25,8 +27,11 @@ impl Embedding {
         Ok(Self { weight })
     }
 
-    /// ids `[tokens]`; result `[tokens, width]`.
-    pub fn forward(&self, ids: Tensor<1, Int>) -> Tensor<2> {
-        ops::embedding(self.weight.val(), ids)
+    /// The rows `ids` `[tokens]`, for [`crate::ops::embedding`].
+    pub fn at<'a>(&'a self, ids: &'a Arc<Vec<u32>>) -> Lookup<'a> {
+        Lookup {
+            table: &self.weight,
+            ids,
+        }
     }
 }

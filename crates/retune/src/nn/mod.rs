@@ -5,5 +5,5 @@ mod linear;
 mod norm;
 
 pub use embedding::Embedding;
-pub use linear::Linear;
+pub use linear::{Adapter, Linear};
 pub use norm::LayerNorm;

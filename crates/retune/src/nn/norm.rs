@@ -3,7 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
-use crate::ops;
+use crate::ops::{self, Dropout, Lengths, Norm};
 use crate::weights::{Init, Source, WeightsError};
 
 /// LayerNorm over the last axis.
@@ -32,8 +32,18 @@ impl LayerNorm {
         })
     }
 
-    /// `LayerNorm(x + residual)`, all `[rows, width]`.
-    pub fn forward(&self, x: Tensor<2>, residual: Option<Tensor<2>>) -> Tensor<2> {
-        ops::add_norm(x, residual, self.weight.val(), self.bias.val(), self.eps)
+    /// `LayerNorm(dropout(x) + residual)`, all `[rows, width]`.
+    pub fn forward(
+        &self,
+        x: Tensor<2>,
+        residual: Option<Tensor<2>>,
+        dropout: Option<(&Lengths, &Dropout)>,
+    ) -> Tensor<2> {
+        let norm = Norm {
+            gamma: self.weight.val(),
+            beta: self.bias.val(),
+            eps: self.eps,
+        };
+        ops::add_norm(x, residual, norm, dropout)
     }
 }

@@ -14,6 +14,7 @@ pub struct Lengths(Arc<Packed>);
 struct Packed {
     lengths: Vec<u32>,
     places: Vec<(u32, u32)>,
+    starts: Vec<usize>,
     padded: OnceLock<Padded>,
 }
 
@@ -23,7 +24,7 @@ pub struct Padded {
     /// Longest sequence.
     pub longest: usize,
     /// Packed row of each padded slot, `[sequences * longest]`; slots beyond a sequence's end point to
-    /// its first token and are masked.
+    /// any token and are masked.
     pub gather: Tensor<1, Int>,
     /// Padded slot of each packed row, `[tokens]`.
     pub scatter: Tensor<1, Int>,
@@ -39,9 +40,15 @@ impl Lengths {
             .enumerate()
             .flat_map(|(sequence, length)| (0..*length).map(move |p| (sequence as u32, p)))
             .collect();
+        let mut starts = vec![0];
+        starts.extend(lengths.iter().scan(0, |sum, length| {
+            *sum += *length as usize;
+            Some(*sum)
+        }));
         Self(Arc::new(Packed {
             lengths,
             places,
+            starts,
             padded: OnceLock::new(),
         }))
     }
@@ -61,18 +68,15 @@ impl Lengths {
         &self.0.places
     }
 
+    /// Packed row at which each sequence starts, and the number of rows: `[sequences + 1]`.
+    pub fn starts(&self) -> &[usize] {
+        &self.0.starts
+    }
+
     /// Packed row of the first token of each sequence, `[sequences]`.
     pub fn first_rows(&self, device: &Device) -> Tensor<1, Int> {
-        let mut next = 0i64;
-        let firsts: Vec<i64> = self
-            .host()
-            .iter()
-            .map(|length| {
-                let first = next;
-                next += i64::from(*length);
-                first
-            })
-            .collect();
+        let firsts: Vec<i64> = self.starts().iter().map(|start| *start as i64).collect();
+        let firsts = firsts[..self.host().len()].to_vec();
         let n = firsts.len();
         Tensor::from_data(TensorData::new(firsts, [n]), device)
     }
@@ -103,8 +107,15 @@ impl Lengths {
         for (s, length) in self.host().iter().map(|l| *l as usize).enumerate() {
             for slot in 0..longest {
                 let inside = slot < length;
-                gather[s * longest + slot] = if inside { first + slot } else { first } as i64;
-                if !inside {
+                // Beyond the end any row does. An empty sequence leaves its first slot open: a row of
+                // scores without any would be divided by 0.
+                let row = if inside {
+                    first + slot
+                } else {
+                    first.min(self.total() - 1)
+                };
+                gather[s * longest + slot] = row as i64;
+                if !inside && (slot > 0 || length > 0) {
                     mask[s * longest + slot] = f32::NEG_INFINITY;
                 }
             }

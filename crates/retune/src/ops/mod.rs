@@ -1,77 +1,197 @@
 //! The one seam between models and arithmetic: every hot operation of every family goes through here.
 //!
 //! [`reference`] holds plain-Burn twins that run on any Burn device; they are the fallback and the
-//! oracle. [`cpu`] holds what runs over plain slices on the CPU. Models call this module only, so a
-//! faster kernel changes no family.
+//! oracle. [`cpu`] holds kernels with backward passes of their own, for tensors of the CPU back-end. Models
+//! call this module only, so a faster kernel changes no family.
 
-mod cpu;
+pub mod clock;
+pub mod cpu;
 pub mod lengths;
 pub mod reference;
+mod rows;
 
+use std::cell::Cell;
 use std::sync::Arc;
 
-use burn::tensor::{Int, Tensor, activation};
-use retune_kernels::dropout::{Stream, mask};
+use burn::module::Param;
+use burn::tensor::Tensor;
+pub use retune_kernels::activation::Activation;
+pub use retune_kernels::attention::Shape as Heads;
+use retune_kernels::dropout::Stream;
+use retune_kernels::isa::Isa;
 pub use retune_kernels::optimizer::AdamW;
+use serde::{Deserialize, Serialize};
 
+pub use cpu::Panels;
 pub use lengths::Lengths;
+pub use rows::{Gradient, RowSink};
 
-/// What follows the affine map of [`linear`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Activation {
-    /// Nothing.
-    #[default]
-    None,
-    /// `x * 0.5 * (1 + erf(x / sqrt 2))` (Hendrycks & Gimpel, arXiv:1606.08415).
-    Gelu,
-    /// The tanh form of GELU.
-    GeluTanh,
-    /// `max(x, 0)`.
-    Relu,
-    /// `tanh(x)`.
-    Tanh,
+thread_local! {
+    static TWINS_ONLY: Cell<bool> = const { Cell::new(false) };
 }
 
-/// `activation(x Wᵀ + b)`: x `[rows, in]`, weight `[out, in]`, bias `[out]`; result `[rows, out]`.
+/// Runs `f` with the plain-Burn twins of every operation, as on a device without kernels.
+pub fn with_twins<R>(f: impl FnOnce() -> R) -> R {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            TWINS_ONLY.set(self.0);
+        }
+    }
+    let _restore = Restore(TWINS_ONLY.replace(true));
+    f()
+}
+
+/// Format of the operands of products and of what is kept for the backward pass. Weights, sums, norms and
+/// the optimiser are f32 in either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32-bit floats.
+    F32,
+    /// bfloat16: the range of f32 with 8 bits of mantissa; twice the speed where the CPU multiplies it.
+    Bf16,
+}
+
+impl Precision {
+    /// bf16 where this CPU multiplies it, f32 elsewhere.
+    pub fn best() -> Self {
+        if Isa::current() >= Isa::Avx512Bf16 {
+            Self::Bf16
+        } else {
+            Self::F32
+        }
+    }
+
+    /// The name in recipes and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
+/// How a layer's products are computed.
+#[derive(Debug, Clone)]
+pub struct Compute {
+    /// Format of the operands.
+    pub precision: Precision,
+    /// Where packed weights are kept while they do not train.
+    pub panels: Panels,
+}
+
+impl Compute {
+    /// With nothing packed yet.
+    pub fn new(precision: Precision) -> Self {
+        Self {
+            precision,
+            panels: Panels::default(),
+        }
+    }
+}
+
+/// An affine map, part of [`linear`].
+#[derive(Debug, Clone)]
+pub struct Affine {
+    /// `[out, in]`.
+    pub weight: Tensor<2>,
+    /// `[out]`.
+    pub bias: Tensor<1>,
+    /// A low-rank update of the weight.
+    pub low_rank: Option<LowRank>,
+}
+
+/// `scale * up down`, added to a weight (Hu et al., "LoRA", arXiv:2106.09685).
+#[derive(Debug, Clone)]
+pub struct LowRank {
+    /// `[rank, in]`.
+    pub down: Tensor<2>,
+    /// `[out, rank]`.
+    pub up: Tensor<2>,
+    /// Factor of the product.
+    pub scale: f64,
+}
+
+/// `activation(x Wᵀ + b)` for one to three affine maps of the same input, side by side: x `[rows, in]`,
+/// result `[rows, out1 + out2 + …]`, in the format of `compute` on the CPU, f32 elsewhere.
 pub fn linear(
     x: Tensor<2>,
-    weight: Tensor<2>,
-    bias: Option<Tensor<1>>,
+    parts: &[Affine],
     activation: Activation,
+    compute: &Compute,
 ) -> Tensor<2> {
-    reference::linear(x, weight, bias, activation)
+    // Panels of packed weights are up to 32 wide: parts of other widths do not lie side by side.
+    let (last, before) = parts
+        .split_last()
+        .unwrap_or_else(|| unreachable!("no weights"));
+    if before
+        .iter()
+        .any(|part| !part.weight.dims()[0].is_multiple_of(32))
+    {
+        let one =
+            |part: &Affine| linear(x.clone(), std::slice::from_ref(part), activation, compute);
+        return Tensor::cat(before.iter().chain([last]).map(one).collect(), 1);
+    }
+    cpu::linear(&x, parts, activation, compute)
+        .unwrap_or_else(|| reference::linear(x, parts, activation))
 }
 
-/// `LayerNorm(x + residual)` over the last axis: x, residual `[rows, width]`, gamma, beta `[width]`.
+/// Scale, shift and stabiliser of a LayerNorm.
+#[derive(Debug, Clone)]
+pub struct Norm {
+    /// `[width]`.
+    pub gamma: Tensor<1>,
+    /// `[width]`.
+    pub beta: Tensor<1>,
+    /// Added to the variance.
+    pub eps: f64,
+}
+
+/// `LayerNorm(dropout(x) + residual)` over the last axis (Ba, Kiros & Hinton, arXiv:1607.06450): x and
+/// residual `[rows, width]`, result f32.
 pub fn add_norm(
     x: Tensor<2>,
     residual: Option<Tensor<2>>,
-    gamma: Tensor<1>,
-    beta: Tensor<1>,
-    eps: f64,
+    norm: Norm,
+    dropout: Option<(&Lengths, &Dropout)>,
 ) -> Tensor<2> {
-    reference::add_norm(x, residual, gamma, beta, eps)
+    cpu::add_norm(&x, residual.as_ref(), &norm, dropout)
+        .unwrap_or_else(|| reference::add_norm(x, residual, norm, dropout))
 }
 
-/// Queries, keys and values of packed sequences, each `[tokens, width]`.
-pub struct Qkv {
-    /// Queries.
-    pub query: Tensor<2>,
-    /// Keys.
-    pub key: Tensor<2>,
-    /// Values.
-    pub value: Tensor<2>,
+/// Scaled dot-product attention within each sequence (Vaswani et al., arXiv:1706.03762): qkv `[tokens,
+/// heads.width()]` holds queries, keys and values side by side, result `[tokens, heads.out_width()]`.
+/// `dropout` acts on the attention probabilities.
+pub fn attention(qkv: Tensor<2>, lengths: &Lengths, heads: Heads, dropout: &Dropout) -> Tensor<2> {
+    cpu::attention(&qkv, lengths, heads, dropout)
+        .unwrap_or_else(|| reference::attention(qkv, lengths, heads, dropout))
 }
 
-/// Bidirectional scaled dot-product attention within each sequence (Vaswani et al.,
-/// arXiv:1706.03762); result `[tokens, width]`. `dropout` acts on the attention probabilities.
-pub fn attention(qkv: Qkv, lengths: &Lengths, heads: usize, dropout: &Dropout) -> Tensor<2> {
-    reference::attention(qkv, lengths, heads, dropout)
+/// The tensor twice, for two readers that both lead to the loss, such as a layer and the residual sum around
+/// it: their gradients are added quickly. A reader that does not lead to the loss makes the backward pass
+/// panic, since the other waits for it.
+pub fn fork(x: Tensor<2>) -> [Tensor<2>; 2] {
+    cpu::fork(&x).unwrap_or_else(|| [x.clone(), x])
 }
 
-/// Rows of `weight` `[vocabulary, width]` at `ids` `[tokens]`; result `[tokens, width]`.
-pub fn embedding(weight: Tensor<2>, ids: Tensor<1, Int>) -> Tensor<2> {
-    weight.select(0, ids)
+/// Rows of a table to look up.
+#[derive(Debug, Clone, Copy)]
+pub struct Lookup<'a> {
+    /// `[rows, width]`.
+    pub table: &'a Param<Tensor<2>>,
+    /// Row of each token, `[tokens]`.
+    pub ids: &'a Arc<Vec<u32>>,
+}
+
+/// Sum over one to three tables of the row of each token; result `[tokens, width]`, f32.
+///
+/// On the CPU, gradients of tables go to `sink` (rows in use only), elsewhere into the gradient graph.
+///
+/// # Panics
+/// When an id lies outside its table.
+pub fn embedding(lookups: &[Lookup<'_>], sink: &RowSink) -> Tensor<2> {
+    cpu::embedding(lookups, sink).unwrap_or_else(|| reference::embedding(lookups))
 }
 
 /// Mean of the rows of each segment: x `[rows, width]`, result `[segments, width]`.
@@ -97,7 +217,8 @@ pub struct Dropout {
 }
 
 impl Dropout {
-    fn off(&self) -> bool {
+    /// Whether nothing is dropped.
+    pub fn off(&self) -> bool {
         self.p <= 0.0
     }
 }
@@ -107,32 +228,27 @@ pub fn dropout(x: Tensor<2>, lengths: &Lengths, dropout: &Dropout) -> Tensor<2> 
     if dropout.off() {
         return x;
     }
-    let [tokens, width] = x.dims();
-    let places = lengths.places();
-    let keys = &dropout.keys;
-    let values = mask(tokens, width, dropout.p, dropout.stream, |i| {
-        let (sequence, place) = places[i];
-        (keys[sequence as usize], u64::from(place))
-    });
-    let device = x.device();
-    x * lengths::upload(values, [tokens, width], &device)
+    cpu::dropout(&x, lengths, dropout).unwrap_or_else(|| reference::dropout(x, lengths, dropout))
 }
 
 /// Dropout on one row per sequence `[sequences, width]`.
-pub fn dropout_rows(x: Tensor<2>, dropout: &Dropout) -> Tensor<2> {
-    if dropout.off() {
-        return x;
-    }
-    let [rows, width] = x.dims();
-    let keys = &dropout.keys;
-    let values = mask(rows, width, dropout.p, dropout.stream, |i| (keys[i], 0));
-    let device = x.device();
-    x * lengths::upload(values, [rows, width], &device)
+pub fn dropout_rows(x: Tensor<2>, rate: &Dropout) -> Tensor<2> {
+    let sequences = x.dims()[0];
+    dropout(x, &Lengths::new(vec![1; sequences]), rate)
 }
 
-/// Log-probabilities over the last axis of logits `[rows, classes]`.
-pub fn log_softmax(logits: Tensor<2>) -> Tensor<2> {
-    activation::log_softmax(logits, 1)
+/// Weighted sum over rows of `-log softmax(logits)[target]`: logits `[rows, classes]`, a class and a weight per
+/// row; result `[1]`.
+///
+/// # Panics
+/// When a target is no class.
+pub fn cross_entropy(
+    logits: Tensor<2>,
+    targets: &Arc<Vec<u32>>,
+    weights: &Arc<Vec<f32>>,
+) -> Tensor<1> {
+    cpu::cross_entropy(&logits, targets, weights)
+        .unwrap_or_else(|| reference::cross_entropy(logits, targets, weights))
 }
 
 /// Sum of squares of all values, in fixed blocks: the same for any number of threads.
@@ -140,31 +256,46 @@ pub fn sum_of_squares(x: Tensor<1>) -> f64 {
     cpu::sum_of_squares(x.clone()).unwrap_or_else(|| reference::sum_of_squares(x))
 }
 
-/// A parameter's value with its two AdamW moments, flat.
+/// The two AdamW moments of a parameter, flat.
 #[derive(Debug, Clone)]
 pub struct Moments {
     /// First moment.
     pub first: Tensor<1>,
     /// Second moment.
     pub second: Tensor<1>,
+    /// Of a table whose gradients hold rows: which rows have ever had one. `None` for all.
+    pub seen: Option<Vec<bool>>,
 }
 
-/// One AdamW step on a flat parameter; returns the new value and updates the moments.
+impl Moments {
+    /// All zero, for a flat parameter and the kind of gradient it gets.
+    pub fn zero(value: &Tensor<1>, gradient: &Gradient) -> Self {
+        let zeros = || Tensor::zeros(value.dims(), &value.device());
+        Self {
+            first: zeros(),
+            second: zeros(),
+            seen: match gradient {
+                Gradient::Dense(_) => None,
+                Gradient::Rows { of, .. } => Some(vec![false; of[0]]),
+            },
+        }
+    }
+}
+
+/// One AdamW step on a flat parameter; returns the new value and moments. Rows without a gradient are treated
+/// as if it were zero.
 pub fn adamw(
     value: Tensor<1>,
-    grad: Tensor<1>,
-    moments: Option<Moments>,
+    gradient: Gradient,
+    moments: Moments,
     c: &AdamW,
 ) -> (Tensor<1>, Moments) {
-    let moments = moments.unwrap_or_else(|| Moments {
-        first: Tensor::zeros(value.dims(), &value.device()),
-        second: Tensor::zeros(value.dims(), &value.device()),
-    });
-    match cpu::adamw(value, grad, moments, c) {
+    match cpu::adamw(value, gradient, moments, c) {
         Ok(done) => done,
         Err(given) => {
-            let (value, grad, moments) = *given;
-            reference::adamw(value, grad, moments, c)
+            let (value, gradient, moments) = *given;
+            let gradient = gradient.dense(&value.device());
+            reference::adamw(value, gradient, moments, c)
         }
     }
 }

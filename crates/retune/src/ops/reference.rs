@@ -1,8 +1,9 @@
 //! Plain-Burn twins of the hot operations: any device, gradients by autodiff.
 
-use burn::tensor::{Tensor, activation, module};
+use burn::tensor::{Device, Int, Tensor, TensorData, activation, module};
 
-use super::{Activation, AdamW, Dropout, Lengths, Moments, Qkv, lengths::upload};
+use super::lengths::upload;
+use super::{Activation, AdamW, Affine, Dropout, Heads, Lengths, Lookup, Moments, Norm};
 use retune_kernels::dropout::mask;
 
 /// Elements per block of a fixed-order sum: below the size from which Burn's CPU sum is split by
@@ -10,22 +11,24 @@ use retune_kernels::dropout::mask;
 const BLOCK: usize = 1 << 20;
 
 /// See [`super::linear`].
-pub fn linear(
-    x: Tensor<2>,
-    weight: Tensor<2>,
-    bias: Option<Tensor<1>>,
-    activation: Activation,
-) -> Tensor<2> {
-    let y = x.matmul(weight.transpose()); // [rows, out]
-    let y = match bias {
-        Some(bias) => y + bias.unsqueeze(),
-        None => y,
+pub fn linear(x: Tensor<2>, parts: &[Affine], activation: Activation) -> Tensor<2> {
+    let one = |part: &Affine| {
+        let weight = match &part.low_rank {
+            Some(l) => part.weight.clone() + l.up.clone().matmul(l.down.clone()) * l.scale,
+            None => part.weight.clone(),
+        };
+        x.clone().matmul(weight.transpose()) + part.bias.clone().unsqueeze()
     };
+    let y = match parts {
+        [part] => one(part),
+        parts => Tensor::cat(parts.iter().map(one).collect(), 1),
+    }; // [rows, out]
     match activation {
         Activation::None => y,
         Activation::Gelu => activation::gelu(y),
         Activation::GeluTanh => activation::gelu_approximate(y),
         Activation::Relu => activation::relu(y),
+        Activation::Silu => activation::silu(y),
         Activation::Tanh => y.tanh(),
     }
 }
@@ -34,43 +37,95 @@ pub fn linear(
 pub fn add_norm(
     x: Tensor<2>,
     residual: Option<Tensor<2>>,
-    gamma: Tensor<1>,
-    beta: Tensor<1>,
-    eps: f64,
+    norm: Norm,
+    dropout: Option<(&Lengths, &Dropout)>,
 ) -> Tensor<2> {
+    let x = match dropout {
+        Some((lengths, rate)) if !rate.off() => self::dropout(x, lengths, rate),
+        _ => x,
+    };
     let x = match residual {
         Some(residual) => x + residual,
         None => x,
     };
-    module::layer_norm(x, gamma, Some(beta), eps)
+    module::layer_norm(x, norm.gamma, Some(norm.beta), norm.eps)
+}
+
+/// See [`super::embedding`].
+pub fn embedding(lookups: &[Lookup<'_>]) -> Tensor<2> {
+    let rows = lookups.iter().map(|lookup| {
+        let table = lookup.table.val();
+        let ids: Vec<i64> = lookup.ids.iter().map(|id| i64::from(*id)).collect();
+        let ids = TensorData::new(ids, [lookup.ids.len()]);
+        let ids = Tensor::<1, Int>::from_data(ids, &table.device());
+        table.select(0, ids) // [tokens, width]
+    });
+    rows.reduce(|sum, rows| sum + rows)
+        .unwrap_or_else(|| unreachable!("no tables"))
+}
+
+/// See [`super::dropout`].
+pub fn dropout(x: Tensor<2>, lengths: &Lengths, dropout: &Dropout) -> Tensor<2> {
+    let [tokens, width] = x.dims();
+    let places = lengths.places();
+    let keys = &dropout.keys;
+    let values = mask(tokens, width, dropout.p, dropout.stream, |i| {
+        let (sequence, place) = places[i];
+        (keys[sequence as usize], u64::from(place))
+    });
+    let device = x.device();
+    x * upload(values, [tokens, width], &device)
 }
 
 /// See [`super::attention`]: gathers to `[sequences, heads, longest, size]` with a mask, and scatters back.
-pub fn attention(qkv: Qkv, lengths: &Lengths, heads: usize, dropout: &Dropout) -> Tensor<2> {
-    let [_, width] = qkv.query.dims();
-    let size = width / heads;
-    let device = qkv.query.device();
+pub fn attention(qkv: Tensor<2>, lengths: &Lengths, heads: Heads, dropout: &Dropout) -> Tensor<2> {
+    let device = qkv.device();
     let padded = lengths.padded(&device);
-    let sequences = lengths.host().len();
-    let longest = padded.longest;
-    let split = |x: Tensor<2>| -> Tensor<4> {
-        x.select(0, padded.gather.clone()) // [sequences * longest, width]
-            .reshape([sequences, longest, heads, size])
-            .swap_dims(1, 2) // [sequences, heads, longest, size]
+    let (sequences, longest) = (lengths.host().len(), padded.longest);
+    let slots = qkv.select(0, padded.gather.clone()); // [sequences * longest, width]
+    let split = |first: usize, count: usize| -> Tensor<4> {
+        let columns = slots
+            .clone()
+            .narrow(1, first * heads.size, count * heads.size);
+        let x: Tensor<4> = columns
+            .reshape([sequences, longest, count, heads.size])
+            .swap_dims(1, 2); // [sequences, count, longest, size]
+        match heads.heads / count {
+            1 => x,
+            group => x
+                .reshape([sequences, count, 1, longest * heads.size])
+                .repeat_dim(2, group)
+                .reshape([sequences, heads.heads, longest, heads.size]),
+        }
     };
-    let (q, k, v) = (split(qkv.query), split(qkv.key), split(qkv.value));
-    let scale = 1.0 / (size as f64).sqrt();
+    let q = split(0, heads.heads);
+    let k = split(heads.heads, heads.kv_heads);
+    let v = split(heads.heads + heads.kv_heads, heads.kv_heads);
+    let scale = 1.0 / (heads.size as f64).sqrt();
     let scores = (q * scale).matmul(k.swap_dims(2, 3)); // [sequences, heads, longest, longest]
-    let p = activation::softmax(scores + padded.mask.clone(), 3);
-    let p = drop_probabilities(p, dropout);
+    let mut scores = scores + padded.mask.clone();
+    if heads.causal {
+        scores = scores + future(longest, &device);
+    }
+    let p = drop_probabilities(activation::softmax(scores, 3), dropout);
     p.matmul(v) // [sequences, heads, longest, size]
         .swap_dims(1, 2)
-        .reshape([sequences * longest, width])
+        .reshape([sequences * longest, heads.out_width()])
         .select(0, padded.scatter.clone()) // [tokens, width]
 }
 
+/// Added to scores, `[1, 1, queries, keys]`: minus infinity where the key comes after the query.
+fn future(longest: usize, device: &Device) -> Tensor<4> {
+    let value = |i: usize| {
+        let (query, key) = (i / longest, i % longest);
+        if key > query { f32::NEG_INFINITY } else { 0.0 }
+    };
+    let values = (0..longest * longest).map(value).collect();
+    upload(values, [1, 1, longest, longest], device)
+}
+
 fn drop_probabilities(p: Tensor<4>, dropout: &Dropout) -> Tensor<4> {
-    if dropout.p <= 0.0 {
+    if dropout.off() {
         return p;
     }
     let [sequences, heads, queries, keys] = p.dims();
@@ -90,6 +145,17 @@ fn drop_probabilities(p: Tensor<4>, dropout: &Dropout) -> Tensor<4> {
     );
     let device = p.device();
     p * upload(values, [sequences, heads, queries, keys], &device)
+}
+
+/// See [`super::cross_entropy`].
+pub fn cross_entropy(logits: Tensor<2>, targets: &[u32], weights: &[f32]) -> Tensor<1> {
+    let [rows, classes] = logits.dims();
+    let mut chosen = vec![0f32; rows * classes];
+    for (row, (target, weight)) in targets.iter().zip(weights).enumerate() {
+        chosen[row * classes + *target as usize] = *weight;
+    }
+    let chosen = upload(chosen, [rows, classes], &logits.device());
+    -(activation::log_softmax(logits, 1) * chosen).sum()
 }
 
 /// See [`super::segment_mean`].
@@ -130,5 +196,13 @@ pub fn adamw(
     let denominator = second.clone().sqrt() * (1.0 / correction2) + c.eps;
     let value =
         value * (1.0 - c.lr * c.weight_decay) - first.clone() * (c.lr / correction1) / denominator;
-    (value, Moments { first, second })
+    let seen = None;
+    (
+        value,
+        Moments {
+            first,
+            second,
+            seen,
+        },
+    )
 }

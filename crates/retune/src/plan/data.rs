@@ -284,6 +284,7 @@ fn summarise(
     let tokens: usize = train.iter().map(Example::tokens).sum();
     let work = forecast::Work {
         facts: chosen.base.facts,
+        precision: recipe.products(),
         parameters,
         steps,
         steps_per_epoch,

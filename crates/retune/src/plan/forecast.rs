@@ -1,12 +1,10 @@
 //! How much memory and time a run will take, from its work and from a short measurement of this machine.
 
-use std::time::Instant;
-
-use burn::tensor::{Distribution, Tensor};
 use serde::Serialize;
 
+use crate::bench;
 use crate::families::Facts;
-use crate::scoring;
+use crate::ops::Precision;
 
 /// What a run is expected to take.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -20,6 +18,7 @@ pub struct Forecast {
 /// The work of a run.
 pub(super) struct Work {
     pub facts: Facts,
+    pub precision: Precision,
     pub parameters: usize,
     pub steps: u64,
     pub steps_per_epoch: u64,
@@ -30,13 +29,13 @@ pub(super) struct Work {
 }
 
 /// Share of the measured matrix-product rate that whole steps reach.
-const EFFICIENCY: f64 = 0.35;
+const EFFICIENCY: f64 = 0.6;
 /// Bytes kept per token, layer and unit of width for the backward pass.
 const ACTIVATION: f64 = 100.0;
 /// Program, tokenizer and data.
 const FIXED_BYTES: f64 = 150e6;
 
-/// The forecast. Takes about 50 ms: it multiplies matrices to see how fast this machine is.
+/// The forecast. Takes some milliseconds: it multiplies matrices to see how fast this machine is.
 pub(super) fn forecast(work: &Work) -> Forecast {
     let facts = &work.facts;
     let table = facts.vocabulary * facts.width;
@@ -49,7 +48,7 @@ pub(super) fn forecast(work: &Work) -> Forecast {
         + valid * (epochs * work.validations as f64 + 1.0)
         + 3.0 * test
         + work.train_tokens as f64;
-    let seconds = 2.0 * dense * passes / (rate() * EFFICIENCY);
+    let seconds = 2.0 * dense * passes / (bench::rate_of_a_layer(work.precision) * EFFICIENCY);
     // Weights, gradients, two moments, the best weights and the untuned ones.
     let weights = 6.0 * 4.0 * work.parameters as f64;
     let activations =
@@ -58,20 +57,4 @@ pub(super) fn forecast(work: &Work) -> Forecast {
         memory_bytes: (FIXED_BYTES + weights + activations) as u64,
         seconds: seconds + 2.0,
     }
-}
-
-/// Floating-point operations per second of a matrix product on this machine.
-fn rate() -> f64 {
-    const N: usize = 512;
-    let device = scoring::cpu(false);
-    let draw = || Tensor::<2>::random([N, N], Distribution::Default, &device);
-    let (a, b) = (draw(), draw());
-    let mut best = f64::INFINITY;
-    for _ in 0..4 {
-        let started = Instant::now();
-        let product = a.clone().matmul(b.clone());
-        std::hint::black_box(&product);
-        best = best.min(started.elapsed().as_secs_f64());
-    }
-    2.0 * (N * N * N) as f64 / best
 }

@@ -7,8 +7,10 @@
 pub mod optimizer;
 pub mod schedule;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use burn::module::Module;
 use retune_eval::Event;
@@ -16,6 +18,7 @@ use retune_eval::Event;
 use crate::error::{Error, Result};
 use crate::losses::Loss;
 use crate::model::Pass;
+use crate::ops::RowSink;
 use optimizer::{Gradients, Optimizer};
 use schedule::Schedule;
 
@@ -116,9 +119,23 @@ where
         stale: 0,
         step: 0,
         passes: 0,
+        waited: Rc::default(),
         stop: None,
     };
     run.train(model)
+}
+
+/// The batches, with the time that each took to come added to `waited`.
+fn timed<B>(
+    mut batches: EpochBatches<'_, B>,
+    waited: Rc<Cell<Duration>>,
+) -> impl Iterator<Item = Micro<B>> {
+    std::iter::from_fn(move || {
+        let started = Instant::now();
+        let next = batches.next();
+        waited.set(waited.get() + started.elapsed());
+        next
+    })
 }
 
 struct Best<M> {
@@ -136,6 +153,8 @@ struct Loop<'a, M, B> {
     stale: usize,
     step: u64,
     passes: u64,
+    /// Time spent waiting for batches since the last step.
+    waited: Rc<Cell<Duration>>,
     stop: Option<&'static str>,
 }
 
@@ -143,7 +162,8 @@ impl<M: Module + Clone, B> Loop<'_, M, B> {
     fn train(mut self, mut model: M) -> Result<Fitted<M>> {
         let mut epoch = 0;
         while self.stop.is_none() {
-            let mut micro = (self.parts.batches)(epoch).peekable();
+            let waited = Rc::clone(&self.waited);
+            let mut micro = timed((self.parts.batches)(epoch), waited).peekable();
             if micro.peek().is_none() {
                 return Err(Error::User(
                     "there is nothing to train on: no batches".to_string(),
@@ -179,12 +199,13 @@ impl<M: Module + Clone, B> Loop<'_, M, B> {
                 train: true,
                 seed: self.options.seed,
                 step: self.passes,
+                rows: RowSink::default(),
             };
             let loss = (self.parts.loss)(&model, &batch, &pass);
             sum += optimizer::scalar(loss.sum.clone());
             weight += loss.weight;
             tokens += batch_tokens;
-            gradients.add(&model, loss.sum.backward());
+            gradients.add(&model, loss.sum.backward(), &pass.rows);
             self.passes += 1;
         }
         self.step += 1;
@@ -208,6 +229,7 @@ impl<M: Module + Clone, B> Loop<'_, M, B> {
             grad_norm: norm,
             tokens,
             ms: started.elapsed().as_secs_f64() * 1e3,
+            wait_ms: self.waited.take().as_secs_f64() * 1e3,
         });
         Ok(model)
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Gradients as Tape, Tensor};
 
-use crate::ops::{self, AdamW, Moments};
+use crate::ops::{self, AdamW, Gradient, Moments, RowSink};
 
 /// One number on the host.
 #[expect(
@@ -17,18 +17,20 @@ pub fn scalar(x: Tensor<1>) -> f64 {
     f64::from(value)
 }
 
-/// Gradients of a module's trained parameters, flat, in module order.
+/// Gradients of a module's trained parameters, in module order.
 #[derive(Debug, Default)]
 pub struct Gradients {
-    /// Parameter and gradient, `[parameter size]`.
-    pub found: Vec<(ParamId, Tensor<1>)>,
+    /// Parameter and gradient.
+    pub found: Vec<(ParamId, Gradient)>,
 }
 
 impl Gradients {
-    /// Adds the gradients of a backward pass.
-    pub fn add<M: Module>(&mut self, module: &M, mut tape: Tape) {
+    /// Adds the gradients of a backward pass: those in the graph, and those of tables that the forward pass
+    /// left in `rows`.
+    pub fn add<M: Module>(&mut self, module: &M, mut tape: Tape, rows: &RowSink) {
         let mut collect = Collect {
             tape: &mut tape,
+            rows,
             found: Vec::new(),
         };
         module.visit(&mut collect);
@@ -37,41 +39,53 @@ impl Gradients {
             self.found = new;
             return;
         }
-        let mut sums: HashMap<ParamId, Tensor<1>> = self.found.drain(..).collect();
-        for (id, grad) in new {
+        let mut sums: HashMap<ParamId, Gradient> = self.found.drain(..).collect();
+        for (id, gradient) in new {
             let sum = match sums.remove(&id) {
-                Some(sum) => sum + grad,
-                None => grad,
+                Some(sum) => sum.plus(gradient),
+                None => gradient,
             };
             self.found.push((id, sum));
         }
         // A parameter that this micro-batch did not touch keeps its gradient.
-        let mut rest: Vec<(ParamId, Tensor<1>)> = sums.into_iter().collect();
+        let mut rest: Vec<(ParamId, Gradient)> = sums.into_iter().collect();
         rest.sort_by_key(|(id, _)| id.val());
         self.found.extend(rest);
     }
 
     /// Global L2 norm.
     pub fn norm(&self) -> f64 {
-        let squares = self
-            .found
-            .iter()
-            .map(|(_, g)| ops::sum_of_squares(g.clone()));
+        let squares = self.found.iter().map(|(_, g)| g.sum_of_squares());
         squares.sum::<f64>().sqrt()
     }
 }
 
 struct Collect<'a> {
     tape: &'a mut Tape,
-    found: Vec<(ParamId, Tensor<1>)>,
+    rows: &'a RowSink,
+    found: Vec<(ParamId, Gradient)>,
 }
 
 impl ModuleVisitor for Collect<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(grad) = param.val().grad_remove(self.tape) {
-            let size: usize = grad.dims().iter().product();
-            self.found.push((param.id, grad.reshape([size])));
-        }
+        let value = param.val();
+        let in_graph = value.grad_remove(self.tape).map(|gradient| {
+            let size: usize = gradient.dims().iter().product();
+            Gradient::Dense(gradient.reshape([size]))
+        });
+        let rows = self.rows.take(param.id).map(|rows| {
+            let dims = value.dims();
+            Gradient::Rows {
+                rows,
+                of: [dims[0], dims[1..].iter().product()],
+            }
+        });
+        let gradient = match (in_graph, rows) {
+            (Some(a), Some(b)) => Some(a.plus(b)),
+            (a, b) => a.or(b),
+        };
+        self.found
+            .extend(gradient.map(|gradient| (param.id, gradient)));
     }
 }
 
@@ -121,7 +135,7 @@ impl Optimizer {
 
 struct Update<'a> {
     settings: AdamW,
-    gradients: HashMap<ParamId, Tensor<1>>,
+    gradients: HashMap<ParamId, Gradient>,
     moments: &'a mut HashMap<ParamId, Moments>,
 }
 
@@ -139,6 +153,7 @@ impl ModuleMapper for Update<'_> {
             let shape = value.dims();
             let flat = value.inner().reshape([shape.iter().product::<usize>()]);
             let moments = self.moments.remove(&id);
+            let moments = moments.unwrap_or_else(|| Moments::zero(&flat, &grad));
             let (flat, moments) = ops::adamw(flat, grad, moments, &settings);
             self.moments.insert(id, moments);
             Tensor::from_inner(flat.reshape(shape)).require_grad()

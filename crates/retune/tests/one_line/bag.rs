@@ -67,8 +67,10 @@ impl Bag {
 
     /// Packed tokens to `[tokens, width]`.
     pub fn forward(&self, x: &Inputs, pass: &Pass) -> Hidden {
-        let sum = self.word.forward(x.ids.clone()) + self.position.forward(x.positions.clone());
-        let hidden = self.norm.forward(sum, None);
+        let positions = x.positions(0);
+        let lookups = [self.word.at(&x.ids), self.position.at(&positions)];
+        let sum = ops::embedding(&lookups, &pass.rows); // [tokens, width]
+        let hidden = self.norm.forward(sum, None, None);
         Hidden {
             tokens: ops::dropout(hidden, &x.lengths, &pass.dropout(0.1, 0, x)),
         }

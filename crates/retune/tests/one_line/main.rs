@@ -40,6 +40,21 @@ fn write(to: &Path, content: &[u8]) {
     }
 }
 
+/// Removes what is below `copy` and not below `original`.
+fn prune(copy: &Path, original: &Path) {
+    for entry in fs::read_dir(copy).unwrap() {
+        let path = entry.unwrap().path();
+        let twin = original.join(path.file_name().unwrap());
+        if path.is_dir() && twin.is_dir() {
+            prune(&path, &twin);
+        } else if path.is_dir() && !twin.exists() {
+            fs::remove_dir_all(&path).unwrap();
+        } else if !twin.exists() {
+            fs::remove_file(&path).unwrap();
+        }
+    }
+}
+
 /// Adds `line` behind the opening of the registry macro in `file`.
 fn register(copy: &Path, file: &str, opening: &str, line: &str) {
     let path = copy.join("crates/retune/src").join(file);
@@ -66,6 +81,8 @@ fn a_family_a_task_and_a_method_take_one_file_and_one_line_each() {
     ] {
         copy(&root().join(name), &there.join(name));
     }
+    // The copy is kept between runs: a file that was moved here would be there twice.
+    prune(&there.join("crates"), &root().join("crates"));
     // Cargo names what it builds by package and version, not by folder: with a version of its own the copy
     // never meets the artifacts of this workspace in the shared target folder.
     let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();

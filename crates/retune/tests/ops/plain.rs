@@ -1,14 +1,11 @@
-//! The hot operations against plain loops in f64, and the CPU versions against their plain-Burn twins.
-#![expect(clippy::unwrap_used, reason = "tests")]
-#![expect(clippy::disallowed_methods, reason = "tests read tensors")]
-
-use std::sync::Arc;
+//! The hot operations against plain loops in f64.
 
 use burn::tensor::{Tensor, TensorData};
 use proptest::prelude::*;
-use retune::ops::{self, Activation, AdamW, Dropout, Lengths, Moments, Qkv, reference};
+use retune::ops::{self, Activation, Affine, Compute, Heads, Lengths, Norm, Precision};
 use retune::scoring;
-use retune_kernels::dropout::Stream;
+
+use super::case::dropout;
 
 fn matrix(values: &[f64], rows: usize, cols: usize) -> Tensor<2> {
     let values: Vec<f32> = values.iter().map(|v| *v as f32).collect();
@@ -39,18 +36,6 @@ fn near(got: &[f32], want: &[f64], tolerance: f64) {
             (f64::from(*g) - w).abs() <= tolerance * w.abs().max(1.0),
             "{g} and {w}"
         );
-    }
-}
-
-fn no_dropout(sequences: usize) -> Dropout {
-    Dropout {
-        p: 0.0,
-        stream: Stream {
-            seed: 0,
-            step: 0,
-            site: 0,
-        },
-        keys: Arc::new(vec![0; sequences]),
     }
 }
 
@@ -92,7 +77,9 @@ proptest! {
             let sum = (0..input).map(|j| x[r * input + j] * w[o * input + j]).sum::<f64>() + b[o];
             sum.max(0.0)
         }).collect();
-        let got = ops::linear(matrix(&x, rows, input), matrix(&w, output, input), Some(vector(&b)), Activation::Relu);
+        let part = Affine { weight: matrix(&w, output, input), bias: vector(&b), low_rank: None };
+        let compute = Compute::new(Precision::F32);
+        let got = ops::linear(matrix(&x, rows, input), &[part], Activation::Relu, &compute);
         near(&host(got), &want, 1e-5);
     }
 
@@ -102,13 +89,11 @@ proptest! {
         let tokens = lengths.iter().sum::<u32>() as usize;
         let [q, k, v] = [salt, salt + 1, salt + 2].map(|s| draw(tokens * width, s));
         let want = plain_attention([&q, &k, &v], &lengths, heads, width);
-        let qkv = Qkv {
-            query: matrix(&q, tokens, width),
-            key: matrix(&k, tokens, width),
-            value: matrix(&v, tokens, width),
-        };
+        let side_by_side = [&q, &k, &v].map(|x| matrix(x, tokens, width)).to_vec();
+        let qkv = Tensor::cat(side_by_side, 1);
+        let shape = Heads { heads, kv_heads: heads, size: half * 2, causal: false };
         let sequences = lengths.len();
-        let got = ops::attention(qkv, &Lengths::new(lengths), heads, &no_dropout(sequences));
+        let got = ops::attention(qkv, &Lengths::new(lengths), shape, &dropout(0.0, sequences, 0));
         near(&host(got), &want, 1e-5);
     }
 
@@ -123,7 +108,8 @@ proptest! {
             let variance = sum.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / width as f64;
             want.extend((0..width).map(|j| (sum[j] - mean) / (variance + 1e-5).sqrt() * g[j] + b[j]));
         }
-        let got = ops::add_norm(matrix(&x, rows, width), Some(matrix(&r, rows, width)), vector(&g), vector(&b), 1e-5);
+        let norm = Norm { gamma: vector(&g), beta: vector(&b), eps: 1e-5 };
+        let got = ops::add_norm(matrix(&x, rows, width), Some(matrix(&r, rows, width)), norm, None);
         near(&host(got), &want, 2e-4);
     }
 
@@ -142,52 +128,6 @@ proptest! {
         near(&host(ops::segment_mean(matrix(&x, total, 3), &segments)), &mean, 1e-5);
         near(&host(ops::segment_first(matrix(&x, total, 3), &segments)), &first, 1e-6);
     }
-
-    #[test]
-    fn adamw_on_the_cpu_equals_its_twin(n in 1usize..200, step in 1u64..50, salt in 0u64..99) {
-        let [value, grad] = [salt, salt + 1].map(|s| vector(&draw(n, s)));
-        let settings = AdamW { lr: 1e-2, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.1, step, grad_scale: 0.25 };
-        let moments = || Moments {
-            first: vector(&draw(n, salt + 2)) * 0.1,
-            second: vector(&draw(n, salt + 3)).abs() * 0.1,
-        };
-        let (fast, kept) = ops::adamw(value.clone(), grad.clone(), Some(moments()), &settings);
-        let (plain, twin) = reference::adamw(value, grad, moments(), &settings);
-        let wide = |x: Tensor<1>| host(x).iter().map(|v| f64::from(*v)).collect::<Vec<f64>>();
-        near(&host(fast), &wide(plain), 1e-6);
-        near(&host(kept.first), &wide(twin.first), 1e-6);
-        near(&host(kept.second), &wide(twin.second), 1e-6);
-    }
-}
-
-#[test]
-fn sums_of_squares_equal_their_twin_also_over_several_blocks() {
-    for n in [1, 1000, (1 << 20) + 7, 3 << 20] {
-        let x = vector(&draw(n, 5));
-        let (fast, plain) = (ops::sum_of_squares(x.clone()), reference::sum_of_squares(x));
-        assert!(
-            (fast - plain).abs() <= 1e-5 * plain,
-            "{n}: {fast} and {plain}"
-        );
-    }
-}
-
-#[test]
-fn a_step_leaves_shared_copies_of_a_parameter_alone() {
-    let value = vector(&[1.0, 2.0, 3.0]);
-    let kept = value.clone();
-    let settings = AdamW {
-        lr: 0.1,
-        beta1: 0.9,
-        beta2: 0.999,
-        eps: 1e-8,
-        weight_decay: 0.0,
-        step: 1,
-        grad_scale: 1.0,
-    };
-    let (moved, _) = ops::adamw(value, vector(&[1.0, 1.0, 1.0]), None, &settings);
-    assert_eq!(host(kept), [1.0, 2.0, 3.0]);
-    assert!(host(moved)[0] < 1.0);
 }
 
 #[test]
@@ -204,7 +144,12 @@ fn gelu_follows_the_error_function() {
             1.954_499_7,
         ],
     );
-    let one = matrix(&[1.0], 1, 1);
-    let got = ops::linear(matrix(&x, 6, 1), one, None, Activation::Gelu);
-    near(&host(got), &want, 2e-7);
+    let one = Affine {
+        weight: matrix(&[1.0], 1, 1),
+        bias: vector(&[0.0]),
+        low_rank: None,
+    };
+    let compute = Compute::new(Precision::F32);
+    let got = ops::linear(matrix(&x, 6, 1), &[one], Activation::Gelu, &compute);
+    near(&host(got), &want, 3e-7);
 }

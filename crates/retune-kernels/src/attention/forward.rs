@@ -1,0 +1,195 @@
+//! The forward pass: block of queries by block of queries.
+
+use super::softmax::softmax;
+use super::{Call, Rows, Shared, Task, panels_len};
+use crate::element::Element;
+use crate::gemm::{Job, Stored, Tile, View, pack_panels, panel_len, with_left};
+use crate::isa::vectorized;
+use crate::parallel::Spread;
+use crate::scratch;
+
+/// `softmax(q kᵀ / sqrt(size)) v` per sequence and head: qkv `[rows, shape.width()]`, out `[rows,
+/// shape.out_width()]`; `lse` `[heads, rows]` is kept for [`super::backward`].
+///
+/// # Panics
+/// When shapes do not fit.
+pub fn forward<E: Element>(call: &Call<'_>, qkv: &[E], out: &mut [E], lse: &mut [f32]) {
+    let (rows, shape) = (call.rows(), call.shape);
+    let qkv = View::new(qkv, rows, shape.width());
+    assert!(out.len() == rows * shape.out_width() && lse.len() == rows * shape.heads);
+    let job = Forward {
+        call,
+        qkv,
+        out: Shared::new(out),
+        lse: Shared::new(lse),
+    };
+    E::dispatch(call.isa, job);
+}
+
+struct Forward<'a, E> {
+    call: &'a Call<'a>,
+    qkv: View<'a, E>,
+    out: Shared<'a, E>,
+    lse: Shared<'a, f32>,
+}
+
+impl<E: Element> Job<E> for Forward<'_, E> {
+    type Out = ();
+
+    fn run<T: Tile<Elem = E>>(self) {
+        let tasks = 0..self.call.tasks();
+        tasks.spread(|index| self.task::<T>(self.call.task(index)));
+    }
+}
+
+impl<E: Element> Forward<'_, E> {
+    /// All queries of the heads that share one key head of one sequence.
+    fn task<T: Tile<Elem = E>>(&self, task: Task) {
+        let shape = self.call.shape;
+        let (len, padded, size) = (task.len, task.padded, shape.size);
+        if len == 0 {
+            return;
+        }
+        let keys = task.part(self.qkv, shape.key(task.kv_head), size);
+        let values = task.part(self.qkv, shape.value(task.kv_head), size);
+        let group = shape.heads / shape.kv_heads;
+        let heads = task.kv_head * group..(task.kv_head + 1) * group;
+        scratch::with::<E, _>(panels_len::<T>(size, padded), |key_panels| {
+            pack_panels::<T, E>(keys, Stored::Transposed, padded, key_panels);
+            scratch::with::<E, _>(panels_len::<T>(len, size), |value_panels| {
+                pack_panels::<T, E>(values, Stored::Plain, size, value_panels);
+                for head in heads {
+                    for first in (0..len).step_by(task.block::<T>()) {
+                        let n = task.block::<T>().min(len - first);
+                        self.block::<T>(task, (head, first, n), key_panels, value_panels);
+                    }
+                }
+            });
+        });
+    }
+
+    /// Queries `first..first + n` of one head.
+    fn block<T: Tile<Elem = E>>(
+        &self,
+        task: Task,
+        (head, first, n): (usize, usize, usize),
+        key_panels: &[E],
+        value_panels: &[E],
+    ) {
+        let shape = self.call.shape;
+        let seen = task.keys(shape.causal, first, n);
+        let width = seen.next_multiple_of(super::KEYS);
+        let queries = task
+            .part(self.qkv, shape.query(head), shape.size)
+            .part((first, n), (0, shape.size));
+        // A row of sums per query follows the scores.
+        scratch::with::<f32, _>(n * width + n, |space| {
+            let (scores, sums) = space.split_at_mut(n * width);
+            scores_of::<T>(queries, key_panels, width, scores);
+            scratch::with::<E, _>(n * width, |weights| {
+                self.soften(task, (head, first), (scores, sums), weights);
+                let weights =
+                    View::new(weights, n, width).part((0, n), (0, seen.next_multiple_of(T::DEPTH)));
+                self.mix::<T>(task, (head, first), (weights, sums), value_panels);
+            });
+        });
+    }
+
+    /// Scores to unnormalised weights; `sums` become `1 / sum`.
+    fn soften(
+        &self,
+        task: Task,
+        (head, first): (usize, usize),
+        (scores, sums): (&mut [f32], &mut [f32]),
+        weights: &mut [E],
+    ) {
+        let (call, rows) = (self.call, self.qkv.rows());
+        let width = scores.len() / sums.len();
+        // SAFETY: these rows of this head belong to this task alone.
+        let lse = unsafe { self.lse.at(head * rows + task.start + first, sums.len()) };
+        let rows = Rows {
+            call,
+            task,
+            head,
+            first,
+            width,
+        };
+        soften(call.isa, rows, scores, sums, lse, weights);
+    }
+
+    /// Weights times values, divided by the sums, into the output.
+    fn mix<T: Tile<Elem = E>>(
+        &self,
+        task: Task,
+        (head, first): (usize, usize),
+        (weights, sums): (View<'_, E>, &[f32]),
+        value_panels: &[E],
+    ) {
+        let shape = self.call.shape;
+        let panel = panel_len::<T>(task.len, T::COLS);
+        let mut tile = [0f32; 12 * 32];
+        with_left::<T, _>(weights, |left| {
+            for col in (0..shape.size).step_by(T::COLS) {
+                let values = &value_panels[col / T::COLS * panel..][..panel];
+                let cols = T::COLS.min(shape.size - col);
+                for row in (0..weights.rows()).step_by(T::ROWS) {
+                    left.tile(row, values, &mut tile, T::COLS, false);
+                    let at = task.start + first + row;
+                    let sums = &sums[row..weights.rows().min(row + T::ROWS)];
+                    for (i, (sum, values)) in sums.iter().zip(tile.chunks(T::COLS)).enumerate() {
+                        let at = (at + i) * shape.out_width() + shape.query(head) + col;
+                        // SAFETY: these columns of these rows belong to this task alone.
+                        let out = unsafe { self.out.at(at, cols) };
+                        scale_row(self.call.isa, values, *sum, out);
+                    }
+                }
+            }
+        });
+    }
+}
+
+vectorized! {
+    fn scale_row[E: Element](values: &[f32], by: f32, out: &mut [E]) {
+        for (out, value) in out.iter_mut().zip(values) {
+            *out = E::narrow(*value * by);
+        }
+    }
+
+    fn soften[E: Element](
+        rows: Rows<'_>,
+        scores: &mut [f32],
+        sums: &mut [f32],
+        lse: &mut [f32],
+        weights: &mut [E],
+    ) {
+        let (call, scale) = (rows.call, rows.call.scale());
+        let each = scores
+            .chunks_mut(rows.width)
+            .zip(weights.chunks_mut(rows.width));
+        let each = each.zip(sums.iter_mut().zip(lse)).enumerate();
+        for (i, ((scores, weights), (sum, lse))) in each {
+            let query = rows.first + i;
+            let seen = rows.task.keys(call.shape.causal, query, 1);
+            let dropout = call.dropout_of(rows.task, rows.head, query);
+            (*sum, *lse) = softmax(scores, seen, scale, dropout, weights);
+        }
+    }
+}
+
+/// `a b` for all `width` columns packed in `panels`, rows `width` apart.
+pub(super) fn scores_of<T: Tile>(
+    a: View<'_, T::Elem>,
+    panels: &[T::Elem],
+    width: usize,
+    out: &mut [f32],
+) {
+    let panel = panel_len::<T>(a.cols(), T::COLS);
+    with_left::<T, _>(a, |left| {
+        for col in (0..width).step_by(T::COLS) {
+            let right = &panels[col / T::COLS * panel..][..panel];
+            for row in (0..a.rows()).step_by(T::ROWS) {
+                left.tile(row, right, &mut out[row * width + col..], width, false);
+            }
+        }
+    });
+}

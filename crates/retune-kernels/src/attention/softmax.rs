@@ -1,0 +1,141 @@
+//! Softmax of one row of scores, and its gradient. Rows are padded to whole vectors.
+
+#![expect(
+    clippy::inline_always,
+    reason = "only what is inlined is compiled for the instructions found"
+)]
+
+use crate::dropout::{Rate, Row};
+use crate::element::Element;
+use crate::math::exp_low;
+
+/// Lanes of sums and maxima: their order is the same on every machine.
+const LANES: usize = 16;
+
+/// Lanes reduced by halves: fewer steps in a row than one after the other.
+#[inline(always)]
+fn halved(mut lanes: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
+    for width in [8, 4, 2, 1] {
+        for i in 0..width {
+            lanes[i] = f(lanes[i], lanes[i + width]);
+        }
+    }
+    lanes[0]
+}
+
+#[inline(always)]
+fn largest(x: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    for chunk in x.as_chunks::<LANES>().0 {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            // Not `max`: this form is one instruction.
+            *lane = if *value > *lane { *value } else { *lane };
+        }
+    }
+    halved(lanes, |a, b| if b > a { b } else { a })
+}
+
+/// `p = exp(scale * s - max)` for the first `n` scores, 0 after them, times the dropout factor; the sum is
+/// left to the caller. Returns `1 / sum` and the log of the sum of exponentials. `s` is overwritten.
+#[inline(always)]
+pub(super) fn softmax<E: Element>(
+    s: &mut [f32],
+    n: usize,
+    scale: f32,
+    dropout: Option<(Rate, Row)>,
+    p: &mut [E],
+) -> (f32, f32) {
+    s[n..].fill(f32::NEG_INFINITY);
+    let top = largest(s) * scale;
+    let mut lanes = [0f32; LANES];
+    for chunk in vectors(s) {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *value = exp_low(*value * scale - top);
+            *lane += *value;
+        }
+    }
+    let sum = halved(lanes, |a, b| a + b);
+    if let Some((rate, row)) = dropout {
+        for (i, chunk) in vectors(s).enumerate() {
+            let first = (i * LANES) as u32;
+            for (j, value) in chunk.iter_mut().enumerate() {
+                *value *= rate.factor(row, first + j as u32);
+            }
+        }
+    }
+    for (p, s) in p.iter_mut().zip(s) {
+        *p = E::narrow(*s);
+    }
+    (1.0 / sum, top + sum.ln())
+}
+
+/// One row of the backward pass.
+pub(super) struct Gradient {
+    /// Keys seen.
+    pub n: usize,
+    /// `1 / sqrt(size)`.
+    pub scale: f32,
+    /// Log of the sum of exponentials of the forward pass.
+    pub lse: f32,
+    /// Inner product of the result and its gradient.
+    pub dot: f32,
+    /// Dropout of the row.
+    pub dropout: Option<(Rate, Row)>,
+}
+
+/// With `q = exp(scale * s - lse)` and dropout factor `f`: `p = q f`, `ds = scale * q (f dp - dot)`; both 0
+/// after the first `n`. `s` and `dp` are overwritten.
+#[inline(always)]
+pub(super) fn gradient<E: Element>(
+    row: &Gradient,
+    s: &mut [f32],
+    dp: &mut [f32],
+    p: &mut [E],
+    ds: &mut [E],
+) {
+    s[row.n..].fill(f32::NEG_INFINITY);
+    let ps = p.as_chunks_mut::<LANES>().0.iter_mut();
+    if let Some((rate, random)) = row.dropout {
+        for (i, ((s, dp), p)) in vectors(s).zip(vectors(dp)).zip(ps).enumerate() {
+            let first = (i * LANES) as u32;
+            for j in 0..LANES {
+                let factor = rate.factor(random, first + j as u32);
+                let q = exp_low(s[j] * row.scale - row.lse);
+                s[j] = q;
+                dp[j] *= factor;
+                p[j] = E::narrow(q * factor);
+            }
+        }
+    } else {
+        for (s, p) in vectors(s).zip(ps) {
+            for (s, p) in s.iter_mut().zip(p) {
+                *s = exp_low(*s * row.scale - row.lse);
+                *p = E::narrow(*s);
+            }
+        }
+    }
+    for ((ds, q), dp) in ds.iter_mut().zip(s).zip(dp) {
+        *ds = E::narrow(row.scale * *q * (*dp - row.dot));
+    }
+}
+
+/// Whole vectors of a row.
+#[inline(always)]
+fn vectors(x: &mut [f32]) -> impl Iterator<Item = &mut [f32; LANES]> {
+    x.as_chunks_mut::<LANES>().0.iter_mut()
+}
+
+/// Inner product of two rows.
+#[inline(always)]
+pub(super) fn dot<E: Element>(a: &[E], b: &[E]) -> f32 {
+    let mut lanes = [0f32; LANES];
+    let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let rest = a.remainder().iter().zip(b.remainder());
+    let rest: f32 = rest.map(|(a, b)| a.wide() * b.wide()).sum();
+    for (a, b) in a.zip(b) {
+        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane += a.wide() * b.wide();
+        }
+    }
+    halved(lanes, |a, b| a + b) + rest
+}

@@ -1,0 +1,187 @@
+//! Matrix products: operands f32 or bf16, sums f32, work split the same for any number of threads.
+//!
+//! The right operand is packed once ([`Packed`]) and multiplied by blocks of rows, each handed to the
+//! caller tile by tile while it is hot, so that bias, activation and conversion cost no pass of their own.
+//! The scheme is that of Goto & van de Geijn ("Anatomy of High-Performance Matrix Multiplication", 2008)
+//! without the loop over k: layers of networks are short along it.
+
+#![expect(
+    clippy::inline_always,
+    reason = "only what is inlined is compiled for the instructions found"
+)]
+
+mod finish;
+mod kind;
+mod left;
+mod outer;
+mod pack;
+mod tile;
+mod view;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+use crate::element::Element;
+use crate::parallel;
+use crate::scratch;
+#[cfg(test)]
+mod tests;
+
+pub use crate::scratch::Aligned;
+pub use kind::{Job, Kind};
+pub(crate) use left::{tile_packed, with_left};
+pub use outer::outer;
+use pack::pack_panel;
+pub use pack::{Packed, Side, Stored};
+pub(crate) use pack::{pack_left_cols, pack_left_rows, pack_panels, panel_len};
+pub use tile::Tile;
+pub use view::View;
+
+/// Rows that one task works on: enough to reuse a panel, few enough to stay in the second cache.
+const BLOCK_ROWS: usize = 96;
+/// Tasks to aim at, so that a few threads are evenly busy.
+const TASKS: usize = 16;
+
+/// One finished tile of a product.
+#[derive(Debug, Clone, Copy)]
+pub struct Spot<'a> {
+    /// First row of the tile in the whole product.
+    pub row: usize,
+    /// Its first row in the block of rows of the outputs.
+    pub block_row: usize,
+    /// Rows.
+    pub rows: usize,
+    /// First column.
+    pub col: usize,
+    /// Columns.
+    pub cols: usize,
+    values: &'a [f32],
+    stride: usize,
+}
+
+impl<'a> Spot<'a> {
+    /// Row `i` of the tile, `cols` sums.
+    #[inline(always)]
+    pub fn values(&self, i: usize) -> &'a [f32] {
+        &self.values[i * self.stride..][..self.cols]
+    }
+}
+
+/// `a b` for a `[m, k]` and a packed b `[k, n]`. Each tile of the product is given to `finish` with the
+/// block of rows of `out` (`[m, n]`) and `side` (`[m, n]`, or empty) it belongs to.
+///
+/// `finish` runs on many threads, on tiles in any order.
+///
+/// # Panics
+/// When shapes do not fit.
+pub fn multiply<E, O, P, F>(
+    a: View<'_, E>,
+    b: &Packed<'_, E>,
+    out: &mut [O],
+    side: &mut [P],
+    finish: F,
+) where
+    E: Element,
+    O: Send,
+    P: Send,
+    F: Fn(Spot<'_>, &mut [O], &mut [P]) + Sync,
+{
+    assert!(a.cols == b.k, "a product of depth {} and {}", a.cols, b.k);
+    assert!(
+        out.len() == a.rows * b.n && (side.is_empty() || side.len() == out.len()),
+        "a product of {} x {} into {} values",
+        a.rows,
+        b.n,
+        out.len()
+    );
+    if out.is_empty() {
+        return;
+    }
+    let job = Multiply {
+        a,
+        b,
+        out,
+        side,
+        finish,
+    };
+    E::dispatch(b.isa, job);
+}
+
+struct Multiply<'a, E, O, P, F> {
+    a: View<'a, E>,
+    b: &'a Packed<'a, E>,
+    out: &'a mut [O],
+    side: &'a mut [P],
+    finish: F,
+}
+
+impl<E, O, P, F> Job<E> for Multiply<'_, E, O, P, F>
+where
+    E: Element,
+    O: Send,
+    P: Send,
+    F: Fn(Spot<'_>, &mut [O], &mut [P]) + Sync,
+{
+    type Out = ();
+
+    fn run<T: Tile<Elem = E>>(self) {
+        let Self {
+            a,
+            b,
+            out,
+            side,
+            finish,
+        } = self;
+        let rows = block_rows(a.rows, T::ROWS);
+        let mut sides = side.chunks_mut(rows * b.n);
+        let tasks: Vec<_> = out
+            .chunks_mut(rows * b.n)
+            .enumerate()
+            .map(|(i, out)| (i * rows, out, sides.next().unwrap_or_default()))
+            .collect();
+        parallel::each(tasks, |(first, out, side)| {
+            let rows = rows.min(a.rows - first);
+            let block = a.part((first, rows), (0, a.cols));
+            multiply_block::<T, _, _, _>(block, b, first, &finish, (out, side));
+        });
+    }
+}
+
+/// Rows per task: a multiple of the tile's height that depends on the shape only.
+fn block_rows(m: usize, tile: usize) -> usize {
+    let tiles = (m.div_ceil(tile) / TASKS).clamp(1, BLOCK_ROWS.div_ceil(tile));
+    tiles * tile
+}
+
+/// All columns of a few rows: panel by panel, tile by tile.
+fn multiply_block<T, O, P, F>(
+    a: View<'_, T::Elem>,
+    b: &Packed<'_, T::Elem>,
+    first: usize,
+    finish: &F,
+    (out, side): (&mut [O], &mut [P]),
+) where
+    T: Tile,
+    F: Fn(Spot<'_>, &mut [O], &mut [P]) + Sync,
+{
+    let panel = panel_len::<T>(b.k, T::COLS);
+    with_left::<T, _>(a, |left| {
+        scratch::with::<f32, _>(T::ROWS * T::COLS, |tile| {
+            for col in (0..b.n).step_by(T::COLS) {
+                let right = &b.panels[col / T::COLS * panel..][..panel];
+                for row in (0..a.rows).step_by(T::ROWS) {
+                    left.tile(row, right, tile, T::COLS, false);
+                    let spot = Spot {
+                        row: first + row,
+                        block_row: row,
+                        rows: T::ROWS.min(a.rows - row),
+                        col,
+                        cols: T::COLS.min(b.n - col),
+                        values: tile,
+                        stride: T::COLS,
+                    };
+                    finish(spot, out, side);
+                }
+            }
+        });
+    });
+}

@@ -1,0 +1,398 @@
+//! Register tiles of x86-64.
+
+#![expect(unsafe_code, reason = "vector instructions")]
+
+use std::arch::x86_64::{
+    __m256bh, __m256i, __m512bh, __m512i, _mm256_add_ps, _mm256_broadcast_ss, _mm256_fmadd_ps,
+    _mm256_loadu_ps, _mm256_maskz_loadu_epi16, _mm256_setzero_ps, _mm256_setzero_si256,
+    _mm256_storeu_ps, _mm512_add_ps, _mm512_cvtepu16_epi32, _mm512_cvtne2ps_pbh,
+    _mm512_cvtneps_pbh, _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512,
+    _mm512_mask_storeu_epi16, _mm512_mask_storeu_epi32, _mm512_maskz_loadu_epi16,
+    _mm512_maskz_loadu_ps, _mm512_or_si512, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps,
+    _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_slli_epi32, _mm512_storeu_ps,
+    _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+};
+
+use half::bf16;
+
+use super::View;
+use super::tile::{Product, Target, Tile};
+use crate::element::Element;
+use crate::isa::Isa;
+
+/// f32 with AVX2 and FMA, 6 x 16.
+pub struct Avx2;
+/// f32 with AVX-512, 12 x 32.
+pub struct Avx512;
+/// bf16 with AVX-512 dot products of pairs (`vdpbf16ps`), 12 x 32.
+pub struct Avx512Bf16;
+
+impl Tile for Avx2 {
+    type Elem = f32;
+    const ROWS: usize = 6;
+    const COLS: usize = 16;
+    const DEPTH: usize = 1;
+
+    // SAFETY: the contract of each function is the trait's.
+    unsafe fn packed(product: Product<f32>, c: Target) {
+        // SAFETY: the caller keeps it.
+        unsafe { avx2::<true>(product, 0, c) }
+    }
+
+    unsafe fn in_place(product: Product<f32>, lda: usize, c: Target) {
+        // SAFETY: the caller's contract is the same.
+        unsafe { avx2::<false>(product, lda, c) }
+    }
+}
+
+/// # Safety
+/// As [`Tile::packed`] (`PACKED`) or [`Tile::in_place`].
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2<const PACKED: bool>(product: Product<f32>, lda: usize, c: Target) {
+    const ROWS: usize = 6;
+    let Product {
+        steps,
+        mut a,
+        mut b,
+    } = product;
+    let mut sums = [[_mm256_setzero_ps(); 2]; ROWS];
+    // SAFETY: the caller vouches for `steps` steps of both operands and for the rows of c.
+    unsafe {
+        for _ in 0..steps {
+            let (b0, b1) = (_mm256_loadu_ps(b), _mm256_loadu_ps(b.add(8)));
+            for (i, sum) in sums.iter_mut().enumerate() {
+                let x = _mm256_broadcast_ss(&*a.add(if PACKED { i } else { i * lda }));
+                sum[0] = _mm256_fmadd_ps(x, b0, sum[0]);
+                sum[1] = _mm256_fmadd_ps(x, b1, sum[1]);
+            }
+            a = a.add(if PACKED { ROWS } else { 1 });
+            b = b.add(16);
+        }
+        for (i, sum) in sums.iter().enumerate() {
+            // A bound known at compile time keeps the sums in registers.
+            if i < c.rows {
+                for (j, sum) in sum.iter().enumerate() {
+                    let place = c.c.add(i * c.stride + 8 * j);
+                    let before = if c.add {
+                        _mm256_loadu_ps(place)
+                    } else {
+                        _mm256_setzero_ps()
+                    };
+                    _mm256_storeu_ps(place, _mm256_add_ps(before, *sum));
+                }
+            }
+        }
+    }
+}
+
+/// Writes the sums of a 12 x 32 tile. A macro, since a function would get the sums through memory.
+macro_rules! store {
+    ($sums:ident, $c:ident) => {
+        for (i, sum) in $sums.iter().enumerate() {
+            // A bound known at compile time keeps the sums in registers.
+            if i < $c.rows {
+                for (j, sum) in sum.iter().enumerate() {
+                    let place = $c.c.add(i * $c.stride + 16 * j);
+                    let value = if $c.add {
+                        _mm512_add_ps(_mm512_loadu_ps(place), *sum)
+                    } else {
+                        *sum
+                    };
+                    _mm512_storeu_ps(place, value);
+                }
+            }
+        }
+    };
+}
+
+impl Tile for Avx512 {
+    type Elem = f32;
+    const ROWS: usize = 12;
+    const COLS: usize = 32;
+    const DEPTH: usize = 1;
+
+    // SAFETY: the contract of each function is the trait's.
+    unsafe fn packed(product: Product<f32>, c: Target) {
+        // SAFETY: the caller keeps it.
+        unsafe { avx512::<true>(product, 0, c) }
+    }
+
+    unsafe fn in_place(product: Product<f32>, lda: usize, c: Target) {
+        // SAFETY: the caller's contract is the same.
+        unsafe { avx512::<false>(product, lda, c) }
+    }
+}
+
+/// # Safety
+/// As [`Tile::packed`] (`PACKED`) or [`Tile::in_place`].
+#[target_feature(enable = "avx512f")]
+unsafe fn avx512<const PACKED: bool>(product: Product<f32>, lda: usize, c: Target) {
+    let Product {
+        steps,
+        mut a,
+        mut b,
+    } = product;
+    let mut sums = [[_mm512_setzero_ps(); 2]; 12];
+    // SAFETY: the caller vouches for `steps` steps of both operands and for the rows of c.
+    unsafe {
+        for _ in 0..steps {
+            let (b0, b1) = (_mm512_loadu_ps(b), _mm512_loadu_ps(b.add(16)));
+            for (i, sum) in sums.iter_mut().enumerate() {
+                let x = _mm512_set1_ps(*a.add(if PACKED { i } else { i * lda }));
+                sum[0] = _mm512_fmadd_ps(x, b0, sum[0]);
+                sum[1] = _mm512_fmadd_ps(x, b1, sum[1]);
+            }
+            a = a.add(if PACKED { 12 } else { 1 });
+            b = b.add(32);
+        }
+        store!(sums, c);
+    }
+}
+
+impl Tile for Avx512Bf16 {
+    type Elem = bf16;
+    const ROWS: usize = 12;
+    const COLS: usize = 32;
+    const DEPTH: usize = 2;
+
+    // SAFETY: the contract of each function is the trait's.
+    unsafe fn packed(product: Product<bf16>, c: Target) {
+        // SAFETY: the caller keeps it.
+        unsafe { avx512_bf16::<true>(product, 0, c) }
+    }
+
+    unsafe fn in_place(product: Product<bf16>, lda: usize, c: Target) {
+        // SAFETY: the caller's contract is the same.
+        unsafe { avx512_bf16::<false>(product, lda, c) }
+    }
+
+    fn pack_rows<const W: usize, S: Element>(src: View<'_, S>, panel: &mut [bf16]) {
+        assert!(src.rows <= W && panel.len() >= src.cols.div_ceil(2) * W * 2);
+        // SAFETY: the view holds what it says, the panel was just measured, and a tile of this kind is only
+        // chosen where the machine has these instructions.
+        unsafe { pack_rows_bf16::<W, S>(src, panel.as_mut_ptr().cast()) }
+    }
+
+    fn pack_cols<const W: usize, S: Element>(src: View<'_, S>, panel: &mut [bf16]) {
+        assert!(src.cols <= W && panel.len() >= src.rows.div_ceil(2) * W * 2);
+        // SAFETY: as above.
+        unsafe { pack_cols_bf16::<W, S>(src, panel.as_mut_ptr().cast()) }
+    }
+}
+
+/// # Safety
+/// As [`Tile::packed`] (`PACKED`) or [`Tile::in_place`].
+#[target_feature(enable = "avx512f,avx512bf16")]
+unsafe fn avx512_bf16<const PACKED: bool>(product: Product<bf16>, lda: usize, c: Target) {
+    let Product { steps, a, b } = product;
+    // Pairs along k are read as one 32-bit value, wherever they lie.
+    let (mut a, mut b) = (a.cast::<[bf16; 2]>(), b.cast::<[bf16; 2]>());
+    let mut sums = [[_mm512_setzero_ps(); 2]; 12];
+    // SAFETY: the caller vouches for `steps` pairs of both operands and for the rows of c.
+    unsafe {
+        let pairs = |x: __m512i| std::mem::transmute::<__m512i, __m512bh>(x);
+        for _ in 0..steps {
+            let b0 = pairs(_mm512_loadu_si512(b.cast()));
+            let b1 = pairs(_mm512_loadu_si512(b.add(16).cast()));
+            for (i, sum) in sums.iter_mut().enumerate() {
+                let at = if PACKED {
+                    a.add(i)
+                } else {
+                    a.cast::<bf16>().add(i * lda).cast()
+                };
+                let pair = std::mem::transmute::<[bf16; 2], i32>(at.read());
+                let x = pairs(_mm512_set1_epi32(pair));
+                sum[0] = _mm512_dpbf16_ps(sum[0], x, b0);
+                sum[1] = _mm512_dpbf16_ps(sum[1], x, b1);
+            }
+            a = a.add(if PACKED { 12 } else { 1 });
+            b = b.add(32);
+        }
+        store!(sums, c);
+    }
+}
+
+/// Rounds `rows x cols` sums (rows `values.1` apart) into rows `out.1` apart.
+///
+/// # Panics
+/// When either lies outside its slice, `cols > 32`, or the machine lacks the instructions.
+pub(super) fn store_bf16(
+    (values, stride): (&[f32], usize),
+    (rows, cols): (usize, usize),
+    (out, n): (&mut [bf16], usize),
+) {
+    assert!(Isa::Avx512Bf16.is_available() && rows > 0 && cols <= 32);
+    assert!(values.len() >= (rows - 1) * stride + cols && out.len() >= (rows - 1) * n + cols);
+    // SAFETY: the machine has the instructions, and both slices hold what is read and written.
+    unsafe {
+        round_rows(
+            (values.as_ptr(), stride),
+            (rows, cols),
+            (out.as_mut_ptr(), n),
+        );
+    }
+}
+
+/// # Safety
+/// `rows` rows of `cols` values are readable at `from` and writable at `to`.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+unsafe fn round_rows(
+    (from, stride): (*const f32, usize),
+    (rows, cols): (usize, usize),
+    (to, n): (*mut bf16, usize),
+) {
+    let all = if cols >= 32 {
+        u32::MAX
+    } else {
+        (1 << cols) - 1
+    };
+    let (low, high) = (all as u16, (all >> 16) as u16);
+    for i in 0..rows {
+        // SAFETY: masked loads and stores reach no further than `cols`.
+        unsafe {
+            let from = from.add(i * stride);
+            let a = _mm512_maskz_loadu_ps(low, from);
+            let b = _mm512_maskz_loadu_ps(high, from.wrapping_add(16));
+            let rounded = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(b, a));
+            _mm512_mask_storeu_epi16(to.add(i * n).cast(), all, rounded);
+        }
+    }
+}
+
+/// Up to 16 pairs of bf16 from `2 * 16` values at `src`, of which `left` remain.
+///
+/// # Safety
+/// `src` is readable for `left` values.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+unsafe fn load_pairs<S: Element>(src: *const S, left: usize) -> __m512i {
+    let mask = |n: usize| if n >= 16 { 0xffff } else { (1u16 << n) - 1 };
+    // SAFETY: masked loads read no further than `left`.
+    unsafe {
+        if S::BYTES == 2 {
+            let mask = if left >= 32 {
+                u32::MAX
+            } else {
+                (1 << left) - 1
+            };
+            return _mm512_maskz_loadu_epi16(mask, src.cast());
+        }
+        let src = src.cast::<f32>();
+        let low = _mm512_maskz_loadu_ps(mask(left), src);
+        let high = _mm512_maskz_loadu_ps(mask(left.saturating_sub(16)), src.wrapping_add(16));
+        std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low))
+    }
+}
+
+/// Up to 16 bf16 from values at `src`, of which `left` remain.
+///
+/// # Safety
+/// `src` is readable for `left` values.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+unsafe fn load_half<S: Element>(src: *const S, left: usize) -> __m256i {
+    let mask = if left >= 16 {
+        0xffff
+    } else {
+        (1u16 << left) - 1
+    };
+    // SAFETY: masked loads read no further than `left`.
+    unsafe {
+        if S::BYTES == 2 {
+            return _mm256_maskz_loadu_epi16(mask, src.cast());
+        }
+        let values = _mm512_maskz_loadu_ps(mask, src.cast());
+        std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(values))
+    }
+}
+
+/// Transposes 16 x 16 pairs at a time.
+///
+/// # Safety
+/// `panel` is writable for `k.div_ceil(2) * W` pairs; the machine has the instructions.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+unsafe fn pack_rows_bf16<const W: usize, S: Element>(src: View<'_, S>, panel: *mut i32) {
+    let (k, steps) = (src.cols, src.cols.div_ceil(2));
+    for p in (0..steps).step_by(16) {
+        for first in (0..W).step_by(16) {
+            let mut block = [_mm512_setzero_si512(); 16];
+            for (i, pairs) in block.iter_mut().enumerate() {
+                if first + i < src.rows {
+                    // SAFETY: 2 p < k, and k - 2 p values of this row remain.
+                    *pairs =
+                        unsafe { load_pairs(src.row(first + i).as_ptr().add(2 * p), k - 2 * p) };
+                }
+            }
+            transpose(&mut block);
+            let mask = if W - first >= 16 {
+                0xffff
+            } else {
+                (1u16 << (W - first)) - 1
+            };
+            for (i, pairs) in block.iter().enumerate().take(steps - p) {
+                // SAFETY: step p + i < steps, columns first.. of it.
+                unsafe { _mm512_mask_storeu_epi32(panel.add((p + i) * W + first), mask, *pairs) }
+            }
+        }
+    }
+}
+
+/// Interleaves neighbouring rows.
+///
+/// # Safety
+/// `panel` is writable for `k.div_ceil(2) * W` pairs; the machine has the instructions.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+unsafe fn pack_cols_bf16<const W: usize, S: Element>(src: View<'_, S>, panel: *mut i32) {
+    for p in 0..src.rows.div_ceil(2) {
+        for first in (0..W).step_by(16) {
+            let left = src.cols.saturating_sub(first);
+            let load = |row: usize| {
+                if row < src.rows && left > 0 {
+                    // SAFETY: `left` values of this row remain from `first`.
+                    unsafe { load_half(src.row(row).as_ptr().add(first), left) }
+                } else {
+                    _mm256_setzero_si256()
+                }
+            };
+            let (even, odd) = (load(2 * p), load(2 * p + 1));
+            let pairs = _mm512_or_si512(
+                _mm512_cvtepu16_epi32(even),
+                _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(odd)),
+            );
+            let mask = if W - first >= 16 {
+                0xffff
+            } else {
+                (1u16 << (W - first)) - 1
+            };
+            // SAFETY: step p of the panel, columns first.. of it.
+            unsafe { _mm512_mask_storeu_epi32(panel.add(p * W + first), mask, pairs) }
+        }
+    }
+}
+
+/// Transposes 16 x 16 values of 32 bits held in registers.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn transpose(r: &mut [__m512i; 16]) {
+    let mut t = *r;
+    for i in 0..8 {
+        t[2 * i] = _mm512_unpacklo_epi32(r[2 * i], r[2 * i + 1]);
+        t[2 * i + 1] = _mm512_unpackhi_epi32(r[2 * i], r[2 * i + 1]);
+    }
+    for i in 0..4 {
+        r[4 * i] = _mm512_unpacklo_epi64(t[4 * i], t[4 * i + 2]);
+        r[4 * i + 1] = _mm512_unpackhi_epi64(t[4 * i], t[4 * i + 2]);
+        r[4 * i + 2] = _mm512_unpacklo_epi64(t[4 * i + 1], t[4 * i + 3]);
+        r[4 * i + 3] = _mm512_unpackhi_epi64(t[4 * i + 1], t[4 * i + 3]);
+    }
+    for i in 0..4 {
+        for h in 0..2 {
+            t[8 * h + i] = _mm512_shuffle_i32x4::<0x88>(r[8 * h + i], r[8 * h + 4 + i]);
+            t[8 * h + 4 + i] = _mm512_shuffle_i32x4::<0xdd>(r[8 * h + i], r[8 * h + 4 + i]);
+        }
+    }
+    for i in 0..8 {
+        r[i] = _mm512_shuffle_i32x4::<0x88>(t[i], t[8 + i]);
+        r[8 + i] = _mm512_shuffle_i32x4::<0xdd>(t[i], t[8 + i]);
+    }
+}

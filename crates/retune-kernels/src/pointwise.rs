@@ -1,0 +1,163 @@
+//! Passes over whole activations: conversion, products, dropout.
+
+use crate::dropout::Dropout;
+use crate::element::Element;
+use crate::isa::{Isa, vectorized};
+use crate::parallel::Spread;
+
+/// Values per task.
+const BLOCK: usize = 1 << 14;
+
+/// `to = from` in another format.
+///
+/// # Panics
+/// When lengths differ.
+pub fn convert<S: Element, E: Element>(isa: Isa, from: &[S], to: &mut [E]) {
+    assert!(
+        from.len() == to.len(),
+        "{} values into {}",
+        from.len(),
+        to.len()
+    );
+    let blocks = to.chunks_mut(BLOCK).zip(from.chunks(BLOCK));
+    blocks.spread(|(to, from)| convert_block(isa, from, to));
+}
+
+/// `out = a b`, value by value.
+///
+/// # Panics
+/// When lengths differ.
+pub fn product<E: Element>(isa: Isa, a: &[E], b: &[E], out: &mut [E]) {
+    assert!(a.len() == out.len() && b.len() == out.len());
+    let blocks = out.chunks_mut(BLOCK).zip(a.chunks(BLOCK));
+    let blocks = blocks.zip(b.chunks(BLOCK));
+    blocks.spread(|((out, a), b)| product_block(isa, a, b, out));
+}
+
+/// `out = a + b`, value by value.
+///
+/// # Panics
+/// When lengths differ.
+pub fn sum(isa: Isa, a: &[f32], b: &[f32], out: &mut [f32]) {
+    assert!(a.len() == out.len() && b.len() == out.len());
+    let blocks = out.chunks_mut(BLOCK).zip(a.chunks(BLOCK));
+    let blocks = blocks.zip(b.chunks(BLOCK));
+    blocks.spread(|((out, a), b)| sum_block(isa, a, b, out));
+}
+
+/// `out = x` times the dropout factors, for x and out `[rows, width]`: forward pass and gradient alike.
+///
+/// # Panics
+/// When lengths differ or rows are missing in `dropout`.
+pub fn drop<E: Element>(isa: Isa, x: &[E], width: usize, dropout: &Dropout<'_>, out: &mut [E]) {
+    assert!(x.len() == out.len() && dropout.places.len() * width == x.len());
+    if width == 0 {
+        return;
+    }
+    let rows = (BLOCK / width).max(1);
+    let blocks = out.chunks_mut(rows * width).zip(x.chunks(rows * width));
+    blocks.enumerate().spread(|(i, (out, x))| {
+        drop_block(isa, x, width, i * rows, dropout, out);
+    });
+}
+
+vectorized! {
+    fn convert_block[S: Element, E: Element](from: &[S], to: &mut [E]) {
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = E::narrow(from.wide());
+        }
+    }
+
+    fn product_block[E: Element](a: &[E], b: &[E], out: &mut [E]) {
+        for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
+            *out = E::narrow(a.wide() * b.wide());
+        }
+    }
+
+    fn sum_block(a: &[f32], b: &[f32], out: &mut [f32]) {
+        for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
+            *out = *a + *b;
+        }
+    }
+
+    fn drop_block[E: Element](
+        x: &[E],
+        width: usize,
+        first: usize,
+        dropout: &Dropout<'_>,
+        out: &mut [E],
+    ) {
+        let rows = out.chunks_exact_mut(width).zip(x.chunks_exact(width));
+        for (i, (out, x)) in rows.enumerate() {
+            let row = dropout.row(first + i);
+            for (j, (out, x)) in out.iter_mut().zip(x).enumerate() {
+                *out = E::narrow(x.wide() * dropout.rate.factor(row, j as u32));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dropout::{Rate, Stream, mask};
+    use half::bf16;
+
+    fn draw(n: usize) -> Vec<f32> {
+        (0..n).map(|i| (i as f32 * 0.37).sin() * 3.0).collect()
+    }
+
+    #[test]
+    fn every_pass_equals_its_plain_loop() {
+        for isa in Isa::available() {
+            for n in [0, 1, 17, 2 * BLOCK + 5] {
+                let x = draw(n);
+                let mut narrow = vec![bf16::ZERO; n];
+                convert(isa, &x, &mut narrow);
+                let want: Vec<bf16> = x.iter().map(|v| bf16::from_f32(*v)).collect();
+                assert_eq!(narrow, want);
+                let mut wide = vec![f32::NAN; n];
+                convert(isa, &narrow, &mut wide);
+                assert!(wide.iter().zip(&want).all(|(a, b)| *a == b.to_f32()));
+                let mut squares = vec![f32::NAN; n];
+                product(isa, &x, &x, &mut squares);
+                assert!(squares.iter().zip(&x).all(|(s, x)| *s == x * x));
+                sum(isa, &x, &squares, &mut wide);
+                assert!(wide.iter().zip(&x).all(|(s, x)| *s == x + x * x));
+            }
+        }
+    }
+
+    #[test]
+    fn dropout_multiplies_by_its_mask() {
+        let stream = Stream {
+            seed: 1,
+            step: 2,
+            site: 3,
+        };
+        let places: Vec<(u32, u32)> = (0..300).map(|i| (i / 100, i % 100)).collect();
+        let keys = [5, 6, 7];
+        let dropout = Dropout {
+            rate: Rate::new(0.3),
+            stream,
+            keys: &keys,
+            places: &places,
+        };
+        for width in [1, 77] {
+            let x = draw(300 * width);
+            let factors = mask(300, width, 0.3, stream, |i| {
+                (keys[places[i].0 as usize], u64::from(places[i].1))
+            });
+            for isa in Isa::available() {
+                let mut y = vec![f32::NAN; x.len()];
+                drop(isa, &x, width, &dropout, &mut y);
+                assert!(
+                    y.iter()
+                        .zip(&x)
+                        .zip(&factors)
+                        .all(|((y, x), f)| *y == x * f)
+                );
+            }
+        }
+    }
+}

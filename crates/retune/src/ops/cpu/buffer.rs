@@ -1,0 +1,161 @@
+//! Memory of results: used again from step to step, so that a step neither asks the system for pages nor
+//! clears them.
+//!
+//! The pool keeps a second handle of each buffer; when Burn has dropped the tensor, the pool's handle is the
+//! only one and the buffer is free.
+
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use burn::tensor::{Bytes, Shape};
+
+use super::{Number, Plain};
+
+type Shared = Arc<Bytes>;
+
+static POOL: Mutex<Pool> = Mutex::new(Pool {
+    buffers: Vec::new(),
+    peak: 0,
+});
+
+/// Buffers in the order in which they were made, and the most bytes that were in use at a time.
+struct Pool {
+    buffers: Vec<Shared>,
+    peak: usize,
+}
+
+/// Bytes below which a buffer is not worth keeping.
+const SMALL: usize = 1 << 12;
+
+/// A result being computed: values of a format, with arbitrary content at first.
+pub struct Buffer<E> {
+    bytes: Shared,
+    len: usize,
+    format: PhantomData<E>,
+}
+
+impl<E: Number> Buffer<E> {
+    /// Of `len` values.
+    pub fn new(len: usize) -> Self {
+        let size = rounded(len * size_of::<E>());
+        let bytes = taken(size).unwrap_or_else(|| {
+            let words = vec![0u64; size / size_of::<u64>()];
+            Arc::new(Bytes::from_elems(words))
+        });
+        Self {
+            bytes,
+            len,
+            format: PhantomData,
+        }
+    }
+
+    /// The finished tensor.
+    pub fn tensor(self, shape: &[usize]) -> Plain {
+        debug_assert_eq!(shape.iter().product::<usize>(), self.len);
+        if self.bytes.len() >= SMALL {
+            pool().buffers.push(Arc::clone(&self.bytes));
+        }
+        let layout = burn::backend::flex::Layout::contiguous(Shape::from(shape.to_vec()));
+        Plain::from_arc(self.bytes, layout, E::dtype())
+    }
+}
+
+impl<E: Number> Deref for Buffer<E> {
+    type Target = [E];
+
+    fn deref(&self) -> &[E] {
+        &bytemuck::cast_slice(&self.bytes)[..self.len]
+    }
+}
+
+impl<E: Number> DerefMut for Buffer<E> {
+    fn deref_mut(&mut self) -> &mut [E] {
+        let Some(bytes) = Arc::get_mut(&mut self.bytes) else {
+            unreachable!("a buffer outside the pool has one handle");
+        };
+        &mut bytemuck::cast_slice_mut(bytes)[..self.len]
+    }
+}
+
+/// Sizes step by an eighth of a power of two: batches of nearly the same length share buffers.
+fn rounded(size: usize) -> usize {
+    let step = (size.next_power_of_two() / 8).max(64);
+    size.next_multiple_of(step).max(64)
+}
+
+fn pool() -> MutexGuard<'static, Pool> {
+    POOL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn free(bytes: &Shared) -> bool {
+    Arc::strong_count(bytes) == 1
+}
+
+/// A free buffer of exactly this size.
+fn taken(size: usize) -> Option<Shared> {
+    let pool = &mut *pool();
+    let fits = |bytes: &Shared| bytes.len() == size && free(bytes);
+    if let Some(index) = pool.buffers.iter().rposition(fits) {
+        return Some(pool.buffers.remove(index));
+    }
+    // None fits, since sizes have changed. As much as was ever in use may lie idle; beyond that the oldest
+    // go, which are the least likely to be asked for.
+    let (idle, used): (Vec<&Shared>, Vec<&Shared>) = pool.buffers.iter().partition(|b| free(b));
+    let bytes = |of: &[&Shared]| of.iter().map(|b| b.len()).sum::<usize>();
+    pool.peak = pool.peak.max(bytes(&used) + size);
+    let mut excess = bytes(&idle).saturating_sub(pool.peak);
+    pool.buffers.retain(|buffer| {
+        let drop = excess > 0 && free(buffer);
+        if drop {
+            excess = excess.saturating_sub(buffer.len());
+        }
+        !drop
+    });
+    None
+}
+
+/// Gives idle buffers back to the system.
+pub fn release() {
+    let pool = &mut *pool();
+    pool.buffers.retain(|bytes| !free(bytes));
+    pool.peak = 0;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_are_used_again_once_their_tensor_is_gone() {
+        // A size that no other test of this process asks for.
+        let len = 54_321;
+        let mut first = Buffer::<f32>::new(len);
+        first.fill(3.0);
+        let place = first.as_ptr();
+        let tensor = first.tensor(&[len]);
+        let kept = tensor.clone();
+        let other = Buffer::<f32>::new(len);
+        assert_ne!(other.as_ptr(), place);
+        drop(tensor);
+        assert!(
+            kept.as_slice::<f32>()
+                .is_some_and(|v| v.iter().all(|v| *v == 3.0))
+        );
+        assert_ne!(Buffer::<f32>::new(len).as_ptr(), place);
+        drop(kept);
+        assert_eq!(Buffer::<f32>::new(len).as_ptr(), place);
+    }
+
+    #[test]
+    fn sizes_step_by_an_eighth() {
+        for size in [0, 1, 64, 1000, 4097, 1 << 20, (1 << 20) + 1] {
+            let got = rounded(size);
+            assert!(
+                got >= size.max(64) && got <= (size + size / 4).max(128),
+                "{size}: {got}"
+            );
+            assert_eq!(got % size_of::<u64>(), 0);
+        }
+    }
+}
