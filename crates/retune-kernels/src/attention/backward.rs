@@ -1,12 +1,10 @@
 //! The backward pass: scores are computed again, block of queries by block of queries.
 
-use super::forward::scores_of;
+use super::forward::{each_tile, scores_of};
 use super::softmax::{Gradient, dot, gradient};
 use super::{Call, KEYS, Rows, Shared, Task, panels_len};
 use crate::element::Element;
-use crate::gemm::{
-    Job, Stored, Tile, View, pack_left_cols, pack_panels, panel_len, tile_packed, with_left,
-};
+use crate::gemm::{Job, Stored, Tile, View, pack_left_cols, pack_panels, panel_len, tile_packed};
 use crate::isa::vectorized;
 use crate::parallel::Spread;
 use crate::scratch;
@@ -195,20 +193,10 @@ impl<E: Element> Backward<'_, E> {
         keys_down: &[E],
     ) {
         let shape = self.call.shape;
-        let panel = panel_len::<T>(task.len, T::COLS);
-        let mut tile = [0f32; 12 * 32];
-        with_left::<T, _>(dscores, |left| {
-            for col in (0..shape.size).step_by(T::COLS) {
-                let keys = &keys_down[col / T::COLS * panel..][..panel];
-                let cols = T::COLS.min(shape.size - col);
-                for row in (0..dscores.rows()).step_by(T::ROWS) {
-                    left.tile(row, keys, &mut tile, T::COLS, false);
-                    let rows = T::ROWS.min(dscores.rows() - row);
-                    let at = task.start + first + row;
-                    let columns = (shape.query(head) + col, cols);
-                    self.narrow((at, rows), columns, &tile, T::COLS);
-                }
-            }
+        let panels = (keys_down, task.len, shape.size);
+        each_tile::<T>(dscores, panels, |(row, rows), (col, cols), tile| {
+            let at = task.start + first + row;
+            self.narrow((at, rows), (shape.query(head) + col, cols), tile, T::COLS);
         });
     }
 

@@ -126,26 +126,39 @@ impl<E: Element> Forward<'_, E> {
         value_panels: &[E],
     ) {
         let shape = self.call.shape;
-        let panel = panel_len::<T>(task.len, T::COLS);
-        let mut tile = [0f32; 12 * 32];
-        with_left::<T, _>(weights, |left| {
-            for col in (0..shape.size).step_by(T::COLS) {
-                let values = &value_panels[col / T::COLS * panel..][..panel];
-                let cols = T::COLS.min(shape.size - col);
-                for row in (0..weights.rows()).step_by(T::ROWS) {
-                    left.tile(row, values, &mut tile, T::COLS, false);
-                    let at = task.start + first + row;
-                    let sums = &sums[row..weights.rows().min(row + T::ROWS)];
-                    for (i, (sum, values)) in sums.iter().zip(tile.chunks(T::COLS)).enumerate() {
-                        let at = (at + i) * shape.out_width() + shape.query(head) + col;
-                        // SAFETY: these columns of these rows belong to this task alone.
-                        let out = unsafe { self.out.at(at, cols) };
-                        scale_row(self.call.isa, values, *sum, out);
-                    }
-                }
+        let panels = (value_panels, task.len, shape.size);
+        each_tile::<T>(weights, panels, |(row, rows), (col, cols), tile| {
+            let at = task.start + first + row;
+            let sums = &sums[row..row + rows];
+            for (i, (sum, values)) in sums.iter().zip(tile.chunks(T::COLS)).enumerate() {
+                let at = (at + i) * shape.out_width() + shape.query(head) + col;
+                // SAFETY: these columns of these rows belong to this task alone.
+                let out = unsafe { self.out.at(at, cols) };
+                scale_row(self.call.isa, values, *sum, out);
             }
         });
     }
+}
+
+/// Gives every tile of `a b` to `f`, with its first row and rows, first column and columns: b has depth `k` and
+/// `n` columns, in panels.
+pub(super) fn each_tile<T: Tile>(
+    a: View<'_, T::Elem>,
+    (panels, k, n): (&[T::Elem], usize, usize),
+    mut f: impl FnMut((usize, usize), (usize, usize), &[f32]),
+) {
+    let panel = panel_len::<T>(k, T::COLS);
+    let mut tile = [0f32; 12 * 32];
+    with_left::<T, _>(a, |left| {
+        for col in (0..n).step_by(T::COLS) {
+            let right = &panels[col / T::COLS * panel..][..panel];
+            for row in (0..a.rows()).step_by(T::ROWS) {
+                left.tile(row, right, &mut tile, T::COLS, false);
+                let rows = T::ROWS.min(a.rows() - row);
+                f((row, rows), (col, T::COLS.min(n - col)), &tile);
+            }
+        }
+    });
 }
 
 vectorized! {

@@ -15,6 +15,8 @@ mod kind;
 mod left;
 mod outer;
 mod pack;
+#[cfg(test)]
+mod tests;
 mod tile;
 mod view;
 #[cfg(target_arch = "x86_64")]
@@ -23,8 +25,6 @@ mod x86;
 use crate::element::Element;
 use crate::parallel;
 use crate::scratch;
-#[cfg(test)]
-mod tests;
 
 pub use crate::scratch::Aligned;
 pub use kind::{Job, Kind};

@@ -1,6 +1,8 @@
 //! Gradients of weights: `dyᵀ x`.
 
-use super::{Job, Stored, TASKS, Tile, View, pack_left_cols, pack_panel, panel_len, tile_packed};
+use super::{
+    Job, Stored, Tile, View, block_rows, pack_left_cols, pack_panel, panel_len, tile_packed,
+};
 use crate::element::Element;
 use crate::isa::{Isa, vectorized};
 use crate::parallel::Spread;
@@ -84,9 +86,7 @@ struct Part<'a, E> {
 
 impl<E: Element> Part<'_, E> {
     fn run<T: Tile<Elem = E>>(&self, dw: &mut [f32], db: &mut [f32]) {
-        let outputs = self.dy.cols;
-        let tiles = (outputs.div_ceil(T::ROWS) / TASKS).clamp(1, 96_usize.div_ceil(T::ROWS));
-        let rows = tiles * T::ROWS;
+        let rows = block_rows(self.dy.cols, T::ROWS);
         let mut sums = db.chunks_mut(rows);
         let tasks: Vec<_> = dw
             .chunks_mut(rows * self.inputs)
