@@ -1,4 +1,4 @@
-//! Activations: in the last step of a product, gated (GLU), and the product with a kept slope.
+//! Activations: in the last step of a product, and gated (GLU).
 
 #![expect(
     clippy::inline_always,
@@ -10,9 +10,6 @@ use crate::element::Element;
 use crate::isa::{Isa, vectorized};
 use crate::math;
 use crate::parallel::Spread;
-
-/// Values per task of [`multiply`].
-const BLOCK: usize = 1 << 14;
 
 /// A function applied to every value of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,12 +187,6 @@ vectorized! {
             }
         }
     }
-
-    fn multiply_block[E: Element](x: &mut [E], by: &[E]) {
-        for (x, by) in x.iter_mut().zip(by) {
-            *x = E::narrow(x.wide() * by.wide());
-        }
-    }
 }
 
 /// The gradient of [`glu_forward`]: `dx` (`[rows, 2 * width]`) from `x` and the gradient `dy` of its
@@ -234,27 +225,6 @@ pub(crate) fn glu_backward_on<E: Element>(
         .spread(|((dx, x), dy)| {
             with_curve!(activation, C => glu_backward_rows::<E, C>(isa, x, dy, width, dx));
         });
-}
-
-/// `x *= by`, value by value: a gradient times the slope that [`row`] gave.
-///
-/// # Panics
-/// When the slices differ in length.
-pub fn multiply<E: Element>(x: &mut [E], by: &[E]) {
-    multiply_on(Isa::current(), x, by);
-}
-
-/// [`multiply`] with these instructions.
-pub(crate) fn multiply_on<E: Element>(isa: Isa, x: &mut [E], by: &[E]) {
-    assert!(
-        x.len() == by.len(),
-        "multiply: {} values by {}",
-        x.len(),
-        by.len()
-    );
-    x.chunks_mut(BLOCK)
-        .zip(by.chunks(BLOCK))
-        .spread(|(x, by)| multiply_block(isa, x, by));
 }
 
 #[cfg(test)]

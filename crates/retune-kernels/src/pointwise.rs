@@ -101,6 +101,7 @@ vectorized! {
 mod tests {
     use super::*;
     use crate::dropout::{Rate, Stream, mask};
+    use crate::trial;
     use half::bf16;
 
     fn draw(n: usize) -> Vec<f32> {
@@ -158,6 +159,21 @@ mod tests {
                         .all(|((y, x), f)| *y == x * f)
                 );
             }
+        }
+    }
+
+    #[test]
+    fn products_are_those_of_the_values() {
+        for n in [0, 1, 31, BLOCK - 1, 2 * BLOCK + 5] {
+            let (x, by): (Vec<bf16>, Vec<bf16>) = (trial::elements(n, 7), trial::elements(n, 8));
+            let want: Vec<bf16> = (0..n)
+                .map(|i| bf16::from_f32(x[i].to_f32() * by[i].to_f32()))
+                .collect();
+            trial::same_everywhere(|isa| {
+                let mut out = vec![bf16::ZERO; n];
+                product(isa, &x, &by, &mut out);
+                assert_eq!(trial::bits(&out), trial::bits(&want));
+            });
         }
     }
 }

@@ -161,21 +161,6 @@ fn gates_are_the_same_everywhere() {
 }
 
 #[test]
-fn products_are_those_of_the_values() {
-    for n in [0, 1, 31, BLOCK - 1, 2 * BLOCK + 5] {
-        let (x, by): (Vec<bf16>, Vec<bf16>) = (trial::elements(n, 7), trial::elements(n, 8));
-        let want: Vec<bf16> = (0..n)
-            .map(|i| bf16::from_f32(x[i].to_f32() * by[i].to_f32()))
-            .collect();
-        trial::same_everywhere(|isa| {
-            let mut x = x.clone();
-            multiply_on(isa, &mut x, &by);
-            assert_eq!(trial::bits(&x), trial::bits(&want));
-        });
-    }
-}
-
-#[test]
 #[should_panic(expected = "glu: 12 values for 5 outputs in rows of 3")]
 fn lengths_of_gates_are_checked() {
     glu_forward(&[0f32; 12], 3, Activation::Silu, &mut [0.0; 5]);
