@@ -6,8 +6,11 @@ use clap::Args;
 use retune::data::batch::Order;
 use retune::data::processor::Long;
 use retune::data::read::ReadOptions;
+use retune::error::Problem;
+use retune::losses::{ClassWeights, LossRecipe};
+use retune::methods::MethodRecipe;
 use retune::ops::Precision;
-use retune::recipe::{DataRecipe, Recipe, TrainRecipe};
+use retune::recipe::{DataRecipe, Recipe, Require, TrainRecipe, VerdictLevel};
 use retune::train::schedule::Schedule;
 use serde::de::DeserializeOwned;
 
@@ -32,6 +35,18 @@ pub struct RunArgs {
     /// How to tune, see `retune list methods` [default: full]
     #[arg(long, value_name = "NAME")]
     pub method: Option<String>,
+
+    /// Option of the method, as in rank=16; may be repeated
+    #[arg(long = "with", value_name = "OPTION=VALUE", value_parser = option)]
+    options: Vec<(String, String)>,
+
+    /// How hard to try to prove that tuning helped: full, fast or off [default: fast]
+    #[arg(long, value_name = "HOW", value_parser = word::<VerdictLevel>)]
+    verdict: Option<VerdictLevel>,
+
+    /// Exit with 1 unless the verdict is improved, or not-worse
+    #[arg(long, value_name = "WHAT", value_parser = word::<Require>)]
+    require: Option<Require>,
 
     /// Folder to write; must be new or empty [default: runs/NAME]
     #[arg(long, value_name = "DIR")]
@@ -62,6 +77,9 @@ pub struct RunArgs {
 
     #[command(flatten)]
     fit: FitArgs,
+
+    #[command(flatten)]
+    loss: LossArgs,
 }
 
 #[derive(Debug, Args)]
@@ -164,11 +182,11 @@ impl FileArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Training")]
 struct FitArgs {
-    /// Passes over the training rows; may be a fraction [default: 3]
+    /// Passes over the training rows; may be a fraction [default: 3, or what suits the method]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     epochs: Option<f64>,
 
-    /// Highest learning rate [default: 5e-5]
+    /// Highest learning rate [default: 5e-5, or what suits the method]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     lr: Option<f64>,
 
@@ -223,6 +241,51 @@ struct FitArgs {
     /// Dropout probability in place of the checkpoint's own
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     dropout: Option<f64>,
+
+    /// Factor of the learning rate from each layer to the one below it [default: 1]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    layer_decay: Option<f64>,
+
+    /// How strongly the model is pulled to its pre-trained weights, against forgetting [default: 0]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    l2sp: Option<f64>,
+
+    /// Keep a running average of the weights with this decay, as in 0.99
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    ema: Option<f64>,
+
+    /// Keep only this share of what tuning changed, the rest being the pre-trained weights (WiSE-FT)
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    wise_ft: Option<f64>,
+
+    /// Optimiser steps between saved states of the run, for --resume [default: one a minute]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    checkpoint_every: Option<u64>,
+
+    /// Saved states that are kept while the run lasts [default: 2]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    keep_checkpoints: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Loss")]
+struct LossArgs {
+    /// Share of the target that is spread evenly over all classes [default: 0]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    label_smoothing: Option<f64>,
+
+    /// Focal loss: an answer of probability p counts (1 - p)^GAMMA times, so that easy rows count less [default: 0]
+    #[arg(long, value_name = "GAMMA", allow_negative_numbers = true)]
+    focal: Option<f64>,
+
+    /// In training, logits get TAU times the log share of their class, which favours rare classes in the answers
+    /// [default: 0]
+    #[arg(long, value_name = "TAU", allow_negative_numbers = true)]
+    logit_adjustment: Option<f64>,
+
+    /// How much each class counts: balanced (rare ones more), or NAME=WEIGHT,.. with 1 for those left out
+    #[arg(long, value_name = "HOW", value_parser = class_weights)]
+    class_weights: Option<ClassWeights>,
 }
 
 /// Sets each slot whose flag was given.
@@ -251,22 +314,41 @@ impl RunArgs {
             }
             recipe.data.train = Some(target.clone());
         }
+        self.over(recipe)
+    }
+
+    /// A recipe with the flags laid over it.
+    pub fn over(&self, mut recipe: Recipe) -> Result<Recipe, Failure> {
         overrule!(
             self.model => recipe.model,
             self.task => recipe.task,
-            self.method => recipe.method.name,
             self.seed => recipe.seed,
             self.device => recipe.device,
             self.threads => recipe.threads,
             self.precision => recipe.precision,
             self.out => recipe.out,
+            self.verdict => recipe.verdict,
+            self.require => recipe.require,
             self.data.max_length => recipe.processor.max_length,
             self.data.long => recipe.processor.long,
         );
+        recipe.method = self.method(&recipe)?;
         self.data.lay_over(&mut recipe.data);
         self.fit.lay_over(&mut recipe.train);
+        self.loss.lay_over(&mut recipe.loss);
         recipe.gates.extend(self.gates.iter().cloned());
         Ok(recipe)
+    }
+
+    /// The recipe's method, or the one named, with the options given.
+    fn method(&self, recipe: &Recipe) -> Result<MethodRecipe, Failure> {
+        let chosen = recipe.method.with(self.method.as_deref(), &self.options);
+        Ok(chosen.map_err(|text| {
+            vec![Problem::new(
+                "method",
+                format!("{text}; see `retune list methods`"),
+            )]
+        })?)
     }
 }
 
@@ -315,6 +397,23 @@ impl FitArgs {
             self.order => recipe.order,
             self.max_steps => recipe.max_steps,
             self.dropout => recipe.dropout,
+            self.layer_decay => recipe.layer_decay,
+            self.l2sp => recipe.l2sp,
+            self.ema => recipe.ema,
+            self.wise_ft => recipe.wise_ft,
+            self.checkpoint_every => recipe.checkpoint_every,
+            self.keep_checkpoints => recipe.keep_checkpoints,
+        );
+    }
+}
+
+impl LossArgs {
+    fn lay_over(&self, recipe: &mut LossRecipe) {
+        overrule!(
+            self.label_smoothing => recipe.label_smoothing,
+            self.focal => recipe.focal,
+            self.logit_adjustment => recipe.logit_adjustment,
+            self.class_weights => recipe.class_weights,
         );
     }
 }
@@ -330,9 +429,29 @@ pub fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_value(serde_json::Value::from(text)).map_err(|e| e.to_string())
 }
 
+fn option(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or("expected OPTION=VALUE, as in rank=16")?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
 fn gate(text: &str) -> Result<(String, f64), String> {
-    let wanted = "expected METRIC=VALUE, as in accuracy=0.9";
-    let (name, value) = text.split_once('=').ok_or(wanted)?;
+    named(text, "expected METRIC=VALUE, as in accuracy=0.9")
+}
+
+fn class_weights(text: &str) -> Result<ClassWeights, String> {
+    if text == "balanced" {
+        return Ok(ClassWeights::Balanced);
+    }
+    let wanted = "expected balanced, or NAME=WEIGHT,.. as in spam=3,ham=1";
+    let weights = text.split(',').map(|part| named(part, wanted));
+    Ok(ClassWeights::ByName(weights.collect::<Result<_, _>>()?))
+}
+
+/// The name and the number on either side of the last `=`.
+fn named(text: &str, wanted: &str) -> Result<(String, f64), String> {
+    let (name, value) = text.rsplit_once('=').ok_or(wanted)?;
     let value = value.trim().parse().map_err(|_| wanted)?;
     Ok((name.trim().to_owned(), value))
 }
@@ -367,8 +486,8 @@ mod tests {
         )
         .unwrap();
         let recipe = parse(&[path.to_str().unwrap(), "--lr", "3e-5", "--label", "y"]).unwrap();
-        assert_eq!(recipe.train.lr, 3e-5);
-        assert_eq!(recipe.train.epochs, 5.0);
+        assert_eq!(recipe.train.lr, Some(3e-5));
+        assert_eq!(recipe.train.epochs, Some(5.0));
         assert_eq!(recipe.seed, 7);
         assert_eq!(recipe.data.label.as_deref(), Some("y"));
     }
@@ -390,11 +509,54 @@ mod tests {
     }
 
     #[test]
+    fn a_method_keeps_its_options_and_takes_new_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("r.toml");
+        std::fs::write(&path, "[method.lora]\nrank = 4\n").unwrap();
+        let path = path.to_str().unwrap();
+        let options = |flags: &[&str]| parse(flags).unwrap().method.options();
+        let one = options(&[path, "--with", "alpha=4"]);
+        assert_eq!(
+            (one["rank"].as_integer(), one["alpha"].as_float()),
+            (Some(4), Some(4.0))
+        );
+        let two = options(&[path, "--method", "lora", "--with", "targets=query,up"]);
+        assert_eq!(two["targets"].as_array().unwrap().len(), 2);
+        let three = options(&[path, "--method", "lora", "--with", "targets=all-linear"]);
+        assert_eq!(three["targets"][0].as_str(), Some("all-linear"));
+        assert!(options(&[path, "--method", "head"]).is_empty());
+        let wrong = parse(&[path, "--with", "rang=4"]).unwrap_err();
+        assert!(wrong.contains("rang") && wrong.contains("rank"), "{wrong}");
+    }
+
+    #[test]
+    fn class_weights_are_balanced_or_named() {
+        let weights = |text: &str| parse(&["a.csv", "--class-weights", text]);
+        let recipe = weights("balanced").unwrap();
+        assert_eq!(recipe.loss.class_weights, Some(ClassWeights::Balanced));
+        let recipe = weights("a=b=2, c = 0.5").unwrap();
+        let Some(ClassWeights::ByName(named)) = recipe.loss.class_weights else {
+            panic!("{recipe:?}");
+        };
+        assert_eq!(
+            named,
+            [("a=b".to_owned(), 2.0), ("c".to_owned(), 0.5)].into()
+        );
+        for wrong in ["balance", "a=", "a=1,b"] {
+            assert!(
+                weights(wrong).unwrap_err().contains("NAME=WEIGHT"),
+                "{wrong}"
+            );
+        }
+    }
+
+    #[test]
     fn the_help_tells_the_defaults_of_the_recipe() {
         let defaults = serde_json::to_value(Recipe::default()).unwrap();
         let command = <Only as clap::CommandFactory>::command();
         let mut told = 0;
-        for section in [&defaults, &defaults["data"], &defaults["train"]] {
+        let sections = ["data", "train", "loss"].map(|name| &defaults[name]);
+        for section in std::iter::once(&defaults).chain(sections) {
             for (key, value) in section.as_object().unwrap() {
                 if value.is_array() || value.is_object() {
                     continue;
@@ -418,7 +580,7 @@ mod tests {
     #[test]
     fn a_negative_number_is_a_value_and_not_a_flag() {
         let recipe = parse(&["a.csv", "--lr", "-1"]).unwrap();
-        assert_eq!(recipe.train.lr, -1.0);
+        assert_eq!(recipe.train.lr, Some(-1.0));
         assert!(!recipe.problems().is_empty());
         let seed = parse(&["a.csv", "--seed", "-1"]).unwrap_err();
         assert!(seed.contains("invalid value '-1' for '--seed"), "{seed}");

@@ -83,6 +83,15 @@ impl Stage {
         }
     }
 
+    /// What its progress counts.
+    fn unit(&self) -> &'static str {
+        if self.name.starts_with("training") {
+            "steps"
+        } else {
+            "rows"
+        }
+    }
+
     /// Whether `done` reaches the next tenth; moves on to the one after.
     fn reaches(&mut self, done: u64) -> bool {
         let Some(total) = self.total else {
@@ -150,9 +159,9 @@ impl Console {
         match event {
             Event::Stage { name, total } => self.begin(sentence(name), *total),
             Event::Progress { done } => {
-                let total = self.stage.total;
+                let (total, unit) = (self.stage.total, self.stage.unit());
                 self.advance(*done, &|done| match total {
-                    Some(total) => format!("{done} of {total} rows"),
+                    Some(total) => format!("{done} of {total} {unit}"),
                     None => format!("{done} done"),
                 });
             }
@@ -191,6 +200,8 @@ impl Console {
                     "training ended at step {step} ({why}); kept the model of step {best_step}"
                 ));
             }
+            // A saved state is no news: it shows when a run goes on.
+            Event::Saved { .. } => {}
             Event::Note { text } => self.note(text),
         }
     }
@@ -267,7 +278,11 @@ fn sentence(stage: &str) -> &str {
         "encode" => "turning texts into tokens",
         "base_model" => "measuring the model before tuning",
         "frozen" => "measuring frozen features with a linear head",
+        "features" => "computing what the frozen model makes of each row",
         "train" => "training",
+        "calibrate" => "setting the confidence right on the validation rows",
+        "classical" => "measuring a classical model",
+        "scratch" => "training the same model from random numbers, to compare",
         "evaluate" => "measuring on the test rows",
         "save" => "saving",
         other => other,

@@ -94,12 +94,13 @@ fn flag(key: &str) -> Option<String> {
     let name = match key {
         "data.train" => "data",
         "data.slices" => "slice",
-        "method.name" => "method",
         key if key.starts_with("gates.") => "gate",
-        "model" | "task" | "seed" | "out" | "device" | "threads" | "precision" => key,
+        key if key.starts_with("method.") => "with",
+        "method" | "verdict" | "require" | "model" | "task" | "seed" | "out" | "device"
+        | "threads" | "precision" => key,
         key => {
             let (section, name) = key.split_once('.')?;
-            ["data", "processor", "train"]
+            ["data", "processor", "train", "loss"]
                 .contains(&section)
                 .then_some(name)?
         }
@@ -134,7 +135,8 @@ mod tests {
             ("data.slices", "--slice"),
             ("data.valid_share", "--valid-share"),
             ("processor.max_length", "--max-length"),
-            ("method.name", "--method"),
+            ("method", "--method"),
+            ("method.lora.rank", "--with"),
             ("train.lr", "--lr"),
             ("gates.accuracy", "--gate"),
             ("model", "--model"),

@@ -193,6 +193,9 @@ fn the_guide_gives_every_key_and_its_default() {
     let mut listed = 0;
     for (flag, (key, default)) in knobs() {
         let there = find(&key).filter(|value| value.as_array().is_none_or(|list| !list.is_empty()));
+        if key == "-" {
+            continue;
+        }
         if default == "-" {
             assert!(
                 there.is_none_or(toml::Value::is_table),

@@ -97,6 +97,11 @@ fn cut(order: &[usize], lengths: &[usize], o: &BatchOptions) -> Vec<Vec<usize>> 
     batches
 }
 
+/// Key of the random numbers of a sequence: of its row and its place among the row's chunks.
+pub fn key(row: u64, chunk: u64) -> u64 {
+    mix(row, chunk)
+}
+
 impl Processor {
     /// Packs examples into one batch, in order.
     pub fn collate(&self, xs: &[&Example]) -> HostBatch {
@@ -107,7 +112,7 @@ impl Processor {
                 batch.ids.extend(&sequence.ids);
                 batch.types.extend(&sequence.types);
                 batch.lengths.push(sequence.ids.len() as u32);
-                batch.keys.push(mix(example.meta.row, chunk as u64));
+                batch.keys.push(key(example.meta.row, chunk as u64));
             }
             batch.chunks.push(sequences.len() as u32);
             batch.targets.push(example.target.clone());

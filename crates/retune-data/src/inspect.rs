@@ -1,5 +1,6 @@
 //! What is in a file, before anything is trained: roles, types, classes, lengths, and what looks wrong.
 
+pub mod deep;
 mod show;
 
 use std::collections::{BTreeMap, HashMap};

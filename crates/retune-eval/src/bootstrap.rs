@@ -15,29 +15,52 @@ pub const RESAMPLES: usize = 1000;
 
 const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// `width` figures of each resample: `[width][RESAMPLES]`. `figures` fills one row of `width` figures; figures that
+/// Which resamples: the first `count` of a seed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Draws {
+    pub(crate) seed: u64,
+    pub(crate) count: usize,
+}
+
+impl Draws {
+    /// The resamples behind the interval of a single figure.
+    pub(crate) fn usual(seed: u64) -> Self {
+        Self {
+            seed,
+            count: RESAMPLES,
+        }
+    }
+}
+
+/// `width` figures of each resample: `[width][draws.count]`. `models` answer the same rows, and every resample draws
+/// the same rows for all of them. `figures` fills one row of `width` figures from one sample per model; figures that
 /// are undefined on a resample are not numbers.
 pub(crate) fn resample(
-    facts: &Arc<Facts>,
-    seed: u64,
+    models: &[Arc<Facts>],
+    draws: Draws,
     width: usize,
-    figures: &(dyn Fn(&Sample, &mut [f64]) + Sync),
+    figures: &(dyn Fn(&[Sample], &mut [f64]) + Sync),
 ) -> Vec<Vec<f64>> {
-    let mut table = vec![f64::NAN; RESAMPLES * width];
-    if width == 0 || facts.rows() == 0 {
-        return vec![vec![f64::NAN; RESAMPLES]; width];
+    let Draws { seed, count } = draws;
+    let mut table = vec![f64::NAN; count * width];
+    if table.is_empty() || models.first().is_none_or(|m| m.rows() == 0) {
+        return vec![vec![f64::NAN; count]; width];
     }
     let threads = thread::available_parallelism()
         .map_or(1, usize::from)
         .min(16);
-    let share = RESAMPLES.div_ceil(threads);
+    let share = count.div_ceil(threads);
     thread::scope(|scope| {
         for (part, rows) in table.chunks_mut(share * width).enumerate() {
             scope.spawn(move || {
-                let mut sample = Sample::of(Arc::clone(facts));
+                let mut samples: Vec<Sample> = models.iter().cloned().map(Sample::of).collect();
+                let mut drawn = samples[0].weights.clone();
                 for (i, row) in rows.chunks_mut(width).enumerate() {
-                    sample.reweigh(|weights| draw(weights, seed, part * share + i));
-                    figures(&sample, row);
+                    draw(&mut drawn, seed, part * share + i);
+                    for sample in &mut samples {
+                        sample.reweigh(&drawn);
+                    }
+                    figures(&samples, row);
                 }
             });
         }
@@ -47,11 +70,16 @@ pub(crate) fn resample(
         .collect()
 }
 
-/// The interval around `value`: its figures' 2.5 % and 97.5 % points, widened to hold the value itself, which for
-/// biased figures such as the calibration error can lie outside.
+/// The 95 % interval around `value`: see [`interval_at`].
+pub(crate) fn interval(value: f64, figures: &[f64]) -> Option<Interval> {
+    interval_at(value, figures, 0.05)
+}
+
+/// The interval around `value` that leaves out a share `alpha` of its figures, half on each side, widened to hold the
+/// value itself, which for biased figures such as the calibration error can lie outside.
 ///
 /// `None` when the value is not finite. Without one finite figure the interval is the value alone.
-pub(crate) fn interval(value: f64, figures: &[f64]) -> Option<Interval> {
+pub(crate) fn interval_at(value: f64, figures: &[f64], alpha: f64) -> Option<Interval> {
     if !value.is_finite() {
         return None;
     }
@@ -60,8 +88,8 @@ pub(crate) fn interval(value: f64, figures: &[f64]) -> Option<Interval> {
     let bound = |share| quantile(&figures, share).unwrap_or(value);
     Some(Interval {
         value,
-        low: bound(0.025).min(value),
-        high: bound(0.975).max(value),
+        low: bound(alpha / 2.0).min(value),
+        high: bound(1.0 - alpha / 2.0).max(value),
     })
 }
 
@@ -72,15 +100,28 @@ fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     Some(low + (high - low) * at.fract())
 }
 
+/// Whole numbers at random, from a counter that starts where `seed` and `stream` say.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64, stream: u64) -> Self {
+        Self(mix(mix(seed).wrapping_add(stream + 1)))
+    }
+
+    /// A number from `0..n`.
+    pub(crate) fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_add(GOLDEN_RATIO);
+        // The high half of the product is uniform, up to n / 2^64.
+        ((u128::from(mix(self.0)) * n as u128) >> 64) as usize
+    }
+}
+
 /// Weights of resample `r`: how often each row is drawn, `Σ weights = rows`.
 fn draw(weights: &mut [u32], seed: u64, r: usize) {
     weights.fill(0);
-    let rows = weights.len() as u128;
-    let mut counter = mix(mix(seed).wrapping_add(r as u64 + 1));
-    for _ in 0..weights.len() {
-        counter = counter.wrapping_add(GOLDEN_RATIO);
-        // The high half of the product is uniform over the rows, up to rows / 2^64.
-        weights[((u128::from(mix(counter)) * rows) >> 64) as usize] += 1;
+    let (mut random, rows) = (Random::new(seed, r as u64), weights.len());
+    for _ in 0..rows {
+        weights[random.below(rows)] += 1;
     }
 }
 
@@ -146,8 +187,9 @@ mod tests {
                 .map(|(i, &w)| (i * i) as f64 * f64::from(w))
                 .sum()
         };
-        let table = resample(&Arc::new(Facts::new(&p)), 9, 1, &|s, out| {
-            out[0] = sign(&s.weights);
+        let models = [Arc::new(Facts::new(&p))];
+        let table = resample(&models, Draws::usual(9), 1, &|s, out| {
+            out[0] = sign(&s[0].weights);
         });
         let mut weights = vec![0; rows];
         for (r, &figure) in table[0].iter().enumerate() {

@@ -1,17 +1,30 @@
-//! Predictions to metrics with intervals, and the page that shows them.
+//! Predictions to metrics with intervals, to a verdict over the floors, and the page that shows them.
 //!
-//! `Predictions ─evaluate→ Evaluated`, and `RunRecord ─render→ report.html`. No tensors here.
+//! `Predictions ─evaluate→ Evaluated`, `Predictions ─judge→ Verdict`, and `RunRecord ─render→ report.html`. No tensors
+//! here.
 
 pub mod bootstrap;
+pub mod calibration;
+pub mod curve;
 pub mod metrics;
 pub mod predictions;
 pub mod records;
 pub mod report;
+pub mod significance;
 pub mod table;
+pub mod threshold;
+mod verdict;
 
+pub use calibration::{Calibration, temperature};
+pub use curve::{CurvePoint, Forecast, LabelCurve};
 pub use metrics::{
     METRICS, Metric, evaluate, gain, majority, majority_predictions, metric, mistakes, point,
     reliability,
 };
 pub use predictions::{Matrix, Predictions, Slice, Targets};
-pub use records::{Evaluated, Evaluation, Event, Interval, Metrics, RunRecord};
+pub use records::{
+    Comparison, Cost, Evaluated, Evaluation, Event, FloorVerdict, Interval, Metrics, RunRecord,
+    Verdict, Word,
+};
+pub use threshold::{Goal, OutOfReach, Threshold, threshold};
+pub use verdict::judge;

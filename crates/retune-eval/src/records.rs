@@ -4,8 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::calibration::Calibration;
+use crate::curve::LabelCurve;
+use crate::threshold::Threshold;
+
+mod proof;
 #[cfg(test)]
 pub(crate) mod sample;
+
+pub use proof::{Comparison, Cost, FloorVerdict, Verdict, Word};
 
 /// A value with its 95 % interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -43,7 +50,8 @@ pub struct Evaluated {
     pub primary: String,
     /// The model's figures.
     pub metrics: Metrics,
-    /// Floors on the same rows: `majority` or `prior`, `base_model`, `frozen`.
+    /// Floors on the same rows: `majority` or `prior`, `base_model`, `frozen`, `scratch`,
+    /// `classical`.
     pub baselines: BTreeMap<String, Metrics>,
     /// How much better the model is than each floor in the primary metric, on the same resamples: positive is better,
     /// whichever way the metric points.
@@ -58,6 +66,15 @@ pub struct Evaluated {
     /// `confusion[truth][predicted]`; empty unless each row has one class.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub confusion: Vec<Vec<u64>>,
+    /// Whether tuning helped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+    /// Whether probabilities mean what they say, before and after temperature scaling.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
+    /// From which score on a row is called positive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<Threshold>,
     /// Sentences about what the figures cannot say: metrics left out, too few rows, what a baseline is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -136,6 +153,11 @@ pub enum Event {
         /// Whether this is the best model so far.
         best: bool,
     },
+    /// The state of the run was saved: it can go on from here.
+    Saved {
+        /// Step after which it was saved.
+        step: u64,
+    },
     /// Training ended.
     Stopped {
         /// Last step.
@@ -202,4 +224,16 @@ pub struct RunRecord {
     pub mistakes: Vec<Shown>,
     /// A few test rows before and after tuning: `(row, answer before tuning)`.
     pub before_after: Vec<(Shown, String)>,
+    /// What the model (`tuned`) and each floor cost.
+    #[serde(default)]
+    pub costs: BTreeMap<String, Cost>,
+    /// What fewer labels would have given.
+    #[serde(default)]
+    pub curve: Option<LabelCurve>,
+    /// Each data file and its SHA-256.
+    #[serde(default)]
+    pub fingerprints: BTreeMap<String, String>,
+    /// Licence of the base model, where it is known.
+    #[serde(default)]
+    pub license: Option<String>,
 }

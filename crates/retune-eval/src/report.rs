@@ -1,19 +1,29 @@
-//! `RunRecord → report.html`: one page that needs no other file, no network and no script.
+//! `RunRecord → report.html`: one page that needs no other file, no network and no script; likewise a page for a label
+//! curve and one for several runs. And `RunRecord → README.md`, the model card.
 //!
 //! Strings of a record reach the page only through `html::text`; the content-security policy in the head lets nothing
 //! run or load even so.
 
 mod answers;
+mod card;
 mod chart;
+mod compare;
 mod curves;
 mod figures;
 mod headline;
 mod html;
+mod labels;
+mod proof;
+mod series;
+mod whiskers;
 
 use std::fmt::Write;
 
-use self::html::{hint, section, text, words};
-use crate::records::RunRecord;
+use self::html::{count, hint, section, text, words};
+use crate::curve::LabelCurve;
+use crate::records::{Comparison, RunRecord};
+
+pub use self::card::card;
 
 const STYLE: &str = include_str!("report/style.css");
 
@@ -26,30 +36,63 @@ pub fn render(r: &RunRecord) -> String {
     };
     let body = [
         headline::headline(r),
+        proof::verdict(r),
         headline::notes(r),
         figures::metrics(r),
         answers::before_after(r),
         section("training", "Training", &curves::curves(r)),
         answers::confusion(r),
         answers::calibration(r),
+        proof::threshold(r),
         figures::classes(r),
         figures::slices(r),
         answers::mistakes(r),
+        r.curve.as_ref().map_or(String::new(), labels::labels),
+        proof::costs(r),
         pairs("data", "Data", &r.data),
         pairs("machine", "Machine and versions", &r.machine),
         reproduce(r),
     ]
     .concat();
+    let lead = match proof::sentence(r) {
+        none if none.is_empty() => none,
+        sentence => format!("<p class=\"lead\">{sentence}</p>\n"),
+    };
+    let header = format!(
+        "{lead}<h1><bdi>{title}</bdi></h1>\n<p class=\"quiet\">{}</p>\n",
+        facts(r)
+    );
+    page(&title, &header, &body)
+}
+
+/// The page of a label-efficiency curve.
+pub fn render_curve(curve: &LabelCurve) -> String {
+    let title = "Score by number of labels";
+    let body = match labels::labels(curve) {
+        none if none.is_empty() => section("labels", title, &hint("No points were recorded.")),
+        part => part,
+    };
+    page(title, &format!("<h1>{title}</h1>\n"), &body)
+}
+
+/// The page of several runs: their figures, the paired differences of those with the same test rows, and their curves.
+pub fn render_compare(runs: &[RunRecord], comparisons: &[Comparison]) -> String {
+    let title = format!("Comparison of {}", count(runs.len(), "run"));
+    let body = compare::body(runs, comparisons);
+    page(&title, &format!("<h1>{title}</h1>\n"), &body)
+}
+
+/// A whole page around its parts; everything is HTML already.
+fn page(title: &str, header: &str, body: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
          <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
-         <header><h1><bdi>{title}</bdi></h1>\n<p class=\"quiet\">{}</p>\n{}</header>\n\
+         <header>{header}{}</header>\n\
          <main>\n{body}</main>\n</body>\n</html>\n",
-        facts(r),
-        contents(&body),
+        contents(body),
     )
 }
 
@@ -74,15 +117,21 @@ fn contents(body: &str) -> String {
     let mut links = String::new();
     for (id, name) in [
         ("result", "Result"),
+        ("verdict", "Did it help?"),
+        ("runs", "Runs"),
+        ("differences", "Differences"),
         ("metrics", "Figures"),
         ("examples", "Before and after"),
         ("training", "Training"),
         ("confusion", "Confusion"),
         ("calibration", "Confidence"),
         ("scatter", "Predictions"),
+        ("threshold", "Threshold"),
         ("classes", "Classes"),
         ("slices", "Slices"),
         ("mistakes", "Mistakes"),
+        ("labels", "Labels"),
+        ("cost", "Cost"),
         ("data", "Data"),
         ("machine", "Machine"),
         ("reproduce", "Reproduce"),

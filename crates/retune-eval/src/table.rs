@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::metrics::METRICS;
-use crate::records::{Evaluated, Interval, Metrics, SliceMetrics};
+use crate::records::{Evaluated, Interval, Metrics, SliceMetrics, Verdict};
 
 /// Floors in the order in which people ask for them; others follow by name.
 const FLOORS: &[(&str, &str)] = &[
     ("base_model", "before tuning"),
     ("frozen", "frozen features"),
+    ("scratch", "from scratch"),
+    ("classical", "classical"),
     ("majority", "majority"),
     ("prior", "prior"),
 ];
@@ -55,6 +57,37 @@ pub fn table(e: &Evaluated) -> String {
     out
 }
 
+/// The verdict: the two answers and what they are about; one line per floor with the difference, its corrected 95 %
+/// interval and the word; the smallest difference that these rows would show; notes. Ends with a line break.
+pub fn verdict(v: &Verdict) -> String {
+    let mut out = format!(
+        "did tuning help? {}\nis it worth shipping? {}\n(about {})\n\n",
+        v.helped, v.worth_shipping, v.scope
+    );
+    let row = |name: &str| {
+        let f = &v.floors[name];
+        vec![
+            format!("  against {}", title(name)),
+            format!("better by {}", cell(&f.interval())),
+            f.word.to_string(),
+        ]
+    };
+    let names = in_order(v.floors.keys().map(String::as_str));
+    out.push_str(&align(&names.into_iter().map(row).collect::<Vec<_>>()));
+    if let Some(d) = v.detectable {
+        let _ = writeln!(
+            out,
+            "  {} rows show a difference of {} four times in five; most smaller ones stay hidden",
+            v.rows,
+            number(d)
+        );
+    }
+    for note in &v.notes {
+        let _ = writeln!(out, "note: {note}");
+    }
+    out
+}
+
 /// One line per value of a slice column: the value, its rows, the primary metric.
 fn slice(e: &Evaluated, values: &BTreeMap<String, SliceMetrics>) -> String {
     let mut largest: Vec<(&String, &SliceMetrics)> = values.iter().collect();
@@ -90,16 +123,15 @@ pub(crate) fn ordered(e: &Evaluated) -> Vec<String> {
 
 /// Names of the floors of `e`, the usual ones first.
 pub(crate) fn floors(e: &Evaluated) -> Vec<&str> {
-    let usual = FLOORS
-        .iter()
-        .map(|f| f.0)
-        .filter(|f| e.baselines.contains_key(*f));
-    let others = e
-        .baselines
-        .keys()
-        .map(String::as_str)
-        .filter(|k| FLOORS.iter().all(|f| f.0 != *k));
-    usual.chain(others).collect()
+    in_order(e.baselines.keys().map(String::as_str))
+}
+
+/// Names of floors, the usual ones first, the others as they came.
+pub(crate) fn in_order<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut names: Vec<&str> = names.collect();
+    let place = |name: &str| FLOORS.iter().position(|f| f.0 == name);
+    names.sort_by_key(|name| place(name).unwrap_or(FLOORS.len()));
+    names
 }
 
 /// Whether a smaller value of this metric is a better one; an unknown metric is taken to be better when larger.
@@ -122,13 +154,16 @@ pub(crate) fn number(v: f64) -> String {
 }
 
 fn columns(e: &Evaluated) -> Vec<(String, &Metrics)> {
-    let floor = |name: &str| {
-        let title = FLOORS.iter().find(|f| f.0 == name).map_or(name, |f| f.1);
-        (title.to_owned(), &e.baselines[name])
-    };
+    let floor = |name: &str| (title(name).to_owned(), &e.baselines[name]);
     std::iter::once(("tuned".to_owned(), &e.metrics))
         .chain(floors(e).into_iter().map(floor))
         .collect()
+}
+
+/// A floor's name over a column.
+fn title(name: &str) -> &str {
+    let usual = FLOORS.iter().find(|f| f.0 == name);
+    usual.map_or(name, |f| f.1)
 }
 
 fn cell(i: &Interval) -> String {
@@ -203,6 +238,23 @@ mod tests {
                 "\n\nf1_macro by `length`\n  very long   360 rows   -\n  short       40 rows    0.600 [0.500, 0.700]\n\n\
                  note: 40 rows are few\n"
             ),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_verdict_says_both_answers_and_every_floor() {
+        let text = verdict(&sample::verdict());
+        let start = "did tuning help? no evidence\nis it worth shipping? improved\n(about this one model on these 400 \
+                     rows; another seed may differ)\n\n  against before tuning     better by 0.428 [0.370, 0.480]    \
+                     improved\n";
+        assert!(text.starts_with(start), "{text}");
+        assert!(
+            text.contains("better by 0.012 [-0.020, 0.046]   no evidence\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("400 rows show a difference of 0.047 four times in five"),
             "{text}"
         );
     }

@@ -3,9 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use retune_eval::report::render;
+use retune_eval::report::{card, render, render_compare, render_curve};
 use retune_eval::{
-    Evaluation, Event, Matrix, Predictions, RunRecord, Slice, Targets, evaluate, reliability,
+    Calibration, Comparison, CurvePoint, Evaluated, Evaluation, Event, Goal, LabelCurve, Matrix,
+    Predictions, RunRecord, Slice, Targets, Word, evaluate, judge, reliability, threshold,
 };
 use serde_json::{Value, json};
 
@@ -13,6 +14,43 @@ const HOSTILE: &str = "</script><svg onload=alert(1)>'\" & <!-- \u{202e}\0";
 
 fn shown(word: &str) -> Value {
     json!({"id": word, "text": word, "truth": word, "predicted": word, "confidence": 0.97})
+}
+
+/// Scores of three seeds for the tuned model, the one from random initialisation, and one of any name.
+fn curve(word: &str) -> LabelCurve {
+    let mut points = Vec::new();
+    for (model, lack) in [("tuned", 1.0), ("scratch", 3.0), (word, 2.0)] {
+        for rows in [20, 50, 100, 200, 500, 1000] {
+            for seed in 0..3 {
+                let noise = 0.004 * ((seed * 7 + rows as u64) % 5) as f64;
+                points.push(CurvePoint {
+                    rows,
+                    share: rows as f64 / 1000.0,
+                    model: model.to_owned(),
+                    seed,
+                    score: 0.9 - lack * (rows as f64).powf(-0.5) + noise,
+                });
+            }
+        }
+    }
+    let mut curve = LabelCurve::new("accuracy", points);
+    curve.forecast = curve.forecast(1.0, 2000, 0);
+    assert!(curve.forecast.is_some());
+    word.clone_into(&mut curve.metric);
+    curve
+}
+
+/// Adds a verdict, a temperature and a threshold.
+fn prove(evaluated: &mut Evaluated, p: &Predictions, e: &Evaluation, word: &str) {
+    let floor = p.with_constant_scores(p.scores.row(0));
+    let floors = [(word, vec![&floor]), ("frozen", vec![&floor])];
+    let mut verdict = judge(&[p], &floors, e, 0);
+    verdict.notes.push(word.to_owned());
+    evaluated.verdict = Some(verdict);
+    evaluated.calibration = Calibration::measure(&p.scores, &p.targets, 1.5);
+    let mut chosen = threshold(&[0.9, 0.2], &[true, false], Goal::F1).unwrap();
+    word.clone_into(&mut chosen.goal);
+    evaluated.threshold = Some(chosen);
 }
 
 /// A record with `word` in every string, of a model with `classes` classes (none: a number).
@@ -55,6 +93,7 @@ fn record(word: &str, classes: usize) -> RunRecord {
     let mut evaluated = evaluate(&p, &e, word, 0);
     evaluated.compare(word, (&p, &p.with_constant_scores(p.scores.row(0))), &e, 0);
     evaluated.notes.push(word.to_owned());
+    prove(&mut evaluated, &p, &e, word);
     let step = json!({"event": "step", "step": 1, "steps": 2, "epoch": 0.5, "loss": 0.7, "lr": 1e-5, "grad_norm": 1.0,
         "tokens": 9, "ms": 1.0});
     let validated = json!({"event": "validated", "step": 2, "loss": 0.6, "metrics": {primary: 0.5}, "best": true});
@@ -66,6 +105,8 @@ fn record(word: &str, classes: usize) -> RunRecord {
         "evaluated": evaluated, "reliability": reliability(&p, 10),
         "scatter": if classes == 0 { vec![(1.0, 2.0), (3.0, 4.0)] } else { vec![] },
         "mistakes": [shown(word)], "before_after": [[shown(word), word]],
+        "costs": {"tuned": {"seconds": 124.0, "peak_rss_bytes": 2_500_000_000_u64}, word: {"seconds": 3.0}},
+        "curve": curve(word), "fingerprints": {word: "00ff"}, "license": word,
     }))
     .unwrap()
 }
@@ -157,6 +198,10 @@ fn every_part_with_content_is_there() {
         "calibration",
         "classes",
         "slices",
+        "verdict",
+        "threshold",
+        "labels",
+        "cost",
     ] {
         assert!(
             page.contains(&format!("<section id=\"{id}\"")),
@@ -169,7 +214,7 @@ fn every_part_with_content_is_there() {
             "{id} is missing"
         );
     }
-    for id in ["loss", "metric", "rate", "reliability"] {
+    for id in ["loss", "metric", "rate", "reliability", "labels-chart"] {
         assert!(
             page.contains(&format!("<title id=\"{id}-t\"")),
             "the {id} chart is missing"
@@ -182,12 +227,117 @@ fn every_part_with_content_is_there() {
 }
 
 #[test]
+fn the_page_begins_with_one_sentence() {
+    let mut r = record("word", 3);
+    r.evaluated.metrics.get_mut("accuracy").unwrap().value = 0.842;
+    let frozen = r.evaluated.baselines["word"].clone();
+    r.evaluated.baselines.insert("frozen".to_owned(), frozen);
+    let frozen = r.evaluated.baselines.get_mut("frozen").unwrap();
+    frozen.get_mut("accuracy").unwrap().value = 0.79;
+    let f = r
+        .evaluated
+        .verdict
+        .as_mut()
+        .unwrap()
+        .floors
+        .get_mut("frozen")
+        .unwrap();
+    (f.difference, f.low, f.high, f.word) = (0.052, 0.02, 0.09, Word::Improved);
+    let page = render(&r);
+    let first = page.split("<header>").nth(1).unwrap();
+    let sentence = "<p class=\"lead\">accuracy 0.790 with frozen features with a linear head → 0.842 after tuning \
+                    (better by 0.052, 95 % interval 0.020 to 0.090), in 2 min 4 s; 500 of the 1000 labels would have \
+                    sufficed.</p>";
+    assert!(first.starts_with(sentence), "{}", &first[..400]);
+    r.curve = None;
+    r.costs.clear();
+    r.machine = vec![("wall time".to_owned(), "24 s".to_owned())];
+    let page = render(&r);
+    assert!(page.contains("95 % interval 0.020 to 0.090), in 24 s.</p>"));
+}
+
+#[test]
+fn the_verdict_replaces_the_list_of_floors() {
+    let mut r = record("word", 3);
+    assert!(!render(&r).contains("95 % interval of the difference"));
+    r.evaluated.verdict = None;
+    let page = render(&r);
+    assert!(page.contains("95 % interval of the difference") && !page.contains("Did it help?"));
+}
+
+#[test]
+fn other_pages_hold_together_too() {
+    for word in [HOSTILE, "word"] {
+        check(&render_curve(&curve(word)));
+        let mut runs: Vec<RunRecord> = (0..8).map(|_| record(word, 3)).collect();
+        runs[3].events.clear();
+        let verdict = runs[0].evaluated.verdict.clone().unwrap().floors["frozen"].clone();
+        let comparison = Comparison {
+            left: word.to_owned(),
+            right: word.to_owned(),
+            verdict,
+        };
+        let page = render_compare(&runs, &[comparison]);
+        check(&page);
+        assert!(
+            page.contains("Comparison of 8 runs") && page.contains("<svg class=\"chart whiskers\"")
+        );
+        check(&render_compare(&runs, &[]));
+    }
+    check(&render_compare(&[], &[]));
+    check(&render_curve(&LabelCurve::new("accuracy", Vec::new())));
+}
+
+#[test]
+fn a_card_says_what_is_known_and_nothing_else() {
+    let mut r = record("some|words\n\"<b>", 2);
+    "owner/model-1".clone_into(&mut r.model);
+    "text_classification".clone_into(&mut r.task);
+    let text = card(&r);
+    let (front, body) = text
+        .strip_prefix("---\n")
+        .unwrap()
+        .split_once("---\n\n")
+        .unwrap();
+    for expected in [
+        "license: \"some|words \\\"<b>\"\n",
+        "base_model: \"owner/model-1\"\n",
+        "pipeline_tag: text-classification\n",
+        "    - type: \"accuracy\"\n      value: 0.",
+    ] {
+        assert!(
+            front.contains(expected),
+            "{expected} is missing in\n{front}"
+        );
+    }
+    for expected in [
+        "SHA-256 of some\\|words &quot;&lt;b&gt;: 00ff",
+        "## Did tuning help?",
+        "- Did tuning help? ",
+        "- tuned: 2 min 4 s, 2.50 GB\n",
+        "## How to reproduce\n\n```\nsome|words\n",
+    ] {
+        assert!(body.contains(expected), "{expected} is missing in\n{body}");
+    }
+    for line in body.lines().filter(|l| l.starts_with("| ")) {
+        let cells = line.replace("\\|", "").matches('|').count();
+        assert!([4, 5].contains(&cells), "{line}");
+    }
+    (r.license, r.evaluated.verdict) = (None, None);
+    "./model".clone_into(&mut r.model);
+    let text = card(&r);
+    assert!(!text.contains("license:") && !text.contains("base_model:"));
+    assert!(!text.contains("Did tuning help?"));
+}
+
+#[test]
 fn an_empty_record_has_a_page() {
     let none = json!({"split": "", "n": 0, "primary": "accuracy", "metrics": {}, "baselines": {}});
     let mut r = record("word", 0);
     r.evaluated = serde_json::from_value(none).unwrap();
     (r.data, r.machine, r.events) = (vec![], vec![], vec![]);
     (r.reliability, r.scatter, r.mistakes, r.before_after) = (vec![], vec![], vec![], vec![]);
+    (r.costs, r.curve, r.fingerprints) = Default::default();
     (r.title, r.reproduce, r.recipe_toml) = (String::new(), String::new(), String::new());
     let page = render(&r);
     check(&page);
@@ -195,6 +345,18 @@ fn an_empty_record_has_a_page() {
         page.contains("<title>Report</title>") && page.contains("accuracy could not be computed")
     );
     assert!(page.contains("No training steps were recorded"));
+}
+
+#[test]
+fn records_of_older_versions_stay_readable() {
+    let mut written = serde_json::to_value(record("word", 2)).unwrap();
+    let keys = written.as_object_mut().unwrap();
+    for key in ["costs", "curve", "fingerprints", "license"] {
+        assert!(keys.remove(key).is_some(), "{key} was not written");
+    }
+    let read: RunRecord = serde_json::from_value(written).unwrap();
+    assert!(read.costs.is_empty() && read.curve.is_none());
+    check(&render(&read));
 }
 
 #[test]

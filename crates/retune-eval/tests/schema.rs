@@ -3,7 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use retune_eval::metrics::METRICS;
-use retune_eval::{Evaluated, Evaluation, Matrix, Predictions, Slice, Targets, evaluate};
+use retune_eval::{
+    Calibration, Evaluated, Evaluation, Goal, Matrix, Predictions, Slice, Targets, evaluate, judge,
+    threshold,
+};
 use serde_json::{Value, json};
 
 const SCHEMA: &str = concat!(
@@ -15,7 +18,7 @@ fn schema() -> Value {
     serde_json::from_str(&std::fs::read_to_string(SCHEMA).unwrap()).unwrap()
 }
 
-/// Every part filled: slices, classes, confusion, a floor, a gain, a note.
+/// Every part filled: slices, classes, confusion, a floor, a gain, a verdict, a temperature, a threshold, a note.
 fn evaluated() -> Evaluated {
     let data = vec![0.9, 0.1, 0.4, 0.6, 0.3, 0.7, 0.8, 0.2];
     let p = Predictions {
@@ -43,6 +46,14 @@ fn evaluated() -> Evaluated {
         &e,
         0,
     );
+    let floor = p.with_constant_scores(&[0.7, 0.3]);
+    out.verdict = Some(judge(&[&p], &[("majority", vec![&floor])], &e, 0));
+    out.calibration = Calibration::measure(&p.scores, &p.targets, 2.0);
+    let goal = Goal::Cost {
+        false_positive: 1.0,
+        false_negative: 2.0,
+    };
+    out.threshold = threshold(&[0.1, 0.6], &[false, true], goal).ok();
     out
 }
 
@@ -65,6 +76,11 @@ fn check(root: &Value, part: &Value, value: &Value, at: &str, problems: &mut Vec
                 };
                 if !fits {
                     problems.push(format!("{at}: not of type {rule}"));
+                }
+            }
+            "enum" => {
+                if !rule.as_array().unwrap().contains(value) {
+                    problems.push(format!("{at}: not one of {rule}"));
                 }
             }
             "minimum" => {
@@ -141,6 +157,20 @@ fn what_is_written_is_what_the_schema_describes() {
 }
 
 #[test]
+fn records_without_a_verdict_stay_readable() {
+    let mut written = serde_json::to_value(evaluated()).unwrap();
+    let keys = written.as_object_mut().unwrap();
+    for key in ["verdict", "calibration", "threshold"] {
+        assert!(keys.remove(key).is_some(), "{key} was not written");
+    }
+    let read: Evaluated = serde_json::from_value(written).unwrap();
+    assert_eq!(
+        (read.verdict, read.calibration, read.threshold),
+        (None, None, None)
+    );
+}
+
+#[test]
 fn the_examples_of_the_schema_fit_it_and_are_readable() {
     for example in schema()["examples"].as_array().unwrap() {
         assert_eq!(problems(example), Vec::<String>::new());
@@ -157,8 +187,9 @@ fn misfits_are_found() {
         .unwrap()
         .remove("low");
     written["slices"]["site"]["a"]["rows"] = json!(3);
+    written["verdict"]["floors"]["majority"]["word"] = json!("better");
     let found = problems(&written);
-    assert_eq!(found.len(), 3, "{found:?}");
+    assert_eq!(found.len(), 4, "{found:?}");
     assert!(
         found
             .iter()

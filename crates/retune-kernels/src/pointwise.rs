@@ -45,6 +45,16 @@ pub fn sum(isa: Isa, a: &[f32], b: &[f32], out: &mut [f32]) {
     blocks.spread(|((out, a), b)| sum_block(isa, a, b, out));
 }
 
+/// `to += share (from - to)`, value by value.
+///
+/// # Panics
+/// When lengths differ.
+pub fn lerp(isa: Isa, to: &mut [f32], from: &[f32], share: f32) {
+    assert!(to.len() == from.len());
+    let blocks = to.chunks_mut(BLOCK).zip(from.chunks(BLOCK));
+    blocks.spread(|(to, from)| lerp_block(isa, share, from, to));
+}
+
 /// `out = x` times the dropout factors, for x and out `[rows, width]`: forward pass and gradient alike.
 ///
 /// # Panics
@@ -77,6 +87,12 @@ vectorized! {
     fn sum_block(a: &[f32], b: &[f32], out: &mut [f32]) {
         for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
             *out = *a + *b;
+        }
+    }
+
+    fn lerp_block(share: f32, from: &[f32], to: &mut [f32]) {
+        for (to, from) in to.iter_mut().zip(from) {
+            *to += share * (*from - *to);
         }
     }
 
@@ -125,6 +141,13 @@ mod tests {
                 assert!(squares.iter().zip(&x).all(|(s, x)| *s == x * x));
                 sum(isa, &x, &squares, &mut wide);
                 assert!(wide.iter().zip(&x).all(|(s, x)| *s == x + x * x));
+                lerp(isa, &mut wide, &x, 0.25);
+                let want = |x: f32| (x + x * x) + 0.25 * (x - (x + x * x));
+                assert!(
+                    wide.iter()
+                        .zip(&x)
+                        .all(|(s, x)| (s - want(*x)).abs() < 1e-5)
+                );
             }
         }
     }

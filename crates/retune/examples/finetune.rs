@@ -15,7 +15,7 @@ fn main() -> retune::Result<()> {
         .unwrap_or("data/movie-sentences.csv".to_string());
     let mut recipe = Recipe::default();
     recipe.data.train = Some(file.into());
-    recipe.train.epochs = 1.0;
+    recipe.train.epochs = Some(1.0);
     let plan = Plan::resolve(&recipe, &HubOptions::from_env(), &mut |_| ())
         .map_err(retune::Error::Problems)?;
     let finished = retune::train(plan, &mut |event| {

@@ -11,24 +11,23 @@ use retune_data::roles::Roles;
 use retune_data::split::SplitRecord;
 use retune_data::{Column, Processor, Table, Values};
 use retune_eval::metrics::majority_predictions;
-use retune_eval::{Evaluated, RunRecord, Targets, evaluate};
+use retune_eval::{Cost, Evaluated, RunRecord, Targets, evaluate};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::families::{ModelConfig, build_model, family_of};
 use crate::hub::files::{self, OPTIONAL};
-use crate::model::Model;
+use crate::model::{Model, Pooling};
 use crate::ops::Precision;
+use crate::outcome::Outcome;
 use crate::plan::Plan;
 use crate::predictor::Predictor;
 use crate::pretrained::read_config;
 use crate::record;
-use crate::run::Outcome;
+use crate::run_folder::{self, RunFolder};
 use crate::scoring;
-use crate::staging::Staging;
 use crate::tasks::{self, Task};
-use crate::train::Fitted;
 use crate::weights::{LoadReport, Place, host_values};
 
 /// Version of the folder's layout. Every released version stays readable.
@@ -52,6 +51,9 @@ pub struct Manifest {
     /// Format of the model's products; f32 in bundles that do not say.
     #[serde(default = "f32")]
     pub precision: Precision,
+    /// What the head reads; the first token in bundles that do not say.
+    #[serde(default = "first")]
+    pub pooling: Pooling,
     /// The base model.
     pub base: BaseRecord,
     /// What came from the checkpoint and what is new.
@@ -76,6 +78,10 @@ pub struct Manifest {
 
 fn f32() -> Precision {
     Precision::F32
+}
+
+fn first() -> Pooling {
+    Pooling::First
 }
 
 /// Where the base model came from.
@@ -159,36 +165,39 @@ impl Prior {
 pub(crate) struct Saved<'a> {
     pub plan: &'a Plan,
     pub model: &'a Model,
-    pub fitted: &'a Fitted<Model>,
+    /// Step of the weights, and steps done.
+    pub steps: (u64, u64),
     pub loaded: &'a LoadReport,
     pub outcome: &'a Outcome,
+    pub costs: &'a BTreeMap<String, Cost>,
     pub seconds: f64,
 }
 
-/// Writes the bundle's files into the staging folder.
-pub(crate) fn save(staging: &mut Staging, saved: &Saved) -> Result<()> {
+/// Writes the files of the bundle.
+pub(crate) fn save(run: &RunFolder, saved: &Saved) -> Result<()> {
     let plan = saved.plan;
-    let folder = staging.folder().to_path_buf();
+    let folder = run.parts();
     write_weights(&folder, saved.model, &plan.base.config)?;
     let config = tuned_config(&plan.base.config, plan.task, plan.processor.labels());
-    staging.write("config.json", &pretty(&config.0)?)?;
+    run.write("config.json", &pretty(&config.0)?)?;
     for name in OPTIONAL {
         let from = plan.base.folder.join(name);
         if from.is_file() {
             let content = std::fs::read(&from).map_err(|e| Error::io("read", &from, e))?;
-            staging.write(name, &content)?;
+            run.write(name, &content)?;
         }
     }
-    staging.write("processor.json", &pretty(&plan.processor)?)?;
-    staging.write("recipe.toml", plan.recipe.to_toml().as_bytes())?;
-    staging.write("metrics.json", &pretty(&saved.outcome.evaluated)?)?;
+    run.write("processor.json", &pretty(&plan.processor)?)?;
+    run.write("recipe.toml", plan.recipe.to_toml().as_bytes())?;
+    run.write("metrics.json", &pretty(&saved.outcome.evaluated)?)?;
     let predictions = predictions_table(plan, saved.outcome);
     retune_data::write::write(&predictions, &folder.join("predictions.parquet"))?;
     let manifest = manifest(&folder, saved)?;
-    staging.write("bundle.json", &pretty(&manifest)?)?;
-    let record = record::of(&folder, saved, &manifest)?;
-    staging.write("run.json", &pretty(&record)?)?;
-    staging.write(
+    run.write("bundle.json", &pretty(&manifest)?)?;
+    let record = record::of(&run.events_path(), saved, &manifest)?;
+    run.write("run.json", &pretty(&record)?)?;
+    run.write("card.md", retune_eval::report::card(&record).as_bytes())?;
+    run.write(
         "report.html",
         retune_eval::report::render(&record).as_bytes(),
     )
@@ -275,8 +284,9 @@ fn manifest(folder: &Path, saved: &Saved) -> Result<Manifest> {
         retune: env!("CARGO_PKG_VERSION").to_string(),
         created: jiff::Timestamp::now().to_string(),
         task: plan.task.name().to_string(),
-        method: plan.method.name().to_string(),
+        method: plan.recipe.method.method().name().to_string(),
         precision: plan.recipe.products(),
+        pooling: saved.model.head.pooling,
         family: plan.base.family.name.to_string(),
         base: BaseRecord {
             reference: plan.base.reference.clone(),
@@ -287,8 +297,8 @@ fn manifest(folder: &Path, saved: &Saved) -> Result<Manifest> {
         split: plan.split.clone(),
         data,
         prior: Prior::of(&plan.task.targets(&targets), plan.processor.labels()),
-        best_step: saved.fitted.best_step,
-        steps: saved.fitted.steps,
+        best_step: saved.steps.0,
+        steps: saved.steps.1,
         seconds: saved.seconds,
         peak_rss_bytes: retune_kernels::process::peak_resident_bytes(),
         files,
@@ -380,7 +390,8 @@ impl Bundle {
         processor.attach(load_tokenizer(folder)?);
         let config = read_config(folder)?;
         let outputs = processor.labels().outputs();
-        let model = load_model(folder, &config, outputs, manifest.precision)?;
+        let mut model = load_model(folder, &config, outputs, manifest.precision)?;
+        model.head.pooling = manifest.pooling;
         Ok(Self {
             folder: folder.to_path_buf(),
             manifest,
@@ -495,6 +506,12 @@ pub(crate) fn load_model(
 
 fn read_manifest(folder: &Path) -> Result<Manifest> {
     let path = folder.join("bundle.json");
+    if run_folder::unfinished(folder) {
+        return Err(Error::User(format!(
+            "{0} is not a bundle yet: its run is not finished; `retune train --resume {0}` goes on with it",
+            folder.display()
+        )));
+    }
     if !path.is_file() {
         return Err(Error::User(format!(
             "{} is not a bundle: it has no bundle.json; `retune train FILE --out DIR` writes one",

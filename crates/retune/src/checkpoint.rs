@@ -17,7 +17,7 @@ use safetensors::Dtype;
 use sha2::{Digest, Sha256};
 
 use header::Entry;
-pub use write::write;
+pub use write::{write, write_each};
 
 /// Name of an unsharded checkpoint in a folder.
 pub(crate) const SINGLE: &str = "model.safetensors";

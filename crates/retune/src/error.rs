@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::checkpoint::CheckpointError;
 use crate::families::{BuildError, ConfigError};
 use crate::hub::HubError;
+use crate::train::Diverged;
 
 /// Result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -51,6 +52,14 @@ pub enum Error {
         /// What is wrong and what to do.
         what: String,
     },
+    /// The loss or a gradient is not finite.
+    #[error(
+        "training diverged at step {}: {} no longer finite; try a lower learning rate (--lr {:e})",
+        .0.step,
+        .0.tensor.as_ref().map_or("the loss is".to_string(), |t| format!("the gradient of `{t}` is")),
+        .0.lr / 10.0
+    )]
+    Diverged(Box<Diverged>),
     /// A bug in retune.
     #[error("internal error: {0}; please report it")]
     Internal(String),

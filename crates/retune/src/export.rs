@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::bundle::{Bundle, load_model};
 use crate::error::{Error, Result};
+use crate::model::Pooling;
 use crate::predictor::Predictor;
 use crate::pretrained::read_config;
 use crate::staging::Staging;
@@ -46,15 +47,7 @@ struct Parity {
 /// # Errors
 /// The folder is not free, or the reloaded export answers differently.
 pub fn export_hf(bundle: Bundle, dir: &Path) -> Result<ExportCheck> {
-    if dir
-        .read_dir()
-        .is_ok_and(|mut entries| entries.next().is_some())
-    {
-        return Err(Error::User(format!(
-            "{} exists and is not empty; nothing is overwritten: choose another folder",
-            dir.display()
-        )));
-    }
+    refuse(&bundle, dir)?;
     let staging = Staging::create(dir)?;
     let names = bundle.manifest.files.keys().map(String::as_str);
     for name in names.filter(|name| !OWN.contains(name)) {
@@ -99,6 +92,27 @@ pub fn export_hf(bundle: Bundle, dir: &Path) -> Result<ExportCheck> {
         rows,
         max_difference,
     })
+}
+
+/// What cannot be exported, or not there.
+fn refuse(bundle: &Bundle, dir: &Path) -> Result<()> {
+    if dir
+        .read_dir()
+        .is_ok_and(|mut entries| entries.next().is_some())
+    {
+        return Err(Error::User(format!(
+            "{} exists and is not empty; nothing is overwritten: choose another folder",
+            dir.display()
+        )));
+    }
+    if bundle.manifest.pooling == Pooling::Mean {
+        return Err(Error::User(
+            "this head reads the mean of the token vectors, which transformers' heads do not; \
+             tune with another method than `head` to export"
+                .to_string(),
+        ));
+    }
+    Ok(())
 }
 
 /// The tokenizer's configuration, with the length at which the model cuts texts.

@@ -1,4 +1,5 @@
-//! The head: dense layer, activation, dropout and output layer over the first token of each sequence.
+//! The head: dense layer, activation, dropout and output layer over one vector of each sequence, by default that of
+//! its first token.
 //!
 //! One shape serves the `*ForSequenceClassification` heads of transformers: BERT (pooler with tanh,
 //! then dropout), DistilBERT (ReLU, then dropout), RoBERTa (dropout, tanh, dropout).
@@ -6,7 +7,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::model::{HEAD_SITE, Hidden, Inputs, Pass};
+use crate::model::{HEAD_SITE, Hidden, Inputs, Pass, Pooling};
 use crate::nn::Linear;
 use crate::ops::{self, Activation, Precision};
 use crate::weights::{Source, WeightsError};
@@ -31,6 +32,9 @@ pub struct Head {
     pub dense: Linear,
     /// `[outputs, width]`.
     pub out: Linear,
+    /// How the token vectors of a sequence become the vector that the head reads.
+    #[module(skip)]
+    pub pooling: Pooling,
     #[module(skip)]
     style: HeadStyle,
     #[module(skip)]
@@ -71,6 +75,7 @@ impl Head {
                 style.width,
             )?),
             out: exact(Linear::load(source, "head.out", style.width, outputs)?),
+            pooling: Pooling::First,
             style,
             units: Units::default(),
         })
@@ -100,14 +105,18 @@ impl Head {
 
     /// Token vectors to `[sequences, outputs]`.
     pub fn forward(&self, hidden: &Hidden, x: &Inputs, pass: &Pass) -> Tensor<2> {
+        self.answer(self.pooling.of(hidden, x), x, pass)
+    }
+
+    /// From pooled vectors `[sequences, width]` to `[sequences, outputs]`.
+    pub fn answer(&self, pooled: Tensor<2>, x: &Inputs, pass: &Pass) -> Tensor<2> {
         let p = self.style.dropout;
-        let first = ops::segment_first(hidden.tokens.clone(), &x.lengths); // [sequences, width]
-        let first = if self.style.dropout_first {
-            ops::dropout_rows(first, &pass.dropout(p, HEAD_SITE, x))
+        let pooled = if self.style.dropout_first {
+            ops::dropout_rows(pooled, &pass.dropout(p, HEAD_SITE, x))
         } else {
-            first
+            pooled
         };
-        let dense = self.dense.forward(first, self.style.activation);
+        let dense = self.dense.forward(pooled, self.style.activation);
         let dense = ops::dropout_rows(dense, &pass.dropout(p, HEAD_SITE + 1, x));
         let raw = self.out.forward(dense, Activation::None); // [sequences, outputs]
         if self.units == Units::default() {
@@ -121,6 +130,15 @@ impl Head {
     pub fn folded(mut self) -> Self {
         let units = std::mem::take(&mut self.units);
         self.changed(units)
+    }
+
+    /// The head with its logits divided by `temperature`.
+    #[must_use]
+    pub fn at_temperature(self, temperature: f64) -> Self {
+        self.changed(Units {
+            scale: 1.0 / temperature,
+            shift: 0.0,
+        })
     }
 
     /// The output layer with `scale` and `shift` applied to its answers.

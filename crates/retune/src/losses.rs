@@ -1,12 +1,13 @@
 //! Losses. Each returns the sum over the batch and what to divide by, so that accumulating over
 //! micro-batches equals one large batch.
 
-use std::sync::Arc;
+mod objective;
 
 use burn::tensor::Tensor;
 use retune_data::Target;
 
-use crate::ops::{self, lengths::upload};
+use crate::ops::lengths::upload;
+pub use objective::{ClassWeights, LossRecipe, Objective};
 
 /// A loss that carries its weight: the mean is `sum / weight`, divided once per optimiser step.
 #[derive(Debug, Clone)]
@@ -19,25 +20,21 @@ pub struct Loss {
 
 /// Cross-entropy of logits `[rows, classes]`: `-log softmax(logits)[class]`, times the row's weight.
 pub fn cross_entropy(logits: Tensor<2>, targets: &[Target], weights: &[f32]) -> Loss {
-    // A row without a class counts for nothing.
-    let each = targets.iter().zip(weights);
-    let (classes, weights): (Vec<u32>, Vec<f32>) = each
-        .map(|(target, weight)| match target {
-            Target::Class(class) => (*class, *weight),
-            _ => (0, 0.0),
-        })
-        .unzip();
-    let total = weights.iter().map(|w| f64::from(*w)).sum();
-    Loss {
-        sum: ops::cross_entropy(logits, &Arc::new(classes), &Arc::new(weights)),
-        weight: total,
-    }
+    Objective::plain().cross_entropy(logits, targets, weights)
 }
 
-/// Binary cross-entropy on logits `[rows, labels]`, over the labels that are known:
-/// `max(z, 0) - z y + log(1 + exp(-|z|))`.
-pub fn binary_cross_entropy(logits: Tensor<2>, targets: &[Target], weights: &[f32]) -> Loss {
-    let [rows, labels] = logits.dims();
+/// Class and weight of each row, `[rows]` each; a row without a class counts for nothing.
+fn classes(targets: &[Target], weights: &[f32]) -> (Vec<u32>, Vec<f32>) {
+    let each = targets.iter().zip(weights);
+    each.map(|(target, weight)| match target {
+        Target::Class(class) => (*class, *weight),
+        _ => (0, 0.0),
+    })
+    .unzip()
+}
+
+/// Weight of each flag, 0 where it is not known, and the flag as 0 or 1: `[rows * labels]` each.
+fn flags(targets: &[Target], weights: &[f32], [rows, labels]: [usize; 2]) -> (Vec<f32>, Vec<f32>) {
     let (mut known, mut wanted) = (vec![0f32; rows * labels], vec![0f32; rows * labels]);
     for (row, target) in targets.iter().enumerate() {
         let Target::Labels(flags) = target else {
@@ -50,7 +47,19 @@ pub fn binary_cross_entropy(logits: Tensor<2>, targets: &[Target], weights: &[f3
             }
         }
     }
-    let total = known.iter().map(|k| f64::from(*k)).sum();
+    (known, wanted)
+}
+
+fn total(weights: &[f32]) -> f64 {
+    weights.iter().map(|w| f64::from(*w)).sum()
+}
+
+/// Binary cross-entropy on logits `[rows, labels]`, over the labels that are known:
+/// `max(z, 0) - z y + log(1 + exp(-|z|))`.
+pub fn binary_cross_entropy(logits: Tensor<2>, targets: &[Target], weights: &[f32]) -> Loss {
+    let [rows, labels] = logits.dims();
+    let (known, wanted) = flags(targets, weights, [rows, labels]);
+    let weight = total(&known);
     let device = logits.device();
     let (known, wanted) = (
         upload(known, [rows, labels], &device),
@@ -60,7 +69,7 @@ pub fn binary_cross_entropy(logits: Tensor<2>, targets: &[Target], weights: &[f3
     let each = logits.clone().clamp_min(0.0) - logits * wanted + soft; // [rows, labels]
     Loss {
         sum: (each * known).sum(),
-        weight: total,
+        weight,
     }
 }
 
@@ -73,13 +82,13 @@ pub fn squared_error(outputs: Tensor<2>, targets: &[Target], weights: &[f32], st
             (wanted[row], known[row]) = (*value, weights[row]);
         }
     }
-    let total = known.iter().map(|k| f64::from(*k)).sum();
+    let weight = total(&known);
     let device = outputs.device();
     let wanted = upload(wanted, [rows, 1], &device);
     let error = (outputs - wanted) * (1.0 / std); // [rows, 1]
     let known = upload(known, [rows, 1], &device);
     Loss {
         sum: (error.clone() * error * known).sum(),
-        weight: total,
+        weight,
     }
 }

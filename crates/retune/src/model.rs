@@ -6,6 +6,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use retune_data::batch::HostBatch;
 use retune_kernels::dropout::Stream;
+use serde::{Deserialize, Serialize};
 
 use crate::families::Backbone;
 use crate::head::Head;
@@ -55,13 +56,25 @@ impl Inputs {
 }
 
 /// How token vectors become one vector per sequence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Pooling {
     /// Their mean.
     #[default]
     Mean,
     /// The first one (`[CLS]`).
     First,
+}
+
+impl Pooling {
+    /// One vector per sequence, `[sequences, width]`.
+    pub fn of(self, hidden: &Hidden, x: &Inputs) -> Tensor<2> {
+        let tokens = hidden.tokens.clone();
+        match self {
+            Self::Mean => ops::segment_mean(tokens, &x.lengths),
+            Self::First => ops::segment_first(tokens, &x.lengths),
+        }
+    }
 }
 
 /// What a backbone makes of a batch: one vector per packed token, `[tokens, width]`.
@@ -101,6 +114,8 @@ impl Pass {
 
 /// Sites of a head's dropout layers lie above every backbone's.
 pub const HEAD_SITE: u64 = 1 << 32;
+/// Sites of the dropout before low-rank updates.
+pub const ADAPTER_SITE: u64 = 1 << 33;
 
 impl Model {
     /// Backbone only.
@@ -112,21 +127,26 @@ impl Model {
     /// are averaged.
     pub fn output(&self, x: &Inputs, pass: &Pass) -> Tensor<2> {
         let hidden = self.hidden(x, pass);
-        let sequences = self.head.forward(&hidden, x, pass); // [sequences, outputs]
-        if x.chunks.host().iter().all(|chunks| *chunks == 1) {
-            return sequences;
-        }
-        ops::segment_mean(sequences, &x.chunks) // [rows, outputs]
+        per_row(self.head.forward(&hidden, x, pass), x)
+    }
+
+    /// The same from the vectors that the head reads, `[sequences, width]`, without the backbone.
+    pub fn output_from(&self, pooled: Tensor<2>, x: &Inputs, pass: &Pass) -> Tensor<2> {
+        per_row(self.head.answer(pooled, x, pass), x)
     }
 
     /// One vector per row, pooled from the token vectors of each sequence and averaged over chunks,
     /// `[rows, width]`: the features of the frozen floor and of sentence embeddings.
     pub fn pooled(&self, x: &Inputs, pooling: Pooling) -> Tensor<2> {
         let hidden = self.hidden(x, &Pass::default());
-        let sequences = match pooling {
-            Pooling::Mean => ops::segment_mean(hidden.tokens, &x.lengths),
-            Pooling::First => ops::segment_first(hidden.tokens, &x.lengths),
-        }; // [sequences, width]
-        ops::segment_mean(sequences, &x.chunks)
+        ops::segment_mean(pooling.of(&hidden, x), &x.chunks)
     }
+}
+
+/// `[sequences, outputs]` to `[rows, outputs]`.
+fn per_row(sequences: Tensor<2>, x: &Inputs) -> Tensor<2> {
+    if x.chunks.host().iter().all(|chunks| *chunks == 1) {
+        return sequences;
+    }
+    ops::segment_mean(sequences, &x.chunks)
 }

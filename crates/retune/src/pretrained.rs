@@ -114,6 +114,25 @@ impl BaseModel {
         Ok((model, report))
     }
 
+    /// The same architecture with fresh random weights.
+    pub fn build_fresh(
+        &self,
+        labels: &Labels,
+        place: &Place,
+        seed: u64,
+        dropout: Option<f64>,
+    ) -> Result<(Model, LoadReport)> {
+        let config = match dropout {
+            Some(p) => self.config.with_dropout(p),
+            None => self.config.clone(),
+        };
+        let built = build_model(&config, None, labels.outputs(), place, seed);
+        built.map_err(|source| Error::Build {
+            folder: self.folder.clone(),
+            source,
+        })
+    }
+
     /// Whether the checkpoint was tuned to answer `labels`.
     fn answers(&self, labels: &Labels) -> bool {
         let config = &self.config.0;
@@ -123,22 +142,6 @@ impl BaseModel {
         let name = |i: usize| config["id2label"][i.to_string()].as_str();
         let mut names = labels.names().iter().enumerate();
         names.all(|(i, wanted)| name(i) == Some(wanted.as_str()))
-    }
-
-    /// Parameters of the model with a head of `outputs` outputs.
-    pub fn parameters(&self, outputs: usize) -> usize {
-        let size = |name: &str| {
-            let shape = self.checkpoint.shape(name).unwrap_or_default();
-            shape.iter().product::<usize>()
-        };
-        let backbone: usize = self
-            .checkpoint
-            .names()
-            .filter(|name| !(self.family.ignored)(name) && !name.contains("classifier"))
-            .map(size)
-            .sum();
-        let width = self.facts.width;
-        backbone + width * (width + 1) + outputs * (width + 1)
     }
 }
 

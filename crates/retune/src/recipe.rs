@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 
 use retune_data::batch::Order;
 use retune_data::processor::Long;
+use retune_eval::{Evaluated, Word};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Problem;
+use crate::losses::LossRecipe;
+use crate::methods::MethodRecipe;
 use crate::ops::Precision;
 use crate::train::schedule::Schedule;
 
@@ -37,17 +40,67 @@ pub struct Recipe {
     /// Format of products, `f32` or `bf16`; default: bf16 where the CPU multiplies it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub precision: Option<Precision>,
+    /// How hard the proof tries that tuning helped: `full`, `fast` or `off`.
+    pub verdict: VerdictLevel,
+    /// What the verdict must be for `train` to exit with 0: `improved`, or `not-worse`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub require: Option<Require>,
     /// Where the rows come from.
     pub data: DataRecipe,
     /// How rows become tokens.
     pub processor: ProcessorRecipe,
-    /// What trains.
+    /// What trains: `[method.NAME]` with the method's options.
     pub method: MethodRecipe,
     /// How it trains.
     pub train: TrainRecipe,
+    /// What training minimises.
+    pub loss: LossRecipe,
     /// Smallest value of a test metric (largest for errors) below which `train` exits with 1.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub gates: BTreeMap<String, f64>,
+}
+
+/// How hard the proof tries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VerdictLevel {
+    /// Every floor with a search of its own, three seeds on each side.
+    Full,
+    /// Every floor once, in about the time that tuning takes.
+    Fast,
+    /// Only the floors that cost next to nothing.
+    Off,
+}
+
+/// What a verdict has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Require {
+    /// Better than every floor.
+    Improved,
+    /// Worse than no floor.
+    NotWorse,
+}
+
+impl Require {
+    /// Its name in recipes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Improved => "improved",
+            Self::NotWorse => "not-worse",
+        }
+    }
+
+    /// Whether the verdict of these figures is good enough.
+    pub fn met(self, evaluated: &Evaluated) -> bool {
+        evaluated
+            .verdict
+            .as_ref()
+            .is_some_and(|verdict| match self {
+                Self::Improved => verdict.word == Word::Improved,
+                Self::NotWorse => verdict.word != Word::Worse,
+            })
+    }
 }
 
 /// Where the rows come from.
@@ -105,22 +158,16 @@ pub struct ProcessorRecipe {
     pub long: Option<Long>,
 }
 
-/// What trains.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MethodRecipe {
-    /// Name of a registered method.
-    pub name: String,
-}
-
 /// How it trains.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainRecipe {
-    /// Passes over the training rows; fractions are allowed.
-    pub epochs: f64,
-    /// Peak learning rate of AdamW.
-    pub lr: f64,
+    /// Passes over the training rows; fractions are allowed. Default: the method's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<f64>,
+    /// Peak learning rate of AdamW. Default: the method's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lr: Option<f64>,
     /// Rows per optimiser step (per micro-batch when accumulating).
     pub batch_size: usize,
     /// Most tokens in a micro-batch.
@@ -151,6 +198,21 @@ pub struct TrainRecipe {
     /// Dropout in place of the checkpoint's rates.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropout: Option<f64>,
+    /// Factor of the learning rate from each layer to the one below it; 1 for the same rate everywhere.
+    pub layer_decay: f64,
+    /// Strength with which the backbone is pulled to its pre-trained weights; 0 for none.
+    pub l2sp: f64,
+    /// Decay of the average of the weights that is kept in place of the last ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ema: Option<f64>,
+    /// Share of the tuned weights in the model that is kept, the rest being the pre-trained ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wise_ft: Option<f64>,
+    /// Optimiser steps between saved states of the run; default: one a minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint_every: Option<u64>,
+    /// Saved states that are kept while the run lasts.
+    pub keep_checkpoints: usize,
 }
 
 impl Default for Recipe {
@@ -167,6 +229,9 @@ impl Default for Recipe {
             processor: ProcessorRecipe::default(),
             method: MethodRecipe::default(),
             train: TrainRecipe::default(),
+            verdict: VerdictLevel::Fast,
+            require: None,
+            loss: LossRecipe::default(),
             gates: BTreeMap::new(),
         }
     }
@@ -193,19 +258,11 @@ impl Default for DataRecipe {
     }
 }
 
-impl Default for MethodRecipe {
-    fn default() -> Self {
-        Self {
-            name: "full".to_string(),
-        }
-    }
-}
-
 impl Default for TrainRecipe {
     fn default() -> Self {
         Self {
-            epochs: 3.0,
-            lr: 5e-5,
+            epochs: None,
+            lr: None,
             batch_size: 16,
             max_tokens: 4096,
             accumulate: 1,
@@ -219,6 +276,12 @@ impl Default for TrainRecipe {
             order: Order::Shuffled,
             max_steps: None,
             dropout: None,
+            layer_decay: 1.0,
+            l2sp: 0.0,
+            ema: None,
+            wise_ft: None,
+            checkpoint_every: None,
+            keep_checkpoints: 2,
         }
     }
 }
@@ -255,6 +318,18 @@ impl Recipe {
         self.precision.unwrap_or_else(Precision::best)
     }
 
+    /// Peak learning rate: the one asked for, or the method's.
+    pub fn lr(&self) -> f64 {
+        self.train.lr.unwrap_or_else(|| self.method.method().lr())
+    }
+
+    /// Passes over the training rows: as asked for, or the method's.
+    pub fn epochs(&self) -> f64 {
+        self.train
+            .epochs
+            .unwrap_or_else(|| self.method.method().epochs())
+    }
+
     /// Everything that can be seen to be wrong without opening a file.
     pub fn problems(&self) -> Vec<Problem> {
         let mut found = Vec::new();
@@ -272,27 +347,110 @@ impl Recipe {
                 ),
             ));
         }
+        let method = self.method.method();
+        if let Some((key, text)) = method.problem() {
+            found.push(Problem::new(
+                &format!("method.{}.{key}", method.name()),
+                text,
+            ));
+        }
+        if self.require.is_some() && self.verdict == VerdictLevel::Off {
+            found.push(Problem::new(
+                "require",
+                "there is no verdict to require anything of; leave out --verdict off",
+            ));
+        }
         found.extend(self.train.problems());
+        found.extend(self.loss.problems());
         found.extend(self.data.problems());
         found
     }
 }
 
+/// Whether a value is in range, its key, and what to write instead.
+type Check = (bool, &'static str, &'static str);
+
+fn above(value: f64, high: f64) -> bool {
+    value > 0.0 && value <= high
+}
+
+fn share(value: f64) -> bool {
+    (0.0..1.0).contains(&value)
+}
+
 impl TrainRecipe {
     fn problems(&self) -> Vec<Problem> {
-        let above = |value: f64, high: f64| value > 0.0 && value <= high;
-        let share = |value: f64| (0.0..1.0).contains(&value);
-        let checks = [
+        let checks = [self.pace(), self.regularisation(), self.counts()].concat();
+        let wrong = checks.iter().filter(|(ok, ..)| !ok);
+        wrong
+            .map(|(_, key, text)| self.problem(key, text))
+            .collect()
+    }
+
+    /// Whether each of these is in range: key, and what to write instead.
+    fn pace(&self) -> Vec<Check> {
+        vec![
             (
-                above(self.lr, 1.0),
+                self.lr.is_none_or(|lr| above(lr, 1.0)),
                 "lr",
                 "is out of range 0 to 1; 5e-5 is a good start",
             ),
             (
-                above(self.epochs, 1e4),
+                self.epochs.is_none_or(|epochs| above(epochs, 1e4)),
                 "epochs",
                 "is out of range 0 to 10000; try 3",
             ),
+            (
+                share(self.warmup_share),
+                "warmup_share",
+                "is out of range 0 to 1; try 0.1",
+            ),
+            (
+                above(self.layer_decay, 1.0),
+                "layer_decay",
+                "is out of range 0 to 1; try 0.9, or 1 for the same rate everywhere",
+            ),
+            (
+                (0.0..1e6).contains(&self.clip_norm),
+                "clip_norm",
+                "is out of range; try 1, or 0 for none",
+            ),
+        ]
+    }
+
+    fn regularisation(&self) -> Vec<Check> {
+        vec![
+            (
+                share(self.weight_decay),
+                "weight_decay",
+                "is out of range 0 to 1; try 0.01",
+            ),
+            (
+                self.dropout.is_none_or(share),
+                "dropout",
+                "is out of range 0 to 1; try 0.1",
+            ),
+            (
+                (0.0..1e6).contains(&self.l2sp),
+                "l2sp",
+                "is out of range; try 0.1, or 0 for none",
+            ),
+            (
+                self.ema.is_none_or(share),
+                "ema",
+                "is out of range 0 to 1; try 0.99",
+            ),
+            (
+                self.wise_ft.is_none_or(|a| above(a, 1.0)),
+                "wise_ft",
+                "is out of range 0 to 1; try 0.5",
+            ),
+        ]
+    }
+
+    fn counts(&self) -> Vec<Check> {
+        let one = "must be at least 1";
+        vec![
             (
                 self.batch_size >= 1,
                 "batch_size",
@@ -303,39 +461,17 @@ impl TrainRecipe {
                 "max_tokens",
                 "must be at least 16; try 4096",
             ),
-            (self.accumulate >= 1, "accumulate", "must be at least 1"),
+            (self.accumulate >= 1, "accumulate", one),
+            (self.evals_per_epoch >= 1, "evals_per_epoch", one),
+            (self.patience != Some(0), "patience", one),
+            (self.max_steps != Some(0), "max_steps", one),
             (
-                share(self.warmup_share),
-                "warmup_share",
-                "is out of range 0 to 1; try 0.1",
+                self.checkpoint_every != Some(0),
+                "checkpoint_every",
+                "must be at least 1; leave it out for one a minute",
             ),
-            (
-                share(self.weight_decay),
-                "weight_decay",
-                "is out of range 0 to 1; try 0.01",
-            ),
-            (
-                (0.0..1e6).contains(&self.clip_norm),
-                "clip_norm",
-                "is out of range; try 1, or 0 for none",
-            ),
-            (
-                self.evals_per_epoch >= 1,
-                "evals_per_epoch",
-                "must be at least 1",
-            ),
-            (self.patience != Some(0), "patience", "must be at least 1"),
-            (self.max_steps != Some(0), "max_steps", "must be at least 1"),
-            (
-                self.dropout.is_none_or(share),
-                "dropout",
-                "is out of range 0 to 1; try 0.1",
-            ),
-        ];
-        let wrong = checks.iter().filter(|(ok, ..)| !ok);
-        wrong
-            .map(|(_, key, text)| self.problem(key, text))
-            .collect()
+            (self.keep_checkpoints >= 1, "keep_checkpoints", one),
+        ]
     }
 
     /// A problem with the value at `key`, which it shows.

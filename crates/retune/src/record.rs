@@ -7,14 +7,14 @@ use retune_eval::{Event, RunRecord, Targets};
 
 use crate::bundle::{Manifest, Saved};
 use crate::error::{Error, Result};
-use crate::run::shown;
+use crate::outcome::shown;
 
 /// Mistakes shown.
 const MISTAKES: usize = 20;
 /// Points of the scatter plot.
 const POINTS: usize = 2000;
 
-pub(crate) fn of(folder: &Path, saved: &Saved, manifest: &Manifest) -> Result<RunRecord> {
+pub(crate) fn of(events_at: &Path, saved: &Saved, manifest: &Manifest) -> Result<RunRecord> {
     let plan = saved.plan;
     let predictions = &saved.outcome.predictions;
     let recipe_toml = plan.recipe.to_toml();
@@ -37,7 +37,7 @@ pub(crate) fn of(folder: &Path, saved: &Saved, manifest: &Manifest) -> Result<Ru
         data: data(saved),
         machine: machine(saved, manifest),
         classes: plan.processor.labels().names().to_vec(),
-        events: events(&folder.join("events.jsonl"))?,
+        events: events(events_at)?,
         evaluated: saved.outcome.evaluated.clone(),
         reliability: match predictions.targets {
             Targets::Value(_) => Vec::new(),
@@ -57,10 +57,14 @@ pub(crate) fn of(folder: &Path, saved: &Saved, manifest: &Manifest) -> Result<Ru
             .map(|i| shown(plan, i, &predictions.scores))
             .collect(),
         before_after: saved.outcome.before_after.clone(),
+        costs: saved.costs.clone(),
+        curve: None,
+        fingerprints: manifest.data.clone(),
+        license: None,
     })
 }
 
-fn events(path: &Path) -> Result<Vec<Event>> {
+pub(crate) fn events(path: &Path) -> Result<Vec<Event>> {
     let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
     text.lines()
         .map(|line| serde_json::from_str(line).map_err(|e| Error::Internal(e.to_string())))

@@ -1,24 +1,32 @@
 //! A run: floors, training, evaluation and the bundle, from a plan.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
-use retune_data::batch::{HostBatch, prefetch};
-use retune_data::{Example, Target};
-use retune_eval::metrics::majority_predictions;
+use retune_data::Example;
+use retune_data::processor::Labels;
 use retune_eval::records::Shown;
-use retune_eval::{Evaluated, Event, Matrix, Predictions, evaluate, metric};
+use retune_eval::{Calibration, Cost, Evaluated, Event, Matrix, metric};
 
-use crate::bundle::{self, Saved};
+use crate::bundle::{self, Saved, sha256};
 use crate::error::{Error, Result};
+use crate::features::SequenceVectors;
+use crate::floors::classical::Effort;
 use crate::floors::frozen::{self, Frozen};
-use crate::methods;
-use crate::model::{Inputs, Model, Pass};
+use crate::job::Job;
+use crate::losses::Objective;
+use crate::model::Model;
 use crate::ops;
+use crate::outcome::{Outcome, predictions, selection};
 use crate::plan::{Plan, micro_batches};
+use crate::proof::{self, Floor, Meter};
+use crate::recipe::{Require, VerdictLevel};
+use crate::record;
+use crate::run_folder::{RunFolder, Started};
 use crate::scoring;
-use crate::staging::Staging;
-use crate::train::{self, EpochBatches, Fitted, Parts, TrainOptions, Validation};
-use crate::weights::{LoadReport, Place};
+use crate::train::state::Snapshot;
+use crate::train::{Diverged, Fitted};
+use crate::weights::LoadReport;
 
 pub use crate::train::Flow;
 
@@ -31,6 +39,8 @@ pub struct Finished {
     pub evaluated: Evaluated,
     /// Gates of the recipe and whether they were met.
     pub gates: Vec<Gate>,
+    /// What the recipe wants of the verdict.
+    pub require: Option<Require>,
     /// A few test rows: after tuning, and the answer before.
     pub before_after: Vec<(Shown, String)>,
     /// Wall time.
@@ -54,98 +64,280 @@ pub struct Gate {
 
 type On<'a> = &'a mut dyn FnMut(&Event) -> Flow;
 
-/// Carries out a plan and writes the bundle; nothing is left at `plan.out` unless the whole bundle is
-/// there.
+/// Carries out a plan. Its folder appears at `plan.out` at once, with the recipe and, while training lasts, its
+/// saved states; it becomes a bundle when all of it is there.
 ///
 /// # Errors
 /// Diverged training, a full disk, a damaged checkpoint.
 pub fn train(plan: Plan, on: &mut (dyn FnMut(&Event) -> Flow + Send)) -> Result<Finished> {
+    on_threads(&plan, || {
+        let folder = RunFolder::create(&plan.out, &plan.recipe.to_toml(), &started(&plan)?)?;
+        carry_out(&plan, folder, None, on)
+    })
+}
+
+/// Goes on with the unfinished run in `plan.out`: the result is the same, bit for bit, as without the break.
+///
+/// # Errors
+/// As [`train`]; data, base model or recipe that are not those the run was begun with. `force` lets a recipe
+/// differ in what a finished step does not depend on.
+pub fn resume(
+    plan: Plan,
+    force: bool,
+    on: &mut (dyn FnMut(&Event) -> Flow + Send),
+) -> Result<Finished> {
+    on_threads(&plan, || {
+        let mut notes = Vec::new();
+        let (folder, from) = RunFolder::reopen(&plan.out, &mut |note| notes.push(note))?;
+        same_run(&plan, &folder, force)?;
+        let step = from.as_ref().map_or(0, |snapshot| snapshot.state.step);
+        notes.push(format!("going on after step {step}"));
+        for text in notes {
+            on(&Event::Note { text });
+        }
+        carry_out(&plan, folder, from, on)
+    })
+}
+
+fn on_threads<R: Send>(plan: &Plan, f: impl FnOnce() -> Result<R> + Send) -> Result<R> {
     let Some(threads) = plan.recipe.threads else {
-        return carry_out(plan, on);
+        return f();
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     let pool = pool.map_err(|e| Error::User(format!("cannot start {threads} threads: {e}")))?;
-    pool.install(|| carry_out(plan, on))
+    pool.install(f)
 }
 
-fn carry_out(plan: Plan, on: On) -> Result<Finished> {
-    let started = Instant::now();
-    let mut staging = Staging::create(&plan.out)?;
+fn started(plan: &Plan) -> Result<Started> {
+    let mut data = BTreeMap::new();
+    for path in plan.table.files.iter().filter(|path| path.is_file()) {
+        data.insert(path.display().to_string(), sha256(path)?);
+    }
+    Ok(Started {
+        retune: env!("CARGO_PKG_VERSION").to_string(),
+        data,
+        base: plan.base.files.clone(),
+    })
+}
+
+/// Checks that the plan is the one that the run in `folder` was begun with.
+fn same_run(plan: &Plan, folder: &RunFolder, force: bool) -> Result<()> {
+    let (then, now) = (folder.started()?, started(plan)?);
+    let mut found: Vec<String> = Vec::new();
+    for (what, then, now) in [
+        ("data", &then.data, &now.data),
+        ("model", &then.base, &now.base),
+    ] {
+        let names = then
+            .keys()
+            .chain(now.keys().filter(|name| !then.contains_key(*name)));
+        let changed = names.filter(|name| then.get(*name) != now.get(*name));
+        found.extend(changed.map(|name| format!("{what}: {name} has changed since the run began")));
+    }
+    let (fixed, free) = folder.recipe_changes(&plan.recipe)?;
+    found.extend(fixed);
+    if !force {
+        found.extend(
+            free.into_iter()
+                .map(|change| format!("{change} (--force allows this)")),
+        );
+    }
+    if found.is_empty() {
+        return Ok(());
+    }
+    Err(Error::User(format!(
+        "this is not the run that was begun in {}:\n  {}\nput it back as it was, or begin anew with another --out",
+        plan.out.display(),
+        found.join("\n  ")
+    )))
+}
+
+fn carry_out(
+    plan: &Plan,
+    mut folder: RunFolder,
+    from: Option<Snapshot>,
+    on: On,
+) -> Result<Finished> {
+    let clock = Instant::now();
+    let job = Job::new(plan);
+    let (model, loaded) = job.model()?;
     let mut stopped = false;
-    let mut record = |event: &Event| {
+    let mut record = |event: &Event, folder: &mut RunFolder| {
         // Stopping before or after the training loop is honoured by the loop itself.
-        staging.event(event);
+        folder.event(event);
         let flow = on(event);
         stopped |= flow == Flow::Stop;
         if stopped { Flow::Stop } else { Flow::Continue }
     };
-    let seed = plan.recipe.seed;
-    let labels = plan.processor.labels();
-    let place = Place::cpu(true, plan.recipe.products());
-    let dropout = plan.recipe.train.dropout;
-    let (mut model, loaded) = plan.base.build(labels, &place, seed, dropout)?;
-    let units = plan.task.units(labels);
-    model.head = model.head.in_units(units, loaded.head_is_new());
-    let floors = floors(&plan, &model, &loaded, &mut record)?;
-    let model = methods::prepare(plan.method, model);
-    let mut fitted = tune(&plan, model, &mut record)?;
+    let features = known_features(plan, &model, &mut |event| record(event, &mut folder))?;
+    let mut floors = cheap_floors(plan, &model, &mut |event| record(event, &mut folder))?;
+    let meter = Meter::start();
+    let fitted = tune(
+        &job,
+        model,
+        (features.as_ref(), from),
+        &mut folder,
+        &mut record,
+    )?;
     ops::cpu::release();
-    fitted.model.head = fitted.model.head.folded();
-    let tuned = scoring::plain(&fitted.model);
-    let (scores, _) = score(&plan, &tuned, &plan.test, "evaluate", &mut record);
-    let result = Outcome::new(&plan, scores, &floors);
-    stage(&mut record, "save", None);
-    let saved = Saved {
-        plan: &plan,
-        model: &tuned,
-        fitted: &fitted,
-        loaded: &loaded,
-        outcome: &result,
-        seconds: started.elapsed().as_secs_f64(),
+    let (interrupted, steps) = (fitted.interrupted, (fitted.best_step, fitted.steps));
+    let mut cost = Cost {
+        trained_parameters: Some(plan.summary.parameters[1] as u64),
+        ..meter.cost()
     };
-    bundle::save(&mut staging, &saved)?;
-    staging.publish()?;
+    let mut on = |event: &Event| record(event, &mut folder);
+    let (tuned, mut outcome) = measured(plan, job.finished(fitted.model)?, &floors, &mut on);
+    outcome.evaluated.notes.extend(base_note(plan, &loaded));
+    if plan.recipe.verdict != VerdictLevel::Off && !interrupted {
+        let best = dear_floors(plan, &mut floors, &mut outcome.evaluated.notes, &mut on)?;
+        let events = record::events(&folder.events_path())?;
+        let until = |best| proof::seconds_until(plan, &events, best);
+        cost.seconds_to_scratch_best = best.and_then(until);
+    }
+    let mut on = |event: &Event| record(event, &mut folder);
+    let costs = proof::conclude(plan, &mut outcome, &floors, cost);
+    stage(&mut on, "save", None);
+    let saved = Saved {
+        plan,
+        model: &tuned,
+        steps,
+        loaded: &loaded,
+        outcome: &outcome,
+        costs: &costs,
+        seconds: clock.elapsed().as_secs_f64(),
+    };
+    bundle::save(&folder, &saved)?;
+    folder.publish()?;
     Ok(Finished {
         bundle: plan.out.clone(),
-        gates: gates(&plan, &result.evaluated),
-        evaluated: result.evaluated,
-        before_after: result.before_after,
-        seconds: started.elapsed().as_secs_f64(),
-        interrupted: fitted.interrupted,
+        gates: gates(plan, &outcome.evaluated),
+        require: plan.recipe.require,
+        evaluated: outcome.evaluated,
+        before_after: outcome.before_after,
+        seconds: clock.elapsed().as_secs_f64(),
+        interrupted,
     })
 }
 
-fn stage(on: On, name: &str, total: Option<u64>) {
+/// The model as it is kept, and what it shows on the test rows.
+fn measured(plan: &Plan, model: Model, floors: &[Floor], on: On) -> (Model, Outcome) {
+    let (model, calibration) = calibrated(plan, model, on);
+    let (scores, _) = score(plan, &model, &plan.test, "evaluate", on);
+    let before = floors.iter().find(|floor| floor.name == "base_model");
+    let mut outcome = Outcome::new(plan, scores, before.map(|floor| &floor.scores));
+    outcome.evaluated.calibration = calibration;
+    (model, outcome)
+}
+
+/// Adds the floors that are measured after tuning, so that a run that is cut off does not lose it; returns the best
+/// validation score from scratch.
+fn dear_floors(
+    plan: &Plan,
+    floors: &mut Vec<Floor>,
+    notes: &mut Vec<String>,
+    on: On,
+) -> Result<Option<f64>> {
+    stage(on, "classical", None);
+    if let Some((floor, note)) = proof::classical(plan, Effort::Fast) {
+        floors.push(floor);
+        notes.push(note);
+    }
+    let (floor, best) = proof::scratch(plan, on)?;
+    floors.push(floor);
+    notes.push(proof::scratch_note());
+    Ok(best)
+}
+
+/// The model with its confidence set right on the validation rows: the output layer divided by the temperature that
+/// makes them likeliest (Guo et al., arXiv:1706.04599), and what that does on the test rows. Answers stay the same.
+fn calibrated(plan: &Plan, mut model: Model, on: On) -> (Model, Option<Calibration>) {
+    let logits = |model: &Model, rows: &[Example]| {
+        let matrix = scoring::outputs(model, &plan.processor, rows);
+        let of = predictions(plan, rows, matrix, false);
+        (of.scores, of.targets)
+    };
+    if matches!(plan.processor.labels(), Labels::Number { .. }) {
+        return (model, None);
+    }
+    let rows = plan.valid.len() + plan.test.len();
+    stage(on, "calibrate", Some(rows as u64));
+    let (valid, answers) = logits(&model, &plan.valid);
+    let temperature = retune_eval::temperature(&valid, &answers);
+    let (test, answers) = logits(&model, &plan.test);
+    let found = Calibration::measure(&test, &answers, temperature);
+    model.head = model.head.at_temperature(temperature);
+    (model, found)
+}
+
+pub(crate) fn stage(on: On, name: &str, total: Option<u64>) {
     on(&Event::Stage {
         name: name.to_string(),
         total,
     });
 }
 
-fn score(plan: &Plan, model: &Model, rows: &[Example], name: &str, on: On) -> (Matrix, f64) {
+pub(crate) fn score(
+    plan: &Plan,
+    model: &Model,
+    rows: &[Example],
+    name: &str,
+    on: On,
+) -> (Matrix, f64) {
     stage(on, name, Some(rows.len() as u64));
     scoring::scores(model, plan.task, &plan.processor, rows, &mut |done| {
         on(&Event::Progress { done: done as u64 });
     })
 }
 
-/// Scores of the floors on the test rows.
-struct Floors {
-    base: Matrix,
-    frozen: Matrix,
-    base_note: String,
+/// What the backbone makes of every row, when the method leaves it as it is.
+fn known_features(plan: &Plan, model: &Model, on: On) -> Result<Option<SequenceVectors>> {
+    if !plan.recipe.method.method().frozen_backbone() {
+        return Ok(None);
+    }
+    let rows: Vec<Example> = [&plan.train, &plan.valid, &plan.test]
+        .into_iter()
+        .flatten()
+        .cloned()
+        .collect();
+    stage(on, "features", Some(rows.len() as u64));
+    let base = format!(
+        "{:?} {} {:?}",
+        plan.base.files,
+        plan.recipe.products().name(),
+        model.head.pooling
+    );
+    let plain = scoring::plain(model);
+    let cache = (plan.cache.as_path(), base.as_str());
+    let mut progress = |done: usize| {
+        on(&Event::Progress { done: done as u64 });
+    };
+    SequenceVectors::of(&plain, &plan.processor, &rows, cache, &mut progress).map(Some)
 }
 
-fn floors(plan: &Plan, model: &Model, loaded: &LoadReport, on: On) -> Result<Floors> {
+/// The floors that are measured before tuning: the model as it came, and a linear head on its frozen features.
+fn cheap_floors(plan: &Plan, model: &Model, on: On) -> Result<Vec<Floor>> {
+    if plan.recipe.verdict == VerdictLevel::Off {
+        return Ok(Vec::new());
+    }
     let untuned = scoring::plain(model);
-    let (base, _) = score(plan, &untuned, &plan.test, "base_model", on);
+    let meter = Meter::start();
+    let (scores, _) = score(plan, &untuned, &plan.test, "base_model", on);
+    let base = Floor {
+        name: "base_model",
+        scores,
+        cost: meter.cost(),
+    };
+    let meter = Meter::start();
     let rows = plan.train.len() + plan.valid.len() + plan.test.len();
     stage(on, "frozen", Some(rows as u64));
+    let objective = Objective::new(&plan.recipe.loss, plan.processor.labels(), &plan.train);
+    let objective = objective.map_err(|problem| Error::Problems(vec![problem]))?;
     let given = Frozen {
         model: &untuned,
         pooling: plan.base.pooling,
         task: plan.task,
         processor: &plan.processor,
+        objective: &objective,
         train: &plan.train,
         valid: &plan.valid,
         test: &plan.test,
@@ -153,209 +345,77 @@ fn floors(plan: &Plan, model: &Model, loaded: &LoadReport, on: On) -> Result<Flo
     let mut progress = |done: usize| {
         on(&Event::Progress { done: done as u64 });
     };
-    let frozen = frozen::scores(&given, &mut progress, &|scores| {
+    let scores = frozen::scores(&given, &mut progress, &|scores| {
         selection(plan, &predictions(plan, &plan.valid, scores.clone(), false)).score
     })?;
-    Ok(Floors {
-        base,
-        frozen,
-        base_note: if loaded.head_is_new() {
-            "base_model is the checkpoint with an untrained head: it has none for this task"
-        } else {
-            "base_model is the checkpoint with its own head, before tuning"
-        }
-        .to_string(),
+    let frozen = Floor {
+        name: "frozen",
+        scores,
+        cost: meter.cost(),
+    };
+    Ok(vec![base, frozen])
+}
+
+fn base_note(plan: &Plan, loaded: &LoadReport) -> Option<String> {
+    let text = if loaded.head_is_new() {
+        "base_model is the checkpoint with an untrained head: it has none for this task"
+    } else {
+        "base_model is the checkpoint with its own head, before tuning"
+    };
+    (plan.recipe.verdict != VerdictLevel::Off).then(|| text.to_string())
+}
+
+type Recorder<'a> = &'a mut dyn FnMut(&Event, &mut RunFolder) -> Flow;
+
+fn tune(
+    job: &Job,
+    model: Model,
+    (features, from): (Option<&SequenceVectors>, Option<Snapshot>),
+    folder: &mut RunFolder,
+    record: Recorder,
+) -> Result<Fitted<Model>> {
+    record(&train_stage(job), folder);
+    let keep = job.recipe.train.keep_checkpoints;
+    // The loop saves and reports in turn, both into the one folder.
+    let shared = std::cell::RefCell::new(&mut *folder);
+    let save = &mut |snapshot: &Snapshot| shared.borrow_mut().save(snapshot, keep);
+    let on = &mut |event: &Event| record(event, &mut shared.borrow_mut());
+    let fitted = job.fit(model, features, (Some(save), from), on);
+    fitted.map_err(|error| match error {
+        Error::Diverged(found) => diverged(job, *found, folder),
+        error => error,
     })
 }
 
-/// Scores with their right answers.
-fn predictions(plan: &Plan, rows: &[Example], scores: Matrix, details: bool) -> Predictions {
-    let targets: Vec<Target> = rows.iter().map(|e| e.target.clone()).collect();
-    let mut predictions = Predictions {
-        scores,
-        targets: plan.task.targets(&targets),
-        slices: Vec::new(),
-        ids: Vec::new(),
-    };
-    if details {
-        let at: Vec<usize> = rows.iter().map(|e| e.meta.row as usize).collect();
-        let columns = plan.recipe.data.slices.iter();
-        // The plan has checked that every slice column is there.
-        predictions.slices = columns
-            .filter_map(|column| scoring::slice(&plan.table, column, &at).ok())
-            .collect();
-        predictions.ids = at.iter().map(|row| plan.table.place(*row)).collect();
-    }
-    predictions
-}
-
-/// Metrics of a validation pass and the one that selects.
-fn selection(plan: &Plan, predictions: &Predictions) -> Validation {
-    let evaluation = plan.task.evaluation(plan.processor.labels());
-    let metrics = retune_eval::metrics::point(predictions, &evaluation);
-    let name = plan
-        .recipe
-        .train
-        .metric
-        .as_ref()
-        .unwrap_or(&evaluation.primary);
-    let value = metrics.get(name).copied().unwrap_or(f64::NEG_INFINITY);
-    let higher = metric(name).is_none_or(|m| m.higher_is_better);
-    Validation {
-        loss: 0.0,
-        metrics,
-        score: if higher { value } else { -value },
+fn train_stage(job: &Job) -> Event {
+    Event::Stage {
+        name: "train".to_string(),
+        total: Some(job.steps.0),
     }
 }
 
-fn tune(plan: &Plan, model: Model, on: On) -> Result<Fitted<Model>> {
-    let recipe = &plan.recipe.train;
-    let steps = plan.summary.steps;
-    stage(on, "train", Some(steps));
-    let every = plan.summary.steps_per_epoch / recipe.evals_per_epoch.max(1) as u64;
-    let options = TrainOptions {
-        steps,
-        steps_per_epoch: plan.summary.steps_per_epoch,
-        accumulate: recipe.accumulate,
-        lr: recipe.lr,
-        warmup_share: recipe.warmup_share,
-        schedule: recipe.schedule,
-        weight_decay: recipe.weight_decay,
-        clip_norm: recipe.clip_norm,
-        eval_every: if recipe.evals_per_epoch > 1 {
-            every.max(1)
-        } else {
-            0
-        },
-        patience: recipe.patience,
-        seed: plan.recipe.seed,
-    };
-    let labels = plan.processor.labels();
-    let parts = Parts {
-        batches: &mut |epoch| epoch_batches(plan, epoch),
-        loss: &|model: &Model, batch: &HostBatch, pass: &Pass| {
-            let output = model.output(&Inputs::new(batch), pass);
-            plan.task
-                .loss(output, labels, &batch.targets, &batch.weights)
-        },
-        validate: &mut |model| {
-            let plain = scoring::plain(model);
-            let quiet = &mut |_| ();
-            let (scores, loss) =
-                scoring::scores(&plain, plan.task, &plan.processor, &plan.valid, quiet);
-            let found = selection(plan, &predictions(plan, &plan.valid, scores, false));
-            Ok(Validation { loss, ..found })
-        },
-        on,
-    };
-    train::fit(model, parts, &options)
-}
-
-/// Micro-batches of an epoch, collated ahead on a background thread.
-fn epoch_batches(plan: &Plan, epoch: u64) -> EpochBatches<'static, HostBatch> {
-    let batches = micro_batches(&plan.recipe, &plan.train, epoch);
-    let processor = plan.processor.clone();
-    let rows: Vec<Vec<Example>> = batches
-        .into_iter()
-        .map(|batch| batch.into_iter().map(|i| plan.train[i].clone()).collect())
-        .collect();
-    let collated = rows.into_iter().map(move |rows| {
-        let refs: Vec<&Example> = rows.iter().collect();
-        let batch = processor.collate(&refs);
-        let tokens = batch.ids.len() as u64;
-        (batch, tokens)
-    });
-    Box::new(prefetch(collated, 4))
-}
-
-/// What the test rows showed.
-pub struct Outcome {
-    /// The model's predictions.
-    pub predictions: Predictions,
-    /// Figures with floors.
-    pub evaluated: Evaluated,
-    /// A few rows after tuning, with the answer before.
-    pub before_after: Vec<(Shown, String)>,
-}
-
-impl Outcome {
-    fn new(plan: &Plan, scores: Matrix, floors: &Floors) -> Self {
-        let seed = plan.recipe.seed;
-        let labels = plan.processor.labels();
-        let evaluation = plan.task.evaluation(labels);
-        let predicted = predictions(plan, &plan.test, scores, true);
-        let mut evaluated = evaluate(&predicted, &evaluation, "test", seed);
-        let train: Vec<Target> = plan.train.iter().map(|e| e.target.clone()).collect();
-        let prior = majority_predictions(&plan.task.targets(&train), &predicted);
-        let of = |scores: &Matrix| predictions(plan, &plan.test, scores.clone(), false);
-        for (name, floor) in [
-            (bundle::prior_name(labels), &prior),
-            ("base_model", &of(&floors.base)),
-            ("frozen", &of(&floors.frozen)),
-        ] {
-            evaluated.compare(name, (&predicted, floor), &evaluation, seed);
-        }
-        evaluated.notes.push(floors.base_note.clone());
-        Self {
-            before_after: before_after(plan, &predicted.scores, &floors.base),
-            predictions: predicted,
-            evaluated,
-        }
-    }
-}
-
-/// A test row as reports show it.
-pub(crate) fn shown(plan: &Plan, index: usize, scores: &Matrix) -> Shown {
-    let example = &plan.test[index];
-    let row = example.meta.row as usize;
-    let labels = plan.processor.labels();
-    let answer = plan.task.answer(scores.row(index), labels);
-    let truth = plan.task.truth(&example.target, labels);
-    let text: Vec<String> = plan
-        .roles
-        .text
+/// The error with the rows of the step, which are left in the run's folder.
+fn diverged(job: &Job, found: Diverged, folder: &mut RunFolder) -> Error {
+    let batches = micro_batches(&job.recipe, job.rows, found.epoch);
+    let of_step = found.batches.start as usize..(found.batches.end as usize).min(batches.len());
+    let places: Vec<String> = batches[of_step]
         .iter()
-        .filter_map(|c| Some(plan.table.column(c).ok()?.text(row)?.into_owned()))
+        .flatten()
+        .map(|row| job.plan.table.place(job.rows[*row].meta.row as usize))
         .collect();
-    let error = match (&example.target, answer.value) {
-        (Target::Value(wanted), Some(got)) => (f64::from(*wanted) - got).abs(),
-        _ => 0.0,
-    };
-    Shown {
-        id: plan.table.place(row),
-        text: shortened(&text.join(" ⏐ ")),
-        truth,
-        predicted: answer.phrase(),
-        confidence: answer.confidence.unwrap_or(error),
+    let text = serde_json::json!({
+        "step": found.step,
+        "tensor": found.tensor,
+        "rows": places,
+    });
+    match folder.leave("diverged.json", text.to_string().as_bytes()) {
+        Ok(path) => Error::User(format!(
+            "{}; the rows of that step are in {}",
+            Error::Diverged(Box::new(found)),
+            path.display()
+        )),
+        Err(_) => Error::Diverged(Box::new(found)),
     }
-}
-
-fn shortened(text: &str) -> String {
-    const LIMIT: usize = 400;
-    match text.char_indices().nth(LIMIT) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_string(),
-    }
-}
-
-/// Five test rows of short, readable texts, spread over the split.
-fn before_after(plan: &Plan, after: &Matrix, before: &Matrix) -> Vec<(Shown, String)> {
-    const WANTED: usize = 5;
-    let n = plan.test.len();
-    let readable = |i: &usize| (8..=40).contains(&plan.test[*i].tokens());
-    let mut rows: Vec<usize> = (0..n).filter(readable).collect();
-    if rows.len() < WANTED {
-        rows = (0..n).collect();
-    }
-    let step = (rows.len() / WANTED).max(1);
-    rows.into_iter()
-        .step_by(step)
-        .take(WANTED)
-        .map(|i| {
-            let old = plan.task.answer(before.row(i), plan.processor.labels());
-            (shown(plan, i, after), old.phrase())
-        })
-        .collect()
 }
 
 fn gates(plan: &Plan, evaluated: &Evaluated) -> Vec<Gate> {

@@ -8,6 +8,7 @@ use retune_data::batch::{BatchOptions, HostBatch, Order, plan_batches};
 use retune_data::{Example, Processor, Table, Target};
 use retune_eval::{Matrix, Slice};
 
+use crate::losses::Objective;
 use crate::model::{Inputs, Model, Pass, Pooling};
 use crate::tasks::Task;
 
@@ -53,7 +54,7 @@ fn gather(
     processor: &Processor,
     examples: &[Example],
     on: &mut dyn FnMut(usize),
-    mut compute: impl FnMut(&Inputs, &HostBatch) -> Tensor<2>,
+    mut compute: impl FnMut(&HostBatch) -> Tensor<2>,
 ) -> Matrix {
     let mut out = Matrix {
         rows: examples.len(),
@@ -61,7 +62,7 @@ fn gather(
     };
     let mut done = 0;
     for (rows, host) in batches(processor, examples) {
-        let result = compute(&Inputs::new(&host), &host);
+        let result = compute(&host);
         let [_, cols] = result.dims();
         if out.cols == 0 {
             out.cols = cols;
@@ -90,7 +91,10 @@ pub fn to_host(x: Tensor<2>) -> Vec<f32> {
         .unwrap_or_default()
 }
 
-/// Scores of every example, `[rows, outputs]`, and the mean loss over those that have a target.
+/// What a model makes of a batch, `[rows, outputs]`.
+pub type Outputs<'a> = &'a dyn Fn(&HostBatch) -> Tensor<2>;
+
+/// Scores of every example, `[rows, outputs]`, and the mean plain loss over those that have a target.
 pub fn scores(
     model: &Model,
     task: &dyn Task,
@@ -98,15 +102,28 @@ pub fn scores(
     examples: &[Example],
     on: &mut dyn FnMut(usize),
 ) -> (Matrix, f64) {
+    let outputs = |host: &HostBatch| model.output(&Inputs::new(host), &Pass::default());
+    scores_of(&outputs, task, processor, examples, on)
+}
+
+/// The same for outputs that come from elsewhere than a whole model.
+pub fn scores_of(
+    outputs: Outputs<'_>,
+    task: &dyn Task,
+    processor: &Processor,
+    examples: &[Example],
+    on: &mut dyn FnMut(usize),
+) -> (Matrix, f64) {
     let (mut sum, mut weight) = (0.0, 0.0);
-    let matrix = gather(processor, examples, on, |inputs, host| {
-        let output = model.output(inputs, &Pass::default());
+    let matrix = gather(processor, examples, on, |host| {
+        let output = outputs(host);
         if host.targets.iter().all(|t| *t != Target::None) {
             let loss = task.loss(
                 output.clone(),
                 processor.labels(),
                 &host.targets,
                 &host.weights,
+                &Objective::plain(),
             );
             sum += crate::train::optimizer::scalar(loss.sum);
             weight += loss.weight;
@@ -118,8 +135,8 @@ pub fn scores(
 
 /// Raw outputs of every example, `[rows, outputs]`.
 pub fn outputs(model: &Model, processor: &Processor, examples: &[Example]) -> Matrix {
-    gather(processor, examples, &mut |_| (), |inputs, _| {
-        model.output(inputs, &Pass::default())
+    gather(processor, examples, &mut |_| (), |host| {
+        model.output(&Inputs::new(host), &Pass::default())
     })
 }
 
@@ -131,8 +148,8 @@ pub fn features(
     examples: &[Example],
     on: &mut dyn FnMut(usize),
 ) -> Matrix {
-    gather(processor, examples, on, |inputs, _| {
-        model.pooled(inputs, pooling)
+    gather(processor, examples, on, |host| {
+        model.pooled(&Inputs::new(host), pooling)
     })
 }
 

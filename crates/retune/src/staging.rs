@@ -1,11 +1,9 @@
-//! A bundle in the making: a hidden folder beside its final place, moved there in one step when it is
-//! whole. A run that dies leaves nothing at the final place; its remains are removed by the next run.
+//! A folder in the making: hidden beside its final place, moved there in one step when it is whole. A program that
+//! dies leaves nothing at the final place; its remains are removed by the next one.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-
-use retune_eval::Event;
 
 use crate::error::{Error, Result};
 
@@ -13,7 +11,6 @@ use crate::error::{Error, Result};
 pub struct Staging {
     folder: PathBuf,
     target: PathBuf,
-    events: BufWriter<File>,
     // Held until the folder is published, so that a second run into the same place is told apart from
     // the remains of a dead one.
     lock: File,
@@ -38,12 +35,9 @@ impl Staging {
             )));
         }
         clear(&folder).map_err(io)?;
-        let path = folder.join("events.jsonl");
-        let events = File::create(&path).map_err(|e| Error::io("create", &path, e))?;
         Ok(Self {
             folder,
             target: target.to_path_buf(),
-            events: BufWriter::new(events),
             lock,
             published: false,
         })
@@ -52,17 +46,6 @@ impl Staging {
     /// The folder to write into.
     pub fn folder(&self) -> &Path {
         &self.folder
-    }
-
-    /// Appends to `events.jsonl`. A write that fails shows when the bundle is published.
-    pub fn event(&mut self, event: &Event) {
-        if matches!(event, Event::Progress { .. }) {
-            return;
-        }
-        if let Ok(line) = serde_json::to_string(event) {
-            let _ = writeln!(self.events, "{line}");
-            let _ = self.events.flush();
-        }
     }
 
     /// Writes a file and waits until it is on the disk.
@@ -81,12 +64,6 @@ impl Staging {
 
     /// Moves the folder to its place.
     pub fn publish(mut self) -> Result<()> {
-        let path = self.folder.join("events.jsonl");
-        let synced = self
-            .events
-            .flush()
-            .and_then(|()| self.events.get_ref().sync_all());
-        synced.map_err(|e| Error::io("write", &path, e))?;
         let io = |e| Error::io("create", &self.target, e);
         if self.target.is_dir() {
             // Only an empty folder can be here: the plan refused any other.

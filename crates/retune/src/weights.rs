@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use burn::module::{Module, ModuleVisitor, Param, ParamId};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Device, Tensor, TensorData};
 use retune_kernels::dropout::mix;
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,11 @@ use crate::ops::Precision;
 pub enum Init {
     /// Normal with the family's standard deviation.
     Normal,
+    /// Uniform within `1 / sqrt(fan_in)`, as PEFT begins the first factor of an update (Kaiming with slope `√5`).
+    Uniform {
+        /// Inputs of the layer.
+        fan_in: usize,
+    },
     /// All zero.
     Zeros,
     /// All one.
@@ -85,15 +90,28 @@ pub struct Place {
     pub adapters: Option<Adapters>,
 }
 
-/// Which layers get low-rank updates (Hu et al., arXiv:2106.09685).
+/// Which layers of a backbone get low-rank updates (Hu et al., arXiv:2106.09685).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Adapters {
     /// Rank of the update.
     pub rank: usize,
     /// Factor of the update.
     pub scale: f64,
-    /// Last names of the paths of the layers.
-    pub layers: Vec<String>,
+    /// Dropout before the update.
+    pub dropout: f64,
+    /// Regular expressions; a layer gets one when any matches its whole path or the last name of it.
+    pub targets: Vec<String>,
+}
+
+impl Adapters {
+    /// Whether the layer at `path` gets an update.
+    pub fn reach(&self, path: &str) -> bool {
+        let name = path.rsplit_once('.').map_or(path, |(_, name)| name);
+        self.targets.iter().any(|target| {
+            let whole = regex::Regex::new(&format!("^(?:{target})$"));
+            whole.is_ok_and(|whole| whole.is_match(path) || whole.is_match(name))
+        })
+    }
 }
 
 impl Place {
@@ -118,6 +136,7 @@ pub struct Source<'a> {
     seed: u64,
     std: f64,
     optional: bool,
+    adapters: usize,
     used: BTreeSet<String>,
     report: LoadReport,
 }
@@ -140,6 +159,7 @@ impl<'a> Source<'a> {
             seed,
             std,
             optional: false,
+            adapters: 0,
             used: BTreeSet::new(),
             report: LoadReport::default(),
         }
@@ -153,21 +173,25 @@ impl<'a> Source<'a> {
     /// The low-rank update of the layer `[output, input]` at `path`, if it gets one; it starts as zero.
     pub fn adapter(&mut self, path: &str, input: usize, output: usize) -> Option<Adapter> {
         let wanted = self.place.adapters.as_ref()?;
-        let name = path.rsplit_once('.').map_or(path, |(_, name)| name);
-        if !wanted.layers.iter().any(|layer| layer == name) {
+        if self.optional || !wanted.reach(path) {
             return None;
         }
-        let (rank, scale) = (wanted.rank, wanted.scale);
+        let (rank, scale, dropout) = (wanted.rank, wanted.scale, wanted.dropout);
         let mut fresh = |part: &str, shape: [usize; 2], init| {
             let path = format!("{path}.adapter.{part}");
             let data = TensorData::new(self.fresh(&path, shape[0] * shape[1], init), shape);
             self.report.new.push(path);
             Param::from_data(data, &self.place.device)
         };
+        let down = fresh("down", [rank, input], Init::Uniform { fan_in: input });
+        let up = fresh("up", [output, rank], Init::Zeros);
+        self.adapters += 1;
         Some(Adapter {
-            down: fresh("down", [rank, input], Init::Normal),
-            up: fresh("up", [output, rank], Init::Zeros),
+            down,
+            up,
             scale,
+            dropout,
+            site: self.adapters,
         })
     }
 
@@ -245,6 +269,12 @@ impl<'a> Source<'a> {
             Init::Zeros => vec![0.0; size],
             Init::Ones => vec![1.0; size],
             Init::Normal => normal(self.seed, path, size, self.std),
+            Init::Uniform { fan_in } => {
+                let bound = 1.0 / (fan_in.max(1) as f64).sqrt();
+                let unit = units(self.seed, path);
+                let value = |i| (bound * (2.0 * unit(i) - 1.0)) as f32;
+                (0..size as u64).map(value).collect()
+            }
         }
     }
 
@@ -261,10 +291,15 @@ impl<'a> Source<'a> {
     }
 }
 
+/// Uniform numbers in [0, 1) that depend on seed and name only.
+fn units(seed: u64, name: &str) -> impl Fn(u64) -> f64 {
+    let start = name.bytes().fold(mix(seed), |h, b| mix(h ^ u64::from(b)));
+    move |counter| (mix(start.wrapping_add(counter)) >> 11) as f64 / (1u64 << 53) as f64
+}
+
 /// Normal numbers that depend on seed and name only (Box & Muller, 1958).
 fn normal(seed: u64, name: &str, size: usize, std: f64) -> Vec<f32> {
-    let start = name.bytes().fold(mix(seed), |h, b| mix(h ^ u64::from(b)));
-    let unit = |counter: u64| (mix(start.wrapping_add(counter)) >> 11) as f64 / (1u64 << 53) as f64;
+    let unit = units(seed, name);
     (0..size as u64)
         .map(|i| {
             let radius = (-2.0 * (1.0 - unit(2 * i)).ln()).sqrt();
@@ -296,21 +331,95 @@ pub fn params<M: Module>(module: &M) -> Vec<Named> {
     list.found
 }
 
+/// A tensor as it is saved: name, shape, values in row-major order.
+pub type HostTensor = (String, Vec<usize>, Vec<f32>);
+
 /// The parameters' values on the host, by path.
+pub fn host_values<M: Module>(module: &M) -> Vec<HostTensor> {
+    let read = |named: Named| (named.path, named.shape, host(named.value));
+    params(module).into_iter().map(read).collect()
+}
+
+/// The values of a flat tensor on the host.
 #[expect(
     clippy::disallowed_methods,
-    reason = "saving a model reads every parameter once"
+    reason = "saving a model or the state of a run reads every parameter once"
 )]
-pub fn host_values<M: Module>(module: &M) -> Vec<(String, Vec<usize>, Vec<f32>)> {
-    let read = |named: Named| {
-        let data = named.value.into_data().convert::<f32>();
-        (
-            named.path,
-            named.shape,
-            data.try_to_vec().unwrap_or_default(),
-        )
+pub fn host(value: Tensor<1>) -> Vec<f32> {
+    let data = value.into_data().convert::<f32>();
+    data.try_to_vec().unwrap_or_default()
+}
+
+/// The tensors with every low-rank update `scale up down` added to its weight, and the factors gone.
+pub fn merged(tensors: Vec<HostTensor>, scale: f64) -> Vec<HostTensor> {
+    let (factors, mut weights): (Vec<_>, Vec<_>) = tensors
+        .into_iter()
+        .partition(|(path, ..)| path.contains(".adapter."));
+    let factor = |layer: &str, part: &str| {
+        let path = format!("{layer}.adapter.{part}");
+        factors.iter().find(|(name, ..)| *name == path)
     };
-    params(module).into_iter().map(read).collect()
+    for (path, shape, values) in &mut weights {
+        let Some(layer) = path.strip_suffix(".weight") else {
+            continue;
+        };
+        let (Some((_, down_shape, down)), Some((_, _, up))) =
+            (factor(layer, "down"), factor(layer, "up"))
+        else {
+            continue;
+        };
+        let (rank, input) = (down_shape[0], shape[1]);
+        for (row, up) in values.chunks_exact_mut(input).zip(up.chunks_exact(rank)) {
+            for (up, down) in up.iter().zip(down.chunks_exact(input)) {
+                let factor = scale * f64::from(*up);
+                for (value, down) in row.iter_mut().zip(down) {
+                    *value = (f64::from(*value) + factor * f64::from(*down)) as f32;
+                }
+            }
+        }
+    }
+    weights
+}
+
+/// The module with other values where `values` has some for a path; each trains as before.
+///
+/// # Panics
+/// When a value has another number of elements than its parameter.
+pub fn with_values<M: Module>(module: M, values: &dyn Fn(&str) -> Option<Vec<f32>>) -> M {
+    module.map(&mut Fill {
+        stack: PathStack::default(),
+        values,
+    })
+}
+
+struct Fill<'a> {
+    stack: PathStack,
+    values: &'a dyn Fn(&str) -> Option<Vec<f32>>,
+}
+
+impl ModuleMapper for Fill<'_> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.stack.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _name: &str, container: &str) {
+        self.stack.exit(container);
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(values) = (self.values)(&self.stack.path()) else {
+            return param;
+        };
+        param.map(|old| {
+            let data = TensorData::new(values, old.dims());
+            let new = Tensor::from_data(data, &old.device());
+            if old.is_autodiff() {
+                new.set_require_grad(old.is_require_grad())
+            } else {
+                new
+            }
+        })
+    }
 }
 
 /// Names of the modules a traversal is in. An enum's variant is no part of the path: which family a

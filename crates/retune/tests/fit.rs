@@ -11,7 +11,6 @@ use retune::eval::Event;
 use retune::families::build_model;
 use retune::model::{Inputs, Model, Pass};
 use retune::ops::Precision;
-use retune::train::schedule::Schedule;
 use retune::train::{Fitted, Flow, Parts, TrainOptions, Validation, fit};
 use retune::weights::Place;
 use retune::{losses, pretrained};
@@ -48,15 +47,10 @@ fn train(
     let options = TrainOptions {
         steps: 6,
         steps_per_epoch: 1,
-        accumulate: 1,
         lr: 1e-3,
-        warmup_share: 0.0,
-        schedule: Schedule::Constant,
-        weight_decay: 0.0,
         clip_norm: 1.0,
-        eval_every: 0,
         patience,
-        seed: 0,
+        ..TrainOptions::default()
     };
     let mut found = found.iter();
     let parts = Parts {
@@ -74,8 +68,9 @@ fn train(
             })
         },
         on,
+        save: None,
     };
-    fit(model(), parts, &options).unwrap()
+    fit(model(), parts, &options, None).unwrap()
 }
 
 #[test]

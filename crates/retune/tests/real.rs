@@ -125,7 +125,7 @@ fn from_file_to_bundle_to_export() {
     };
     recipe.data.train = Some(data.clone());
     recipe.data.max_rows = Some(200);
-    recipe.train.epochs = 1.0;
+    recipe.train.epochs = Some(1.0);
     let plan = Plan::resolve(&recipe, &HubOptions::from_env(), &mut |_| ()).unwrap();
     assert_eq!(plan.summary.classes, ["negative", "positive"]);
     let mut steps = 0;

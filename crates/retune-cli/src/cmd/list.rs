@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use retune::eval::METRICS;
 use retune::families::FAMILIES;
 use retune::hub::CATALOGUE;
-use retune::methods::METHODS;
+use retune::methods::MethodRecipe;
 use retune::tasks::TASKS;
 use serde_json::json;
 
@@ -69,9 +69,9 @@ fn rows(kind: Kind) -> Vec<(&'static str, String)> {
             .iter()
             .map(|t| (t.name(), t.about().to_owned()))
             .collect(),
-        Kind::Methods => METHODS
+        Kind::Methods => MethodRecipe::all()
             .iter()
-            .map(|m| (m.name(), m.about().to_owned()))
+            .map(|m| (m.method().name(), m.method().about().to_owned()))
             .collect(),
         Kind::Metrics => METRICS.iter().map(|m| (m.name, m.doc.to_owned())).collect(),
     }

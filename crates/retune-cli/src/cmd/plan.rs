@@ -39,7 +39,7 @@ struct Shown<'a> {
 /// Prints the plan.
 pub fn run(args: &PlanArgs) -> Result<ExitCode, Failure> {
     let mut console = Console::new();
-    let plan = resolve(&args.run.recipe()?, &mut console)?;
+    let plan = resolve(&args.run.recipe()?, None, &mut console)?;
     if args.json {
         answer_json(&Shown {
             summary: &plan.summary,
@@ -54,14 +54,23 @@ pub fn run(args: &PlanArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Opens data and model, fetching the model where it is not here yet.
-pub fn resolve(recipe: &Recipe, console: &mut Console) -> Result<Plan, Failure> {
+/// Opens data and model, fetching the model where it is not here yet; for a new run, or to go on with the one in
+/// `begun`.
+pub fn resolve(
+    recipe: &Recipe,
+    begun: Option<&Path>,
+    console: &mut Console,
+) -> Result<Plan, Failure> {
     // The first line of a run: reading a large file or fetching a model may take a while.
     if let Some(data) = &recipe.data.train {
         console.note(&format!("reading {}", data.display()));
     }
     let hub = HubOptions::from_env();
-    let plan = Plan::resolve(recipe, &hub, &mut |progress| console.download(progress));
+    let on = &mut |progress: retune::hub::Progress| console.download(progress);
+    let plan = match begun {
+        None => Plan::resolve(recipe, &hub, on),
+        Some(folder) => Plan::resume(recipe, folder, &hub, on),
+    };
     console.end();
     Ok(plan?)
 }

@@ -73,15 +73,15 @@ pub fn run(args: &QuickstartArgs) -> Result<ExitCode, Failure> {
         ..Recipe::default()
     };
     recipe.data.train = Some(data);
-    recipe.train.epochs = sample.epochs;
-    let finished = train::tune(&recipe, &mut console)?.finished;
+    recipe.train.epochs = Some(sample.epochs);
+    let finished = train::tune(&recipe, None, &mut console)?.finished;
     if args.json {
         answer_json(&finished.evaluated)?;
     } else {
         answer(&train::figures(&finished));
         answer(&closing(&finished));
     }
-    Ok(train::verdict(&finished, &console))
+    Ok(train::exit_code(&finished, &console))
 }
 
 fn find(task: &str) -> Result<&'static Sample, Failure> {

@@ -1,11 +1,12 @@
 //! `retune train`: from a recipe or a labelled file to a saved, measured model.
 
 use std::fmt::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 use retune::eval::Event;
-use retune::eval::table::table;
+use retune::eval::table::{table, verdict};
 use retune::recipe::Recipe;
 use retune::run::Finished;
 
@@ -19,6 +20,14 @@ use crate::interrupt;
 pub struct TrainArgs {
     #[command(flatten)]
     run: RunArgs,
+
+    /// Go on with the unfinished run in this folder: the --out of the run that was cut off
+    #[arg(long, value_name = "DIR")]
+    resume: Option<PathBuf>,
+
+    /// Go on although gates, verdict or saved states are to be handled differently now
+    #[arg(long, requires = "resume")]
+    force: bool,
 
     /// Print only JSON: the content of the run's metrics.json
     #[arg(long)]
@@ -36,19 +45,52 @@ pub struct Tuned {
 /// Trains and prints the figures.
 pub fn run(args: &TrainArgs) -> Result<ExitCode, Failure> {
     let mut console = Console::new();
-    let Tuned { finished, pair } = tune(&args.run.recipe()?, &mut console)?;
+    let (recipe, going_on) = match &args.resume {
+        None => (args.run.recipe()?, None),
+        Some(folder) => (
+            resumed(&args.run, folder)?,
+            Some((folder.as_path(), args.force)),
+        ),
+    };
+    let Tuned { finished, pair } = tune(&recipe, going_on, &mut console)?;
     if args.json {
         answer_json(&finished.evaluated)?;
     } else {
         answer(&figures(&finished));
         answer(&next(&finished, pair));
     }
-    Ok(verdict(&finished, &console))
+    Ok(exit_code(&finished, &console))
 }
 
-/// Runs a recipe to its end, or to the step at which Ctrl-C is pressed.
-pub fn tune(recipe: &Recipe, console: &mut Console) -> Result<Tuned, Failure> {
-    let plan = plan::resolve(recipe, console)?;
+/// The recipe of the run in `folder` with the flags laid over it.
+fn resumed(flags: &RunArgs, folder: &Path) -> Result<Recipe, Failure> {
+    let path = folder.join("recipe.toml");
+    if flags.target.is_some() {
+        return Err(Failure::user(
+            "--resume goes on with the recipe of the run; leave the file or recipe out",
+        ));
+    }
+    if !path.is_file() {
+        return Err(Failure::user(format!(
+            "{} holds no run; `retune train FILE --out DIR` begins one",
+            folder.display()
+        )));
+    }
+    let recipe = flags.over(Recipe::read(&path)?)?;
+    Ok(Recipe {
+        out: Some(folder.to_path_buf()),
+        ..recipe
+    })
+}
+
+/// Runs a recipe to its end, or to the step at which Ctrl-C is pressed; or goes on with the run in a folder, by
+/// force where asked.
+pub fn tune(
+    recipe: &Recipe,
+    going_on: Option<(&Path, bool)>,
+    console: &mut Console,
+) -> Result<Tuned, Failure> {
+    let plan = plan::resolve(recipe, going_on.map(|(folder, _)| folder), console)?;
     for line in plan.to_string().lines() {
         console.note(line);
     }
@@ -57,13 +99,17 @@ pub fn tune(recipe: &Recipe, console: &mut Console) -> Result<Tuned, Failure> {
     let pair = plan.roles.text.len() > 1;
     // Before there is a model to keep, Ctrl-C simply ends the program.
     let mut listening = Ok(());
-    let finished = retune::train(plan, &mut |event| {
+    let on = &mut |event: &Event| {
         if matches!(event, Event::Stage { name, .. } if name == "train") {
             listening = interrupt::listen();
         }
         console.event(event);
         interrupt::flow()
-    });
+    };
+    let finished = match going_on {
+        None => retune::train(plan, on),
+        Some((_, force)) => retune::resume(plan, force, on),
+    };
     console.end();
     listening?;
     let finished = finished?;
@@ -80,8 +126,8 @@ pub fn tune(recipe: &Recipe, console: &mut Console) -> Result<Tuned, Failure> {
     Ok(Tuned { finished, pair })
 }
 
-/// The exit code of a finished run; says which gates were missed.
-pub fn verdict(finished: &Finished, console: &Console) -> ExitCode {
+/// The exit code of a finished run; says what was asked for and is not met.
+pub fn exit_code(finished: &Finished, console: &Console) -> ExitCode {
     let missed: Vec<_> = finished.gates.iter().filter(|gate| !gate.passed).collect();
     for gate in &missed {
         let got = gate.got.map_or_else(
@@ -93,7 +139,18 @@ pub fn verdict(finished: &Finished, console: &Console) -> ExitCode {
             gate.metric, gate.wanted
         ));
     }
-    if missed.is_empty() {
+    let wanted = finished
+        .require
+        .filter(|wanted| !wanted.met(&finished.evaluated));
+    if let Some(wanted) = wanted {
+        let found = finished.evaluated.verdict.as_ref();
+        console.note(&format!(
+            "verdict not met: it is `{}`, wanted {}",
+            found.map_or("not known".to_owned(), |v| v.word.to_string()),
+            wanted.name()
+        ));
+    }
+    if missed.is_empty() && wanted.is_none() {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(GATE)
@@ -102,7 +159,11 @@ pub fn verdict(finished: &Finished, console: &Console) -> ExitCode {
 
 /// The figures beside their floors.
 pub fn figures(finished: &Finished) -> String {
-    table(&finished.evaluated).trim_end().to_owned()
+    let mut text = table(&finished.evaluated).trim_end().to_owned();
+    if let Some(found) = &finished.evaluated.verdict {
+        let _ = write!(text, "\n\n{}", verdict(found).trim_end());
+    }
+    text
 }
 
 /// Where to look and what to type after a run.

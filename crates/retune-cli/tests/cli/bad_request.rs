@@ -4,7 +4,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::{Folder, Outcome};
+use crate::{Folder, Outcome, table};
 
 #[test]
 fn an_unknown_recipe_key_is_named_with_its_line() {
@@ -42,8 +42,6 @@ fn every_problem_is_shown_at_once() {
             "lable",
             "--metric",
             "acuracy",
-            "--method",
-            "fulll",
             "--gate",
             "acuracy=0.5",
         ])
@@ -52,7 +50,6 @@ fn every_problem_is_shown_at_once() {
             "train.epochs (--epochs)",
             "did you mean `label`",
             "train.metric (--metric)",
-            "method.name (--method)",
             "gates.acuracy (--gate)",
         ]);
 }
@@ -63,6 +60,21 @@ fn unknown_flags_and_values_end_with_code_2() {
     folder
         .plan(&["data.csv", "--learning-rate", "1"])
         .refuses(&["--learning-rate"]);
+    folder.plan(&["data.csv", "--method", "lorra"]).refuses(&[
+        "method (--method)",
+        "lorra",
+        "lora",
+        "list methods",
+    ]);
+    folder
+        .plan(&["data.csv", "--method", "lora", "--with", "rang=4"])
+        .refuses(&["rang", "rank"]);
+    folder
+        .plan(&["data.csv", "--method", "lora", "--with", "rank=0"])
+        .refuses(&["method.lora.rank (--with)", "try 8"]);
+    folder
+        .plan(&["data.csv", "--method", "lora", "--with", "targets=qwery"])
+        .refuses(&["method.lora.targets (--with)", "all-linear"]);
     folder
         .plan(&["data.csv", "--schedule", "wavy"])
         .refuses(&["--schedule", "cosine"]);
@@ -78,6 +90,26 @@ fn unknown_flags_and_values_end_with_code_2() {
     folder
         .retune(&["predict", "out"])
         .refuses(&["nothing to answer", "--data FILE"]);
+}
+
+#[test]
+fn loss_options_that_do_not_fit_are_refused() {
+    let folder = Folder::with_reviews();
+    folder
+        .plan(&["data.csv", "--class-weights", "positve=2"])
+        .refuses(&[
+            "loss.class_weights (--class-weights): `positve`",
+            "negative, positive",
+        ]);
+    folder.write(
+        "numbers.csv",
+        table("text,score", 60, |row| format!("film {row},{row}.5")),
+    );
+    let flags = ["numbers.csv", "--focal", "2", "--label-smoothing", "0.1"];
+    folder.plan(&flags).refuses(&[
+        "loss.focal (--focal): does not apply to regression",
+        "loss.label_smoothing (--label-smoothing): does not apply",
+    ]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::classification::{f1, precision, recall};
 use super::sample::{Counts, Facts, Sample, flagged};
 use super::{Kind, METRICS, Metric, metric};
-use crate::bootstrap::{interval, resample};
+use crate::bootstrap::{Draws, interval, resample};
 use crate::predictions::{Predictions, Targets, top};
 use crate::records::{Evaluated, Evaluation, Interval, Metrics, PerClass, SliceMetrics};
 
@@ -37,6 +37,9 @@ pub fn evaluate(p: &Predictions, e: &Evaluation, split: &str, seed: u64) -> Eval
         slices: BTreeMap::new(),
         per_class: Vec::new(),
         confusion: Vec::new(),
+        verdict: None,
+        calibration: None,
+        threshold: None,
         notes: Vec::new(),
     };
     if let Some(reason) = unrateable(p) {
@@ -158,22 +161,11 @@ pub fn gain(tuned: &Predictions, floor: &Predictions, name: &str, seed: u64) -> 
     if unrateable(tuned).or_else(|| unrateable(floor)).is_some() {
         return None;
     }
-    let sign = if m.higher_is_better { 1.0 } else { -1.0 };
-    let [of_tuned, of_floor] = [tuned, floor].map(|p| {
-        let facts = Arc::new(Facts::new(p));
-        let value = (m.compute)(&Sample::of(Arc::clone(&facts)));
-        (
-            value,
-            resample(&facts, seed, 1, &|s, out| out[0] = (m.compute)(s)).remove(0),
-        )
-    });
-    let differences: Vec<f64> = of_tuned
-        .1
-        .iter()
-        .zip(&of_floor.1)
-        .map(|(t, f)| sign * (t - f))
-        .collect();
-    interval(sign * (of_tuned.0 - of_floor.0), &differences)
+    let models = [tuned, floor].map(|p| Arc::new(Facts::new(p)));
+    let by = |of: &[Sample]| m.sign() * ((m.compute)(&of[0]) - (m.compute)(&of[1]));
+    let differences =
+        resample(&models, Draws::usual(seed), 1, &|of, out| out[0] = by(of)).remove(0);
+    interval(by(&models.map(Sample::of)), &differences)
 }
 
 impl Evaluated {
@@ -271,10 +263,11 @@ fn figures(p: &Predictions, e: &Evaluation, seed: u64) -> Metrics {
 
 fn measure(facts: &Arc<Facts>, chosen: &[&Metric], seed: u64) -> Metrics {
     let whole = Sample::of(Arc::clone(facts));
-    let figures = resample(facts, seed, chosen.len(), &|sample, out| {
+    let models = std::slice::from_ref(facts);
+    let figures = resample(models, Draws::usual(seed), chosen.len(), &|of, out| {
         out.iter_mut()
             .zip(chosen)
-            .for_each(|(v, m)| *v = (m.compute)(sample));
+            .for_each(|(v, m)| *v = (m.compute)(&of[0]));
     });
     let rated = chosen.iter().zip(&figures);
     rated
@@ -287,8 +280,9 @@ fn per_class(facts: &Arc<Facts>, names: &[String], seed: u64) -> Vec<PerClass> {
     let counts = whole.counts();
     let width = counts.hit.len();
     let three = |c: &Counts, k: usize| [precision(c, k), recall(c, k), f1(c, k)];
-    let figures = resample(facts, seed, 3 * width, &|sample, out| {
-        let counts = sample.counts();
+    let models = std::slice::from_ref(facts);
+    let figures = resample(models, Draws::usual(seed), 3 * width, &|of, out| {
+        let counts = of[0].counts();
         out.chunks_mut(3)
             .enumerate()
             .for_each(|(k, v)| v.copy_from_slice(&three(counts, k)));
@@ -354,7 +348,7 @@ fn slices(
 }
 
 /// Why no figure can be computed at all.
-fn unrateable(p: &Predictions) -> Option<String> {
+pub(crate) fn unrateable(p: &Predictions) -> Option<String> {
     let targets: &[f32] = if let Targets::Value(v) = &p.targets {
         v
     } else {

@@ -7,6 +7,7 @@ mod regression;
 mod sample;
 
 pub use calibration::reliability;
+pub(crate) use evaluate::unrateable;
 pub use evaluate::{evaluate, gain, majority, majority_predictions, mistakes, point};
 pub(crate) use sample::Facts;
 pub use sample::Sample;
@@ -68,6 +69,13 @@ const fn lower(
         kinds,
         compute,
         doc,
+    }
+}
+
+impl Metric {
+    /// The factor that makes a difference positive when the first of the two is better.
+    pub(crate) fn sign(&self) -> f64 {
+        if self.higher_is_better { 1.0 } else { -1.0 }
     }
 }
 

@@ -44,9 +44,9 @@ impl Sample {
         }
     }
 
-    /// Draws other weights; what was derived from the old ones is forgotten.
-    pub(crate) fn reweigh(&mut self, draw: impl FnOnce(&mut [u32])) {
-        draw(&mut self.weights);
+    /// Takes other weights; what was derived from the old ones is forgotten.
+    pub(crate) fn reweigh(&mut self, weights: &[u32]) {
+        self.weights.copy_from_slice(weights);
         self.counts.take();
         self.ranked.take();
     }

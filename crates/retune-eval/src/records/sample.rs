@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Evaluated, Event, Interval, Metrics, PerClass, RunRecord, Shown, SliceMetrics};
+use super::{
+    Evaluated, Event, FloorVerdict, Interval, Metrics, PerClass, RunRecord, Shown, SliceMetrics,
+    Verdict, Word,
+};
 
 fn interval(low: f64, value: f64, high: f64) -> Interval {
     Interval { value, low, high }
@@ -58,7 +61,38 @@ pub(crate) fn evaluated() -> Evaluated {
         )]),
         per_class: vec![class("negative", 210), class("positive", 190)],
         confusion: vec![vec![180, 30], vec![35, 155]],
+        verdict: None,
+        calibration: None,
+        threshold: None,
         notes: vec!["base_model has an untrained head".to_owned()],
+    }
+}
+
+/// A verdict that is sure of two floors and not of a third.
+pub(crate) fn verdict() -> Verdict {
+    let floor = |[low, difference, high]: [f64; 3]| FloorVerdict {
+        metric: "f1_macro".to_owned(),
+        difference,
+        low,
+        high,
+        word: Word::of(&interval(low, difference, high)),
+        p: Some(0.01),
+        mcnemar: None,
+    };
+    Verdict {
+        word: Word::NoEvidence,
+        helped: Word::NoEvidence,
+        worth_shipping: Word::Improved,
+        scope: "this one model on these 400 rows; another seed may differ".to_owned(),
+        detectable: Some(0.047),
+        rows: 400,
+        seeds: 1,
+        floors: BTreeMap::from([
+            ("majority".to_owned(), floor([0.45, 0.509, 0.57])),
+            ("base_model".to_owned(), floor([0.37, 0.428, 0.48])),
+            ("frozen".to_owned(), floor([-0.02, 0.012, 0.046])),
+        ]),
+        notes: Vec::new(),
     }
 }
 
@@ -117,5 +151,9 @@ pub(crate) fn record() -> RunRecord {
         scatter: Vec::new(),
         mistakes: vec![shown.clone()],
         before_after: vec![(shown, words("positive"))],
+        costs: BTreeMap::new(),
+        curve: None,
+        fingerprints: BTreeMap::new(),
+        license: None,
     }
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::chart::{Axis, Chart};
 use super::html::{TEXTS, count, heads, hint, section, table, text, words};
+use super::proof::temperature;
 use crate::records::{RunRecord, Shown};
 use crate::table::number;
 
@@ -129,7 +130,8 @@ fn pairs(r: &RunRecord) -> String {
 
 /// Confidence against share right, or prediction against truth.
 pub(super) fn calibration(r: &RunRecord) -> String {
-    section("calibration", "Confidence", &reliability(r))
+    let confidence = reliability(r) + &temperature(r);
+    section("calibration", "Confidence", &confidence)
         + &section("scatter", "Predictions", &scatter(r))
 }
 

@@ -16,6 +16,8 @@ pub(super) struct Axis {
     low: f64,
     high: f64,
     ticks: Vec<f64>,
+    /// Equal ratios take equal room.
+    log: bool,
 }
 
 impl Axis {
@@ -53,6 +55,7 @@ impl Axis {
             low: first * step,
             high: last * step,
             ticks,
+            log: false,
         }
     }
 
@@ -68,14 +71,51 @@ impl Axis {
             low: 0.0,
             high,
             ticks,
+            log: false,
+        }
+    }
+
+    /// A logarithmic axis from the smallest to the largest of some positive values, ticks at 1, 2 and 5 times powers of
+    /// ten.
+    pub(super) fn log(label: &str, values: impl Iterator<Item = f64>) -> Self {
+        let (low, high) = values
+            .filter(|v| v.is_finite() && *v > 0.0)
+            .fold((f64::INFINITY, 0.0_f64), |(l, h), v| (l.min(v), h.max(v)));
+        let (low, high) = match (low, high) {
+            (l, h) if l > h => (1.0, 10.0),
+            (l, h) if l == h => (l / 2.0, h * 2.0),
+            ends => ends,
+        };
+        let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
+        let multiples: &[f64] = if last - first > 4 {
+            &[1.0]
+        } else {
+            &[1.0, 2.0, 5.0]
+        };
+        let ticks = (first..=last)
+            .flat_map(|power| multiples.iter().map(move |m| m * 10_f64.powi(power)))
+            .filter(|t| (low * 0.999..=high * 1.001).contains(t))
+            .collect();
+        Self {
+            label: label.to_owned(),
+            low,
+            high,
+            ticks,
+            log: true,
         }
     }
 
     fn share(&self, v: f64) -> f64 {
-        ((v - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
+        let place = |v: f64| if self.log { v.log10() } else { v };
+        let (low, high) = (place(self.low), place(self.high));
+        ((place(v) - low) / (high - low)).clamp(0.0, 1.0)
     }
 
     fn tick_text(&self, v: f64) -> String {
+        if self.log {
+            // Powers of ten carry rounding errors.
+            return format!("{}", (v * 1e9).round() / 1e9);
+        }
         let step = if self.ticks.len() > 1 {
             self.ticks[1] - self.ticks[0]
         } else {
@@ -159,6 +199,20 @@ impl Chart {
         }
         if !path.is_empty() {
             let _ = writeln!(self.marks, "<path class=\"line {class}\" d=\"{path}\"/>");
+        }
+    }
+
+    /// The area between two lines over the same `x`.
+    pub(super) fn band(&mut self, class: &str, low: &[(f64, f64)], high: &[(f64, f64)]) {
+        let mut path = String::new();
+        let finite = |p: &&(f64, f64)| p.0.is_finite() && p.1.is_finite();
+        let around = low.iter().chain(high.iter().rev()).filter(finite);
+        for (i, point) in around.enumerate() {
+            let (x, y) = self.at(*point);
+            let _ = write!(path, "{}{x:.1} {y:.1}", if i == 0 { "M" } else { "L" });
+        }
+        if !path.is_empty() {
+            let _ = writeln!(self.marks, "<path class=\"band {class}\" d=\"{path}Z\"/>");
         }
     }
 
@@ -293,6 +347,20 @@ mod tests {
                     .all(|v| !v.is_finite() || (axis.low <= *v && *v <= axis.high)),
                 "{axis:?}"
             );
+        }
+    }
+
+    #[test]
+    fn equal_ratios_take_equal_room_on_a_logarithmic_axis() {
+        let axis = Axis::log("", [20.0, 2000.0, f64::NAN].into_iter());
+        assert!((axis.share(200.0) - 0.5).abs() < 1e-12);
+        let texts: Vec<String> = axis.ticks.iter().map(|&t| axis.tick_text(t)).collect();
+        assert_eq!(texts, ["20", "50", "100", "200", "500", "1000", "2000"]);
+        let share = Axis::log("", [0.01, 1.0].into_iter());
+        assert_eq!(share.tick_text(share.ticks[0]), "0.01");
+        for values in [vec![], vec![7.0], vec![0.0, 3.0], vec![1.0, 1e7]] {
+            let axis = Axis::log("", values.into_iter());
+            assert!(axis.low < axis.high && axis.ticks.len() < 14, "{axis:?}");
         }
     }
 

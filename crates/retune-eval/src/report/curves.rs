@@ -1,7 +1,8 @@
 //! How the run went: loss, validation metric and learning rate over the steps.
 
 use super::chart::{Axis, Chart};
-use super::html::{count, hint, text};
+use super::html::{count, hint, text, words};
+use super::series::class;
 use crate::records::{Event, RunRecord};
 use crate::table::number;
 
@@ -61,7 +62,10 @@ fn gather(r: &RunRecord) -> Curves {
                     "Stopped at step {step} ({reason}); the weights of step {best_step} are kept."
                 );
             }
-            Event::Stage { .. } | Event::Progress { .. } | Event::Note { .. } => {}
+            Event::Stage { .. }
+            | Event::Progress { .. }
+            | Event::Saved { .. }
+            | Event::Note { .. } => {}
         }
     }
     for line in [&mut c.loss, &mut c.valid_loss] {
@@ -93,6 +97,60 @@ pub(super) fn curves(r: &RunRecord) -> String {
     };
     let charts = [loss(&c), metric(r, &c), rate(&c)].concat();
     format!("{end}{broken}<div class=\"charts\">{charts}</div>\n")
+}
+
+/// Training loss and validation metric of several runs in one chart each.
+pub(super) fn overlay(runs: &[RunRecord]) -> String {
+    let all: Vec<(&RunRecord, Curves)> = runs
+        .iter()
+        .map(|r| (r, gather(r)))
+        .filter(|(_, c)| c.last > 0)
+        .collect();
+    let Some((first, _)) = all.first() else {
+        return hint("No training steps were recorded.");
+    };
+    let primary = &first.evaluated.primary;
+    let alike = |r: &RunRecord| &r.evaluated.primary == primary;
+    let loss = |(r, c): &(&RunRecord, Curves)| (words(&r.title), smoothed(&thin(&c.loss, POINTS)));
+    let metric = |(r, c): &(&RunRecord, Curves)| (words(&r.title), c.valid_metric.clone());
+    let last = all.iter().map(|(_, c)| c.last).max().unwrap_or(0);
+    let rated = all.iter().filter(|(r, _)| alike(r));
+    let charts = [
+        together(
+            "loss",
+            "Training loss",
+            last,
+            &all.iter().map(loss).collect::<Vec<_>>(),
+        ),
+        together(
+            "metric",
+            &format!("Validation {}", text(primary)),
+            last,
+            &rated.map(metric).collect::<Vec<_>>(),
+        ),
+    ];
+    format!("<div class=\"charts\">{}</div>\n", charts.concat())
+}
+
+/// Lines of several runs over the steps; nothing when all of them are empty.
+fn together(
+    id: &'static str,
+    title: &str,
+    last: u64,
+    lines: &[(String, Vec<(f64, f64)>)],
+) -> String {
+    if lines.iter().all(|(_, line)| line.is_empty()) {
+        return String::new();
+    }
+    let y = Axis::around(title, lines.iter().flat_map(|(_, l)| l).map(|p| p.1));
+    let description = format!("{title} of {} over the steps.", count(lines.len(), "run"));
+    let axes = (Axis::counts("optimiser step", last), y);
+    let mut chart = Chart::new(id, title, &description, axes);
+    for (i, (name, line)) in lines.iter().enumerate() {
+        chart.line(class(i), line);
+        chart.name(class(i), name);
+    }
+    chart.finish()
 }
 
 fn loss(c: &Curves) -> String {

@@ -2,44 +2,19 @@
 
 use std::fmt::Write;
 
-use super::html::{count, range, section, text};
-use crate::records::{Event, Interval, RunRecord};
+use super::html::{badge, count, range, section, text};
+use super::whiskers::{Whisker, short, whiskers};
+use crate::records::{Event, Interval, RunRecord, Word};
 use crate::table::{floors, lower_is_better, number};
 
-/// How the model stands against one floor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Better,
-    Unclear,
-    Worse,
-}
-
-impl Verdict {
-    fn class(self) -> &'static str {
-        match self {
-            Self::Better => "better",
-            Self::Unclear => "unclear",
-            Self::Worse => "worse",
-        }
-    }
-
-    /// A word and a sign, so that the verdict does not rest on colour.
-    fn badge(self) -> &'static str {
-        match self {
-            Self::Better => "▲ better",
-            Self::Unclear => "≈ not clear",
-            Self::Worse => "▼ worse",
-        }
-    }
-}
-
-/// Verdict and sentence (HTML) for one floor.
+/// Word and sentence (HTML) for one floor.
 struct Comparison {
-    verdict: Verdict,
+    word: Word,
     sentence: String,
 }
 
-/// The header's card: the primary figure, one sentence in large print, one line per floor, and a picture of them.
+/// The header's card: the primary figure, one sentence in large print, and a picture of the floors. One line per
+/// floor follows where no verdict says more about them further down.
 pub(super) fn headline(r: &RunRecord) -> String {
     let e = &r.evaluated;
     let name = text(&e.primary);
@@ -48,29 +23,32 @@ pub(super) fn headline(r: &RunRecord) -> String {
             format!("<p class=\"verdict\">{name} could not be computed: see the notes.</p>");
         return section("result", "Result", &sentence);
     };
-    let comparisons: Vec<Comparison> = floors(e)
-        .iter()
-        .filter_map(|f| compare(r, f, own))
-        .collect();
-    let mut out = format!(
+    let mut list = String::new();
+    let words: Vec<Word> = if let Some(v) = &e.verdict {
+        // Its own word also counts floors that could not be rated.
+        v.floors.values().map(|f| f.word).chain([v.word]).collect()
+    } else {
+        let compared = floors(e).into_iter().filter_map(|f| compare(r, f, own));
+        compared
+            .map(|c| {
+                let _ = write!(list, "<li>{} {}</li>", badge(c.word), c.sentence);
+                c.word
+            })
+            .collect()
+    };
+    if !list.is_empty() {
+        list = format!("<ul class=\"floors\">{list}</ul>");
+    }
+    let out = format!(
         "<div class=\"hero\"><div><p class=\"big\"><b>{}</b> {name}</p>\
-         <p class=\"quiet\">95 % interval {} · {} in <bdi>{}</bdi></p>\n<p class=\"verdict\">{}</p><ul class=\"floors\">",
+         <p class=\"quiet\">95 % interval {} · {} in <bdi>{}</bdi></p>\n<p class=\"verdict\">{}</p>{list}</div>{}</div>\n",
         number(own.value),
         range(own),
         count(e.n, "row"),
         text(&e.split),
-        conclusion(&comparisons),
+        conclusion(&words),
+        picture(r, own),
     );
-    for c in &comparisons {
-        let _ = write!(
-            out,
-            "<li><span class=\"badge {}\">{}</span> {}</li>",
-            c.verdict.class(),
-            c.verdict.badge(),
-            c.sentence
-        );
-    }
-    let _ = writeln!(out, "</ul></div>{}</div>", picture(r, own));
     section("result", "Result", &out)
 }
 
@@ -100,21 +78,21 @@ pub(super) fn floor_name(key: &str) -> String {
         "majority" | "prior" => "an answer that ignores the input".to_owned(),
         "base_model" => "the model before tuning".to_owned(),
         "frozen" => "frozen features with a linear head".to_owned(),
+        "scratch" => "the same model from random initialisation".to_owned(),
+        "classical" => "a classical model".to_owned(),
         other => text(&other.replace('_', " ")),
     }
 }
 
-fn conclusion(all: &[Comparison]) -> &'static str {
-    let any = |v: Verdict| all.iter().any(|c| c.verdict == v);
+fn conclusion(all: &[Word]) -> &'static str {
+    let any = |word: Word| all.contains(&word);
     match all {
         [] => "No floor was measured on these rows, so this page cannot say whether tuning helped.",
-        _ if any(Verdict::Worse) => {
-            "Tuning did not pay off: at least one simpler answer is better."
-        }
-        _ if !any(Verdict::Unclear) => {
+        _ if any(Word::Worse) => "Tuning did not pay off: at least one simpler answer is better.",
+        _ if !any(Word::NoEvidence) => {
             "Tuning helped: the model is better than every floor it was held against."
         }
-        _ if any(Verdict::Better) => {
+        _ if any(Word::Improved) => {
             "Tuning helped in part: the model is better than some floors, and these rows cannot tell it from others."
         }
         _ => "Not shown to help: these rows cannot tell the model from the floors.",
@@ -133,113 +111,66 @@ fn compare(r: &RunRecord, key: &str, own: &Interval) -> Option<Comparison> {
     let by = sign * (own.value - floor.value);
     let name = floor_name(key);
     let values = format!("({} against {})", number(own.value), number(floor.value));
-    let (verdict, certainty) = if let Some(gain) = e.gains.get(key) {
-        let verdict = match gain {
-            g if g.low > 0.0 => Verdict::Better,
-            g if g.high < 0.0 => Verdict::Worse,
-            _ => Verdict::Unclear,
-        };
+    let (word, certainty) = if let Some(gain) = e.gains.get(key) {
         (
-            verdict,
+            Word::of(gain),
             format!("95 % interval of the difference {}", range(gain)),
         )
     } else {
         let apart = own.low > floor.high || own.high < floor.low;
-        let verdict = match apart {
-            true if by > 0.0 => Verdict::Better,
-            true => Verdict::Worse,
-            false => Verdict::Unclear,
+        let word = match apart {
+            true if by > 0.0 => Word::Improved,
+            true => Word::Worse,
+            false => Word::NoEvidence,
         };
         let overlap = if apart {
             "the two intervals do not overlap"
         } else {
             "the two intervals overlap"
         };
-        (verdict, overlap.to_owned())
+        (word, overlap.to_owned())
     };
     let size = number(by.abs());
-    let sentence = match verdict {
-        Verdict::Better | Verdict::Worse => {
-            format!("than {name} by <b>{size}</b> {values}; {certainty}.")
-        }
-        Verdict::Unclear => {
-            let side = if by >= 0.0 { "better" } else { "worse" };
-            format!(
-                "against {name}: {side} by {size} on these rows {values}, but {certainty}, so chance can explain it."
-            )
+    let side = if by >= 0.0 { "better" } else { "worse" };
+    let sentence = match word {
+        Word::NoEvidence => format!(
+            "against {name}: {side} by {size} on these rows {values}, but {certainty}, so chance can explain it."
+        ),
+        Word::Improved | Word::Worse => {
+            format!("against {name}: {side} by <b>{size}</b> {values}; {certainty}.")
         }
     };
-    Some(Comparison { verdict, sentence })
+    Some(Comparison { word, sentence })
 }
 
 /// Dots and whiskers: the primary metric of the model and of each floor on one scale.
 fn picture(r: &RunRecord, own: &Interval) -> String {
     let e = &r.evaluated;
     let floor = |key: &&str| {
-        Some((
-            short(&floor_title(key)),
-            *e.baselines.get(*key)?.get(&e.primary)?,
-        ))
+        Some(Whisker {
+            name: short(&floor_title(key)),
+            figure: *e.baselines.get(*key)?.get(&e.primary)?,
+            class: "c",
+        })
     };
-    let rows: Vec<(String, Interval)> = std::iter::once(("tuned".to_owned(), *own))
+    let tuned = Whisker {
+        name: "tuned".to_owned(),
+        figure: *own,
+        class: "a",
+    };
+    let rows: Vec<Whisker> = std::iter::once(tuned)
         .chain(floors(e).iter().filter_map(floor))
         .collect();
-    let low = rows.iter().map(|r| r.1.low).fold(f64::INFINITY, f64::min);
-    let high = rows
-        .iter()
-        .map(|r| r.1.high)
-        .fold(f64::NEG_INFINITY, f64::max);
-    let scale = |v: f64| {
-        150.0
-            + 240.0
-                * if high > low {
-                    (v - low) / (high - low)
-                } else {
-                    0.5
-                }
-    };
-    let mut marks = String::new();
-    for (i, (name, figure)) in rows.iter().enumerate() {
-        let y = 24.0 + 34.0 * i as f64;
-        let class = if i == 0 { "a" } else { "c" };
-        let _ = writeln!(
-            marks,
-            "<text class=\"y\" x=\"138\" y=\"{:.0}\">{name}</text><path class=\"line {class}\" d=\"M{:.1} {y}H{:.1}\"/>\
-             <circle class=\"dot {class}\" cx=\"{:.1}\" cy=\"{y}\" r=\"5\"/><text class=\"x\" x=\"{:.1}\" y=\"{:.0}\">{}</text>",
-            y + 4.0,
-            scale(figure.low),
-            scale(figure.high),
-            scale(figure.value),
-            scale(figure.value),
-            y - 9.0,
-            number(figure.value)
-        );
-    }
     let better = if lower_is_better(&e.primary) {
         "← lower is better"
     } else {
         "higher is better →"
     };
-    let height = 24 + 34 * rows.len() + 6;
-    format!(
-        "<svg class=\"chart whiskers\" viewBox=\"0 0 420 {height}\" role=\"img\" aria-label=\"{} of the model and the \
-         floors with 95 % intervals\">{marks}<text class=\"x\" x=\"270\" y=\"{}\">{better}</text></svg>",
-        text(&e.primary),
-        height - 4,
-    )
-}
-
-/// A name that fits beside the picture. Cutting inside an escaped character would show its pieces, so names that hold
-/// one are cut before it.
-fn short(html: &str) -> String {
-    if html.chars().count() <= 20 {
-        return html.to_owned();
-    }
-    let kept: String = html.chars().take(19).collect();
-    let whole = kept
-        .rfind('&')
-        .map_or(kept.as_str(), |start| &kept[..start]);
-    format!("{}…", whole.trim_end())
+    let label = format!(
+        "{} of the model and the floors with 95 % intervals",
+        text(&e.primary)
+    );
+    whiskers(&rows, None, &label, better)
 }
 
 /// A floor's name over a column (HTML).
@@ -248,6 +179,7 @@ pub(super) fn floor_title(key: &str) -> String {
         "majority" | "prior" => "ignores the input".to_owned(),
         "base_model" => "before tuning".to_owned(),
         "frozen" => "frozen features".to_owned(),
+        "scratch" => "from scratch".to_owned(),
         other => text(&other.replace('_', " ")),
     }
 }
@@ -289,7 +221,7 @@ mod tests {
             Some([0.01, 0.03, 0.05]),
             "accuracy",
         );
-        assert_eq!(paired.verdict, Verdict::Better);
+        assert_eq!(paired.word, Word::Improved);
         assert!(
             paired
                 .sentence
@@ -303,7 +235,7 @@ mod tests {
             Some([-0.01, 0.03, 0.07]),
             "accuracy",
         );
-        assert_eq!(crossing.verdict, Verdict::Unclear);
+        assert_eq!(crossing.word, Word::NoEvidence);
         assert!(
             crossing.sentence.contains("better by 0.030 on these rows"),
             "{}",
@@ -315,9 +247,9 @@ mod tests {
             Some([-0.05, -0.03, -0.01]),
             "accuracy",
         );
-        assert_eq!(behind.verdict, Verdict::Worse);
+        assert_eq!(behind.word, Word::Worse);
         let unpaired = against(overlapping.0, overlapping.1, None, "accuracy");
-        assert_eq!(unpaired.verdict, Verdict::Unclear);
+        assert_eq!(unpaired.word, Word::NoEvidence);
         assert!(
             unpaired
                 .sentence
@@ -328,32 +260,23 @@ mod tests {
     #[test]
     fn a_smaller_loss_is_better() {
         assert_eq!(
-            against([0.1, 0.2, 0.3], [0.5, 0.6, 0.7], None, "log_loss").verdict,
-            Verdict::Better
+            against([0.1, 0.2, 0.3], [0.5, 0.6, 0.7], None, "log_loss").word,
+            Word::Improved
         );
         assert_eq!(
-            against([0.1, 0.2, 0.3], [0.5, 0.6, 0.7], None, "accuracy").verdict,
-            Verdict::Worse
+            against([0.1, 0.2, 0.3], [0.5, 0.6, 0.7], None, "accuracy").word,
+            Word::Worse
         );
     }
 
     #[test]
     fn the_conclusion_claims_no_more_than_the_comparisons() {
-        use Verdict::{Better, Unclear, Worse};
-        let of = |verdicts: &[Verdict]| {
-            let all: Vec<Comparison> = verdicts
-                .iter()
-                .map(|&verdict| Comparison {
-                    verdict,
-                    sentence: String::new(),
-                })
-                .collect();
-            conclusion(&all)
-        };
+        use Word::{Improved, NoEvidence, Worse};
+        let of = conclusion;
         assert!(of(&[]).starts_with("No floor"));
-        assert!(of(&[Better, Better]).starts_with("Tuning helped:"));
-        assert!(of(&[Better, Unclear]).starts_with("Tuning helped in part"));
-        assert!(of(&[Unclear]).starts_with("Not shown"));
-        assert!(of(&[Better, Worse]).starts_with("Tuning did not"));
+        assert!(of(&[Improved, Improved]).starts_with("Tuning helped:"));
+        assert!(of(&[Improved, NoEvidence]).starts_with("Tuning helped in part"));
+        assert!(of(&[NoEvidence]).starts_with("Not shown"));
+        assert!(of(&[Improved, Worse]).starts_with("Tuning did not"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::records::Interval;
+use crate::records::{Interval, Word};
 use crate::table::number;
 
 /// Class of tables of people's texts: on narrow screens their rows become blocks, and each cell names its column.
@@ -39,6 +39,27 @@ pub(super) fn words(raw: &str) -> String {
 /// A figure with its interval in small print beside it.
 pub(super) fn figure(i: &Interval) -> String {
     format!("<b>{}</b> <small>{}</small>", number(i.value), range(i))
+}
+
+/// A word as a badge, with a sign, so that it does not rest on colour.
+pub(super) fn badge(word: Word) -> String {
+    let (class, sign) = match word {
+        Word::Improved => ("better", '▲'),
+        Word::NoEvidence => ("unclear", '≈'),
+        Word::Worse => ("worse", '▼'),
+    };
+    format!("<span class=\"badge {class}\">{sign} {word}</span>")
+}
+
+/// Seconds as people say them: `4.2 s`, `38 s`, `2 min 5 s`, `1 h 3 min`.
+pub(super) fn duration(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match whole {
+        0..10 => format!("{seconds:.1} s"),
+        10..60 => format!("{whole} s"),
+        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
+        _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
+    }
 }
 
 /// `low to high`.
@@ -113,6 +134,15 @@ mod tests {
         assert_eq!(
             text("</script><a b='\"&\0\u{202e}\n"),
             "&lt;/script&gt;&lt;a b=&#39;&quot;&amp;\u{fffd}\u{fffd}\n"
+        );
+    }
+
+    #[test]
+    fn times_are_said_in_the_unit_that_fits() {
+        let said = [0.04, 9.4, 59.6, 125.0, 3780.0].map(duration);
+        assert_eq!(
+            said,
+            ["0.0 s", "9.4 s", "1 min 0 s", "2 min 5 s", "1 h 3 min"]
         );
     }
 

@@ -85,30 +85,67 @@ pub fn multiply<E, O, P, F>(
     P: Send,
     F: Fn(Spot<'_>, &mut [O], &mut [P]) + Sync,
 {
-    assert!(a.cols == b.k, "a product of depth {} and {}", a.cols, b.k);
+    multiply_sum((a, b), None, out, side, finish);
+}
+
+/// `a b`, or `a b + c d`: as [`multiply`], with the second product summed in the same tiles.
+///
+/// # Panics
+/// When shapes do not fit.
+pub fn multiply_sum<E, O, P, F>(
+    main: Term<'_, E>,
+    more: Option<Term<'_, E>>,
+    out: &mut [O],
+    side: &mut [P],
+    finish: F,
+) where
+    E: Element,
+    O: Send,
+    P: Send,
+    F: Fn(Spot<'_>, &mut [O], &mut [P]) + Sync,
+{
+    let (rows, n) = (main.0.rows, main.1.n);
+    for (a, b) in [Some(main), more].into_iter().flatten() {
+        assert!(a.cols == b.k, "a product of depth {} and {}", a.cols, b.k);
+        assert!(
+            (a.rows, b.n) == (rows, n),
+            "a sum of {rows} x {n} and {} x {}",
+            a.rows,
+            b.n
+        );
+    }
     assert!(
-        out.len() == a.rows * b.n && (side.is_empty() || side.len() == out.len()),
-        "a product of {} x {} into {} values",
-        a.rows,
-        b.n,
+        out.len() == rows * n && (side.is_empty() || side.len() == out.len()),
+        "a product of {rows} x {n} into {} values",
         out.len()
     );
     if out.is_empty() {
         return;
     }
     let job = Multiply {
-        a,
-        b,
+        main,
+        more,
         out,
         side,
         finish,
     };
-    E::dispatch(b.isa, job);
+    E::dispatch(main.1.isa, job);
+}
+
+/// A left and a right operand.
+pub type Term<'a, E> = (View<'a, E>, &'a Packed<'a, E>);
+
+/// Some rows of the left operand, with all of the right one.
+fn of_rows<'a, E>((a, b): Term<'a, E>, rows: (usize, usize)) -> Term<'a, E>
+where
+    E: Element,
+{
+    (a.part(rows, (0, a.cols)), b)
 }
 
 struct Multiply<'a, E, O, P, F> {
-    a: View<'a, E>,
-    b: &'a Packed<'a, E>,
+    main: Term<'a, E>,
+    more: Option<Term<'a, E>>,
     out: &'a mut [O],
     side: &'a mut [P],
     finish: F,
@@ -124,24 +161,20 @@ where
     type Out = ();
 
     fn run<T: Tile<Elem = E>>(self) {
-        let Self {
-            a,
-            b,
-            out,
-            side,
-            finish,
-        } = self;
+        let (a, b) = self.main;
         let rows = block_rows(a.rows, T::ROWS);
-        let mut sides = side.chunks_mut(rows * b.n);
-        let tasks: Vec<_> = out
+        let mut sides = self.side.chunks_mut(rows * b.n);
+        let tasks: Vec<_> = self
+            .out
             .chunks_mut(rows * b.n)
             .enumerate()
             .map(|(i, out)| (i * rows, out, sides.next().unwrap_or_default()))
             .collect();
         parallel::each(tasks, |(first, out, side)| {
             let rows = rows.min(a.rows - first);
-            let block = a.part((first, rows), (0, a.cols));
-            multiply_block::<T, _, _, _>(block, b, first, &finish, (out, side));
+            let main = of_rows(self.main, (first, rows));
+            let more = self.more.map(|term| of_rows(term, (first, rows)));
+            multiply_block::<T, _, _, _>(main, more, first, &self.finish, (out, side));
         });
     }
 }
@@ -154,8 +187,8 @@ fn block_rows(m: usize, tile: usize) -> usize {
 
 /// All columns of a few rows: panel by panel, tile by tile.
 fn multiply_block<T, O, P, F>(
-    a: View<'_, T::Elem>,
-    b: &Packed<'_, T::Elem>,
+    (a, b): Term<'_, T::Elem>,
+    more: Option<Term<'_, T::Elem>>,
     first: usize,
     finish: &F,
     (out, side): (&mut [O], &mut [P]),
@@ -163,25 +196,36 @@ fn multiply_block<T, O, P, F>(
     T: Tile,
     F: Fn(Spot<'_>, &mut [O], &mut [P]) + Sync,
 {
-    let panel = panel_len::<T>(b.k, T::COLS);
+    let panel_of = |b: &Packed<'_, T::Elem>, col: usize| {
+        let len = panel_len::<T>(b.k, T::COLS);
+        (col / T::COLS * len, len)
+    };
+    let (c, d) = more.unwrap_or((a.part((0, a.rows), (0, 0)), b));
     with_left::<T, _>(a, |left| {
-        scratch::with::<f32, _>(T::ROWS * T::COLS, |tile| {
-            for col in (0..b.n).step_by(T::COLS) {
-                let right = &b.panels[col / T::COLS * panel..][..panel];
-                for row in (0..a.rows).step_by(T::ROWS) {
-                    left.tile(row, right, tile, T::COLS, false);
-                    let spot = Spot {
-                        row: first + row,
-                        block_row: row,
-                        rows: T::ROWS.min(a.rows - row),
-                        col,
-                        cols: T::COLS.min(b.n - col),
-                        values: tile,
-                        stride: T::COLS,
-                    };
-                    finish(spot, out, side);
+        with_left::<T, _>(c, |added| {
+            scratch::with::<f32, _>(T::ROWS * T::COLS, |tile| {
+                for col in (0..b.n).step_by(T::COLS) {
+                    let (at, len) = panel_of(b, col);
+                    let right = &b.panels[at..][..len];
+                    for row in (0..a.rows).step_by(T::ROWS) {
+                        left.tile(row, right, tile, T::COLS, false);
+                        if more.is_some() {
+                            let (at, len) = panel_of(d, col);
+                            added.tile(row, &d.panels[at..][..len], tile, T::COLS, true);
+                        }
+                        let spot = Spot {
+                            row: first + row,
+                            block_row: row,
+                            rows: T::ROWS.min(a.rows - row),
+                            col,
+                            cols: T::COLS.min(b.n - col),
+                            values: tile,
+                            stride: T::COLS,
+                        };
+                        finish(spot, out, side);
+                    }
                 }
-            }
+            });
         });
     });
 }

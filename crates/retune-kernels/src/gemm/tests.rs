@@ -100,6 +100,56 @@ fn products_of<E: Element>() {
     }
 }
 
+/// `a b + c d` in one pass.
+fn sums_of<E: Element>() {
+    for isa in Isa::available() {
+        for (salt, (m, k, n)) in SHAPES.iter().copied().enumerate() {
+            for depth in [0, 1, 8, 17] {
+                let salt = salt as u64;
+                let (a, b) = (draw::<E>(m * k, salt), draw::<E>(k * n, salt + 100));
+                let (c, d) = (
+                    draw::<E>(m * depth, salt + 7),
+                    draw::<E>(depth * n, salt + 107),
+                );
+                let mut want = plain(&a, &b, (m, k, n));
+                let more = plain(&c, &d, (m, depth, n));
+                want.iter_mut().zip(&more).for_each(|(w, more)| *w += more);
+                let mut panels = vec![E::default(); Packed::<E>::len(isa, k, n)];
+                let b = [View::new(&b, k, n)];
+                let b = Packed::pack(isa, &b, Stored::Plain, Side::N, &mut panels);
+                let mut panels = vec![E::default(); Packed::<E>::len(isa, depth, n)];
+                let d = [View::new(&d, depth, n)];
+                let d = Packed::pack(isa, &d, Stored::Plain, Side::N, &mut panels);
+                let (a, c) = (View::new(&a, m, k), View::new(&c, m, depth));
+                let mut out = vec![f32::NAN; m * n];
+                multiply_sum(
+                    (a, &b),
+                    Some((c, &d)),
+                    &mut out,
+                    &mut [(); 0],
+                    |spot, out, _| {
+                        for i in 0..spot.rows {
+                            out[(spot.block_row + i) * n + spot.col..][..spot.cols]
+                                .copy_from_slice(spot.values(i));
+                        }
+                    },
+                );
+                near(
+                    &out,
+                    &want,
+                    &format!("{} {m} x {k} + {depth} x {n}", isa.name()),
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn sums_of_products_equal_plain_loops() {
+    sums_of::<f32>();
+    sums_of::<bf16>();
+}
+
 #[test]
 fn products_equal_plain_loops_in_f32() {
     products_of::<f32>();

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::losses;
 use crate::model::{Inputs, Model, Pass};
 use crate::ops::{self, Precision, clock};
-use crate::train::{self, EpochBatches, Flow, Parts, TrainOptions, Validation, schedule::Schedule};
+use crate::train::{self, EpochBatches, Flow, Parts, TrainOptions, Validation};
 use crate::weights::host_values;
 
 pub use gemm::{Rate, rate_of_a_layer, rates};
@@ -227,8 +227,9 @@ fn steps(
             })
         },
         on: &mut on,
+        save: None,
     };
-    let fitted = train::fit(model, parts, &settings)?;
+    let fitted = train::fit(model, parts, &settings, None)?;
     seen.faults = process::page_faults()
         .zip(faults)
         .map(|(after, before)| after - before);
@@ -240,15 +241,11 @@ fn settings(steps: u64) -> TrainOptions {
     TrainOptions {
         steps,
         steps_per_epoch: steps,
-        accumulate: 1,
         lr: 2e-5,
-        warmup_share: 0.0,
-        schedule: Schedule::Constant,
         weight_decay: 0.01,
         clip_norm: 1.0,
-        eval_every: 0,
-        patience: None,
         seed: 1,
+        ..TrainOptions::default()
     }
 }
 

@@ -9,10 +9,13 @@ use serde_json::json;
 use super::{BenchOptions, targets};
 use crate::error::{Error, Result};
 use crate::families::{BuildError, Facts, ModelConfig, build_model, family_of};
-use crate::methods::{self, Method};
+use crate::methods::full::Full;
+use crate::methods::head::Head;
+use crate::methods::lora::Lora;
+use crate::methods::{self, Method as _};
 use crate::model::Model;
 use crate::ops::Precision;
-use crate::weights::{Adapters, Place};
+use crate::weights::Place;
 
 /// Sequences per step.
 pub(super) const ROWS: usize = 16;
@@ -138,18 +141,19 @@ impl Workload {
     pub(super) fn model(&self, precision: Precision) -> Result<Model> {
         let mut place = Place::cpu(true, precision);
         if self.trains == Trains::LowRank {
-            place.adapters = Some(Adapters {
-                rank: 8,
-                scale: 2.0,
-                layers: vec!["query".to_string(), "value".to_string()],
-            });
+            place.adapters = Lora::default().adapters(&["query", "value"]);
         }
         let built = build_model(&self.config(), None, 2, &place, 1);
         let (model, _) = built.map_err(|source| Error::Build {
             folder: Path::new(self.name).to_path_buf(),
             source,
         })?;
-        Ok(methods::prepare(&self.trains, model))
+        let layers = self.facts()?.layers;
+        Ok(match self.trains {
+            Trains::All => methods::prepare(&Full::default(), model, layers),
+            Trains::LowRank => methods::prepare(&Lora::default(), model, layers),
+            Trains::Head => methods::prepare(&Head::default(), model, layers),
+        })
     }
 
     /// Batches of sixteen sequences: those given, in order, or made-up ones.
@@ -222,25 +226,6 @@ fn batch<'a>(sequences: impl Iterator<Item = &'a Vec<u32>>) -> HostBatch {
         targets: targets(rows),
         weights: vec![1.0; rows],
         rows: (0..rows as u64).collect(),
-    }
-}
-
-impl Method for Trains {
-    fn name(&self) -> &'static str {
-        "bench"
-    }
-
-    fn about(&self) -> &'static str {
-        "what a workload trains"
-    }
-
-    fn trains(&self, path: &str) -> bool {
-        let head = path.starts_with("head.");
-        match self {
-            Trains::All => true,
-            Trains::LowRank => head || path.contains(".adapter."),
-            Trains::Head => head,
-        }
     }
 }
 

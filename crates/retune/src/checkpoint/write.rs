@@ -1,5 +1,6 @@
 //! Writing a safetensors file that other programs load: f32, little-endian, tensors in the given order.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
@@ -26,33 +27,67 @@ pub fn write(
     tensors: &[(String, Vec<usize>, Vec<f32>)],
     metadata: &[(String, String)],
 ) -> Result<(), CheckpointError> {
-    let header = header(path, tensors, metadata)?;
+    let entries = tensors
+        .iter()
+        .map(|(name, shape, _)| (name.clone(), shape.clone()));
+    let entries: Vec<_> = entries.collect();
+    write_each(path, &entries, metadata, &mut |i| {
+        Cow::Borrowed(&tensors[i].2[..])
+    })
+}
+
+/// As [`write`], asking for the values of one tensor after the other, so that they need not all be in memory.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_each<'a>(
+    path: &Path,
+    entries: &[(String, Vec<usize>)],
+    metadata: &[(String, String)],
+    values: &mut dyn FnMut(usize) -> Cow<'a, [f32]>,
+) -> Result<(), CheckpointError> {
+    let header = header(path, entries, metadata)?;
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let save = || -> io::Result<()> {
-        let mut temporary = create(folder)?;
+    let mut temporary = create(folder).map_err(|e| CheckpointError::io("write", path, e))?;
+    let io = |e| CheckpointError::io("write", path, e);
+    {
         let mut out = BufWriter::with_capacity(1 << 20, temporary.as_file_mut());
-        out.write_all(&(header.len() as u64).to_le_bytes())?;
-        out.write_all(&header)?;
-        let mut bytes = Vec::with_capacity(4 * BLOCK);
-        for (_, _, values) in tensors {
-            for block in values.chunks(BLOCK) {
-                bytes.clear();
-                bytes.extend(block.iter().flat_map(|value| value.to_le_bytes()));
-                out.write_all(&bytes)?;
+        out.write_all(&(header.len() as u64).to_le_bytes())
+            .map_err(io)?;
+        out.write_all(&header).map_err(io)?;
+        for (i, (name, shape)) in entries.iter().enumerate() {
+            let values = values(i);
+            if shape.iter().product::<usize>() != values.len() {
+                return Err(CheckpointError::Unwritable {
+                    path: path.to_path_buf(),
+                    what: format!(
+                        "tensor `{name}` has {} values for the shape {shape:?}",
+                        values.len()
+                    ),
+                });
             }
+            write_values(&mut out, &values).map_err(io)?;
         }
-        out.flush()?;
-        drop(out);
-        temporary.as_file().sync_all()?;
-        temporary.persist(path).map_err(|e| e.error)?;
-        // Not every file system lets a folder be synced; the rename itself has been done.
-        let _ = File::open(folder).and_then(|f| f.sync_all());
-        Ok(())
-    };
-    save().map_err(|e| CheckpointError::io("write", path, e))
+        out.flush().map_err(io)?;
+    }
+    temporary.as_file().sync_all().map_err(io)?;
+    temporary.persist(path).map_err(|e| io(e.error))?;
+    // Not every file system lets a folder be synced; the rename itself has been done.
+    let _ = File::open(folder).and_then(|f| f.sync_all());
+    Ok(())
+}
+
+fn write_values(out: &mut impl io::Write, values: &[f32]) -> io::Result<()> {
+    let mut bytes = Vec::with_capacity(4 * BLOCK);
+    for block in values.chunks(BLOCK) {
+        bytes.clear();
+        bytes.extend(block.iter().flat_map(|value| value.to_le_bytes()));
+        out.write_all(&bytes)?;
+    }
+    Ok(())
 }
 
 /// A temporary file that others may read once it has its final name.
@@ -71,7 +106,7 @@ fn create(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
 /// The JSON header, padded with spaces so that the data begins at a multiple of 8.
 fn header(
     path: &Path,
-    tensors: &[(String, Vec<usize>, Vec<f32>)],
+    entries: &[(String, Vec<usize>)],
     metadata: &[(String, String)],
 ) -> Result<Vec<u8>, CheckpointError> {
     let refused = |what: String| CheckpointError::Unwritable {
@@ -87,20 +122,20 @@ fn header(
     header.insert("__metadata__".to_string(), Value::Object(about));
     let mut names = HashSet::from(["__metadata__"]);
     let mut at = 0u64;
-    for (name, shape, values) in tensors {
+    for (name, shape) in entries {
         if !names.insert(name) {
             return Err(refused(format!("the name `{name}` is taken")));
         }
         let size = shape
             .iter()
-            .try_fold(1usize, |n, &axis| n.checked_mul(axis));
-        if size != Some(values.len()) {
+            .try_fold(1u64, |n, &axis| n.checked_mul(axis as u64))
+            .and_then(|n| n.checked_mul(4))
+            .and_then(|bytes| at.checked_add(bytes));
+        let Some(end) = size else {
             return Err(refused(format!(
-                "tensor `{name}` has {} values for the shape {shape:?}",
-                values.len()
+                "tensor `{name}` of shape {shape:?} is too large"
             )));
-        }
-        let end = at + 4 * values.len() as u64;
+        };
         header.insert(
             name.clone(),
             json!({"dtype": "F32", "shape": shape, "data_offsets": [at, end]}),

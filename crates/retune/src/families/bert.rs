@@ -26,6 +26,7 @@ pub const FAMILY: Family = Family {
     facts: |config| Ok(Shape::read(config)?.facts),
     build: |config, source| Ok(Backbone::Bert(Bert::load(config, source)?)),
     keys,
+    adapted: &["query", "value"],
     ignored: |key| {
         key.ends_with("position_ids")
             || ["cls.", "lm_head.", "vocab_", "roberta.pooler.", "pooler."]
@@ -230,16 +231,16 @@ impl Layer {
     fn forward(&self, x: Tensor<2>, inputs: &Inputs, pass: &Pass, site: u64) -> Tensor<2> {
         let lengths = &inputs.lengths;
         let [x, residual] = ops::fork(x);
-        let qkv = Linear::side_by_side([&self.query, &self.key, &self.value], x);
+        let qkv = Linear::side_by_side([&self.query, &self.key, &self.value], x, (inputs, pass));
         let dropout = pass.dropout(self.attention_dropout, site, inputs);
         let context = ops::attention(qkv, lengths, self.heads, &dropout); // [tokens, width]
-        let context = self.output.forward(context, Activation::None);
+        let context = self.output.forward_tokens(context, Activation::None, (inputs, pass));
         let dropout = pass.dropout(self.dropout, site + 1, inputs);
         let norm = &self.attention_norm;
         let x = norm.forward(context, Some(residual), Some((lengths, &dropout)));
         let [x, residual] = ops::fork(x);
-        let inner = self.up.forward(x, self.activation); // [tokens, inner]
-        let inner = self.down.forward(inner, Activation::None);
+        let inner = self.up.forward_tokens(x, self.activation, (inputs, pass)); // [tokens, inner]
+        let inner = self.down.forward_tokens(inner, Activation::None, (inputs, pass));
         let dropout = pass.dropout(self.dropout, site + 2, inputs);
         self.norm
             .forward(inner, Some(residual), Some((lengths, &dropout)))

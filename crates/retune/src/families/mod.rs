@@ -24,6 +24,8 @@ pub struct Family {
     pub build: fn(&ModelConfig, &mut Source) -> Result<Backbone, BuildError>,
     /// Parameter path to checkpoint keys, the usual one first.
     pub keys: fn(&ModelConfig, &str) -> Vec<String>,
+    /// Layers that low-rank updates improve most for their size: last names of their paths.
+    pub adapted: &'static [&'static str],
     /// Checkpoint keys that no model needs: buffers, pre-training heads.
     pub ignored: fn(&str) -> bool,
     /// Architecture names for `config.json` of an export, by `model_type`.

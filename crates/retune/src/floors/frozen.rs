@@ -1,7 +1,7 @@
 //! Frozen backbone with a linear head on its pooled features.
 //!
 //! Features are computed once and standardised with the training rows' mean and deviation; the linear
-//! head is trained by the same loop and the same task loss as the tuned model, and its weight decay and
+//! head is trained by the same loop and the same loss as the tuned model, and its weight decay and
 //! step are selected on the validation rows.
 
 use burn::module::{Module, Param};
@@ -11,6 +11,7 @@ use retune_eval::{Event, Matrix};
 
 use crate::error::Result;
 use crate::head::Units;
+use crate::losses::Objective;
 use crate::model::{Model, Pass, Pooling};
 use crate::nn::Linear;
 use crate::ops::{Activation, Precision};
@@ -33,6 +34,8 @@ pub struct Frozen<'a> {
     pub task: &'a dyn Task,
     /// The processor of the run.
     pub processor: &'a Processor,
+    /// What training minimises.
+    pub objective: &'a Objective,
     /// Training rows.
     pub train: &'a [Example],
     /// Validation rows.
@@ -152,15 +155,10 @@ fn fit_probe(
     let options = TrainOptions {
         steps: EPOCHS * per_epoch,
         steps_per_epoch: per_epoch,
-        accumulate: 1,
         lr: LR,
-        warmup_share: 0.0,
         schedule: Schedule::Cosine,
         weight_decay,
-        clip_norm: 0.0,
-        eval_every: 0,
-        patience: None,
-        seed: 0,
+        ..TrainOptions::default()
     };
     let parts = Parts {
         batches: &mut |epoch| -> EpochBatches<'_, Vec<usize>> {
@@ -171,9 +169,10 @@ fn fit_probe(
         loss: &|probe: &Probe, rows: &Vec<usize>, _: &Pass| {
             let output = probe.output(train.upload(rows, true));
             let weights = vec![1.0; rows.len()];
+            let targets = train.targets(rows);
             given
                 .task
-                .loss(output, labels, &train.targets(rows), &weights)
+                .loss(output, labels, &targets, &weights, given.objective)
         },
         validate: &mut |probe| {
             Ok(Validation {
@@ -183,8 +182,9 @@ fn fit_probe(
             })
         },
         on: &mut |_: &Event| Flow::Continue,
+        save: None,
     };
-    Ok(fit(probe, parts, &options)?.model.valid())
+    Ok(fit(probe, parts, &options, None)?.model.valid())
 }
 
 fn predict(task: &dyn Task, probe: &Probe, rows: &Rows) -> Matrix {

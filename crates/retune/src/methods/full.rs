@@ -1,13 +1,13 @@
 //! Full fine-tuning: every parameter trains.
 
-use super::Method;
+use serde::{Deserialize, Serialize};
 
-/// The method's entry.
-pub const METHOD: Full = Full;
+use super::{Method, Place};
 
 /// Trains every parameter of backbone and head.
-#[derive(Debug)]
-pub struct Full;
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Full {}
 
 impl Method for Full {
     fn name(&self) -> &'static str {
@@ -18,7 +18,11 @@ impl Method for Full {
         "every parameter trains; best results with enough labels"
     }
 
-    fn trains(&self, _path: &str) -> bool {
-        true
+    fn lr(&self) -> f64 {
+        5e-5
+    }
+
+    fn start(&self, _place: &Place) -> Option<f64> {
+        Some(0.0)
     }
 }

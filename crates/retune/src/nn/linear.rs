@@ -3,6 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
+use crate::model::{ADAPTER_SITE, Inputs, Pass};
 use crate::ops::{self, Activation, Affine, Compute, LowRank, Precision};
 use crate::weights::{Init, Source, WeightsError};
 
@@ -28,6 +29,10 @@ pub struct Adapter {
     pub up: Param<Tensor<2>>,
     /// Factor of the product.
     pub scale: f64,
+    /// Probability of a zero before the update.
+    pub dropout: f64,
+    /// Number among the updates of the model, from 1.
+    pub site: usize,
 }
 
 impl Linear {
@@ -65,13 +70,30 @@ impl Linear {
 
     /// x `[rows, in]`; result `[rows, out]`.
     pub fn forward(&self, x: Tensor<2>, activation: Activation) -> Tensor<2> {
-        ops::linear(x, &[self.affine()], activation, &self.compute)
+        ops::linear(x, &[self.affine()], None, activation, &self.compute)
     }
 
-    /// Three layers of the same input, side by side: `[rows, out1 + out2 + out3]`.
-    pub fn side_by_side(layers: [&Self; 3], x: Tensor<2>) -> Tensor<2> {
+    /// The same for x `[tokens, in]`, with the dropout of a low-rank update.
+    pub fn forward_tokens(
+        &self,
+        x: Tensor<2>,
+        activation: Activation,
+        (inputs, pass): (&Inputs, &Pass),
+    ) -> Tensor<2> {
+        let dropped = dropped([self], &x, inputs, pass);
+        ops::linear(x, &[self.affine()], dropped, activation, &self.compute)
+    }
+
+    /// Three layers of the same tokens, side by side: `[tokens, out1 + out2 + out3]`. Their updates share one
+    /// dropout.
+    pub fn side_by_side(
+        layers: [&Self; 3],
+        x: Tensor<2>,
+        (inputs, pass): (&Inputs, &Pass),
+    ) -> Tensor<2> {
         let parts = layers.map(Self::affine);
-        ops::linear(x, &parts, Activation::None, &layers[0].compute)
+        let dropped = dropped(layers, &x, inputs, pass);
+        ops::linear(x, &parts, dropped, Activation::None, &layers[0].compute)
     }
 
     fn affine(&self) -> Affine {
@@ -85,4 +107,17 @@ impl Linear {
             }),
         }
     }
+}
+
+/// What the updates of `layers` read instead of x, where they have a dropout that is on.
+fn dropped<const N: usize>(
+    layers: [&Linear; N],
+    x: &Tensor<2>,
+    inputs: &Inputs,
+    pass: &Pass,
+) -> Option<Tensor<2>> {
+    let adapter = layers.iter().find_map(|layer| layer.adapter.as_ref())?;
+    let site = ADAPTER_SITE + adapter.site as u64;
+    let dropout = pass.dropout(adapter.dropout, site, inputs);
+    (!dropout.off()).then(|| ops::dropout(x.clone(), &inputs.lengths, &dropout))
 }

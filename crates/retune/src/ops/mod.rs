@@ -98,11 +98,11 @@ pub struct Affine {
     pub weight: Tensor<2>,
     /// `[out]`.
     pub bias: Tensor<1>,
-    /// A low-rank update of the weight.
+    /// A low-rank update beside the weight.
     pub low_rank: Option<LowRank>,
 }
 
-/// `scale * up down`, added to a weight (Hu et al., "LoRA", arXiv:2106.09685).
+/// `scale * up down`, as if added to a weight (Hu et al., "LoRA", arXiv:2106.09685).
 #[derive(Debug, Clone)]
 pub struct LowRank {
     /// `[rank, in]`.
@@ -114,10 +114,12 @@ pub struct LowRank {
 }
 
 /// `activation(x Wᵀ + b)` for one to three affine maps of the same input, side by side: x `[rows, in]`,
-/// result `[rows, out1 + out2 + …]`, in the format of `compute` on the CPU, f32 elsewhere.
+/// result `[rows, out1 + out2 + …]`, in the format of `compute` on the CPU, f32 elsewhere. Low-rank updates read
+/// `dropped` where it is given: x after a dropout of their own.
 pub fn linear(
     x: Tensor<2>,
     parts: &[Affine],
+    dropped: Option<Tensor<2>>,
     activation: Activation,
     compute: &Compute,
 ) -> Tensor<2> {
@@ -129,12 +131,14 @@ pub fn linear(
         .iter()
         .any(|part| !part.weight.dims()[0].is_multiple_of(32))
     {
-        let one =
-            |part: &Affine| linear(x.clone(), std::slice::from_ref(part), activation, compute);
+        let one = |part: &Affine| {
+            let part = std::slice::from_ref(part);
+            linear(x.clone(), part, dropped.clone(), activation, compute)
+        };
         return Tensor::cat(before.iter().chain([last]).map(one).collect(), 1);
     }
-    cpu::linear(&x, parts, activation, compute)
-        .unwrap_or_else(|| reference::linear(x, parts, activation))
+    cpu::linear(&x, parts, dropped.as_ref(), activation, compute)
+        .unwrap_or_else(|| reference::linear(&x, parts, dropped.as_ref(), activation))
 }
 
 /// Scale, shift and stabiliser of a LayerNorm.
@@ -254,6 +258,14 @@ pub fn cross_entropy(
 /// Sum of squares of all values, in fixed blocks: the same for any number of threads.
 pub fn sum_of_squares(x: Tensor<1>) -> f64 {
     cpu::sum_of_squares(x.clone()).unwrap_or_else(|| reference::sum_of_squares(x))
+}
+
+/// `a + share (b - a)`, value by value.
+pub fn lerp(a: Tensor<1>, b: Tensor<1>, share: f64) -> Tensor<1> {
+    match cpu::lerp(a, &b, share) {
+        Ok(done) => done,
+        Err(a) => a.clone() + (b - a) * share,
+    }
 }
 
 /// The two AdamW moments of a parameter, flat.

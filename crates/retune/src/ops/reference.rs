@@ -11,13 +11,22 @@ use retune_kernels::dropout::mask;
 const BLOCK: usize = 1 << 20;
 
 /// See [`super::linear`].
-pub fn linear(x: Tensor<2>, parts: &[Affine], activation: Activation) -> Tensor<2> {
+pub fn linear(
+    x: &Tensor<2>,
+    parts: &[Affine],
+    dropped: Option<&Tensor<2>>,
+    activation: Activation,
+) -> Tensor<2> {
     let one = |part: &Affine| {
-        let weight = match &part.low_rank {
-            Some(l) => part.weight.clone() + l.up.clone().matmul(l.down.clone()) * l.scale,
-            None => part.weight.clone(),
+        let y = x.clone().matmul(part.weight.clone().transpose()) + part.bias.clone().unsqueeze();
+        let Some(l) = &part.low_rank else {
+            return y;
         };
-        x.clone().matmul(weight.transpose()) + part.bias.clone().unsqueeze()
+        let hidden = dropped
+            .unwrap_or(x)
+            .clone()
+            .matmul(l.down.clone().transpose()); // [rows, rank]
+        y + hidden.matmul(l.up.clone().transpose()) * l.scale
     };
     let y = match parts {
         [part] => one(part),

@@ -12,8 +12,11 @@ use retune_data::{DataError, Example, Processor, Table};
 
 use super::{Chosen, Plan, Summary, forecast};
 use crate::error::Problem;
+use crate::losses::Objective;
+use crate::methods;
 use crate::recipe::{DataRecipe, Recipe};
 use crate::tasks::{self, Task};
+use crate::weights::{Place, params};
 
 /// Rows read and what their columns are.
 pub(super) struct Read {
@@ -68,6 +71,7 @@ pub(super) fn read(
         return None;
     };
     let (usable, unlabelled) = labelled_rows(&table, &roles).map_err(&mut fail).ok()?;
+    problems.extend(recipe.loss.misfits(kind));
     Some(Read {
         task: tasks::task_for(kind),
         table,
@@ -162,6 +166,7 @@ pub(super) fn encode(chosen: Chosen, read: Read) -> Result<Plan, Problem> {
         encode(&split.valid)?,
         encode(&split.test)?,
     );
+    Objective::new(&recipe.loss, processor.labels(), &train)?;
     let mut notes = table.notes.clone();
     notes.extend(split.record.notes.iter().cloned());
     if read.unlabelled > 0 {
@@ -170,12 +175,11 @@ pub(super) fn encode(chosen: Chosen, read: Read) -> Result<Plan, Problem> {
             read.unlabelled
         ));
     }
-    let summary = summarise(&chosen, &processor, [&train, &valid, &test], notes);
+    let summary = summarise(&chosen, &processor, [&train, &valid, &test], notes)?;
     Ok(Plan {
         recipe: resolved(&chosen, roles, &processor),
         out: chosen.out,
         task: chosen.task,
-        method: chosen.method,
         base: chosen.base,
         split: split.record,
         table: read.table,
@@ -184,6 +188,7 @@ pub(super) fn encode(chosen: Chosen, read: Read) -> Result<Plan, Problem> {
         train,
         valid,
         test,
+        cache: chosen.cache,
         summary,
     })
 }
@@ -232,6 +237,8 @@ fn resolved(chosen: &Chosen, roles: &Roles, processor: &Processor) -> Recipe {
     recipe.data.label.clone_from(&roles.label);
     recipe.processor.max_length = Some(text.max_length);
     recipe.processor.long = Some(text.long);
+    recipe.train.lr = Some(recipe.lr());
+    recipe.train.epochs = Some(recipe.epochs());
     recipe
 }
 
@@ -248,13 +255,13 @@ pub(crate) fn micro_batches(recipe: &Recipe, train: &[Example], epoch: u64) -> V
 }
 
 /// Optimiser steps of the whole run and of its first epoch.
-fn steps(recipe: &Recipe, train: &[Example]) -> (u64, u64) {
+pub(crate) fn steps(recipe: &Recipe, train: &[Example]) -> (u64, u64) {
     let of = |epoch| {
         let batches = micro_batches(recipe, train, epoch).len();
         batches.div_ceil(recipe.train.accumulate) as u64
     };
-    let whole = recipe.train.epochs.floor() as u64;
-    let rest = recipe.train.epochs - whole as f64;
+    let whole = recipe.epochs().floor() as u64;
+    let rest = recipe.epochs() - whole as f64;
     let mut total: u64 = (0..whole).map(of).sum();
     total += (rest * of(whole) as f64).ceil() as u64;
     let total = recipe.train.max_steps.map_or(total, |max| max.min(total));
@@ -266,7 +273,7 @@ fn summarise(
     processor: &Processor,
     [train, valid, test]: [&[Example]; 3],
     mut notes: Vec<String>,
-) -> Summary {
+) -> Result<Summary, Problem> {
     let recipe = &chosen.recipe;
     let Processor::Text(text) = processor;
     let (steps, steps_per_epoch) = steps(recipe, train);
@@ -279,13 +286,16 @@ fn summarise(
             text.max_length
         ));
     }
-    let outputs = processor.labels().outputs();
-    let parameters = chosen.base.parameters(outputs);
+    let method = recipe.method.method();
+    let parameters = parameters(chosen, processor.labels())?;
     let tokens: usize = train.iter().map(Example::tokens).sum();
     let work = forecast::Work {
         facts: chosen.base.facts,
         precision: recipe.products(),
-        parameters,
+        parameters: parameters[0],
+        trained: parameters[1],
+        frozen_backbone: method.frozen_backbone(),
+        verdict: recipe.verdict,
         steps,
         steps_per_epoch,
         train_tokens: tokens,
@@ -293,11 +303,11 @@ fn summarise(
         batch_tokens: tokens / (steps_per_epoch as usize * recipe.train.accumulate).max(1),
         validations: recipe.train.evals_per_epoch,
     };
-    Summary {
+    Ok(Summary {
         task: chosen.task.name().to_string(),
         model: chosen.base.reference.clone(),
         model_source: chosen.base.source.clone(),
-        method: chosen.method.name().to_string(),
+        method: method.name().to_string(),
         choices: choices(chosen),
         rows: [train.len(), valid.len(), test.len()],
         classes: processor.labels().names().to_vec(),
@@ -306,10 +316,39 @@ fn summarise(
         truncated_share: cut,
         steps,
         steps_per_epoch,
-        parameters: [parameters, parameters],
+        parameters,
         forecast: forecast::forecast(&work),
         notes,
+    })
+}
+
+/// Parameters of the model, and how many of them train at some time.
+fn parameters(chosen: &Chosen, labels: &Labels) -> Result<[usize; 2], Problem> {
+    let method = chosen.recipe.method.method();
+    let layers = chosen.base.facts.layers;
+    let place = Place {
+        adapters: method.adapters(chosen.base.family.adapted),
+        ..Place::cpu(false, chosen.recipe.products())
+    };
+    let built = chosen.base.build(labels, &place, chosen.recipe.seed, None);
+    let (model, loaded) = built.map_err(|error| Problem::new("model", error.to_string()))?;
+    let updated = loaded.new.iter().any(|path| path.contains(".adapter."));
+    if place.adapters.is_some() && !updated {
+        return Err(Problem::new(
+            &format!("method.{}.targets", method.name()),
+            "matches no layer of this model; leave it out, or write `all-linear`",
+        ));
     }
+    let mut found = [0, 0];
+    for named in params(&model) {
+        let size: usize = named.shape.iter().product();
+        let trains = method
+            .start(&methods::Place::new(&named.path, layers))
+            .is_some();
+        found[0] += size;
+        found[1] += if trains { size } else { 0 };
+    }
+    Ok(found)
 }
 
 fn choices(chosen: &Chosen) -> Vec<(String, String)> {

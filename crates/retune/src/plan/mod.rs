@@ -10,15 +10,16 @@ use std::path::{Path, PathBuf};
 use retune_data::roles::Roles;
 use retune_data::split::SplitRecord;
 use retune_data::{Example, Processor, Table};
+use retune_eval::metric;
 use serde::Serialize;
 
 use crate::error::Problem;
 use crate::hub::{self, HubOptions};
-use crate::methods::{self, Method};
 use crate::pretrained::BaseModel;
 use crate::recipe::Recipe;
+use crate::run_folder;
 use crate::tasks::{self, Task};
-pub(crate) use data::micro_batches;
+pub(crate) use data::{micro_batches, steps};
 pub use forecast::Forecast;
 
 /// The model that is taken when none is named.
@@ -32,8 +33,6 @@ pub struct Plan {
     pub out: PathBuf,
     /// The task.
     pub task: &'static dyn Task,
-    /// The method.
-    pub method: &'static dyn Method,
     /// The pre-trained model.
     pub base: BaseModel,
     /// Every row read.
@@ -50,8 +49,19 @@ pub struct Plan {
     pub test: Vec<Example>,
     /// Where each row went and why.
     pub split: SplitRecord,
+    /// Folder in which what is computed once is kept.
+    pub cache: PathBuf,
     /// What `retune plan` shows.
     pub summary: Summary,
+}
+
+/// A metric by which models are chosen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Selecting {
+    /// Its name.
+    pub name: String,
+    /// 1 where larger is better, -1 where smaller is.
+    pub sign: f64,
 }
 
 /// The plan in figures, for people and for `--json`.
@@ -101,14 +111,39 @@ impl Plan {
     ) -> Result<Self, Vec<Problem>> {
         let mut problems = recipe.problems();
         let out = out_folder(recipe, &mut problems);
-        let method = methods::method(&recipe.method.name);
-        if method.is_none() {
-            problems.push(unknown(
-                "method.name",
-                &recipe.method.name,
-                methods::METHODS.iter().map(|m| m.name()),
-            ));
+        Self::decide(recipe, (out, problems), hub, on)
+    }
+
+    /// The plan of a run that was begun in `out` and is to go on there.
+    ///
+    /// # Errors
+    /// As [`Plan::resolve`].
+    pub fn resume(
+        recipe: &Recipe,
+        out: &Path,
+        hub: &HubOptions,
+        on: &mut dyn FnMut(hub::Progress),
+    ) -> Result<Self, Vec<Problem>> {
+        Self::decide(recipe, (out.to_path_buf(), recipe.problems()), hub, on)
+    }
+
+    /// The metric that selects the best model.
+    pub fn selecting_metric(&self) -> Selecting {
+        let usual = || self.task.evaluation(self.processor.labels()).primary;
+        let name = self.recipe.train.metric.clone().unwrap_or_else(usual);
+        let higher = metric(&name).is_none_or(|m| m.higher_is_better);
+        Selecting {
+            name,
+            sign: if higher { 1.0 } else { -1.0 },
         }
+    }
+
+    fn decide(
+        recipe: &Recipe,
+        (out, mut problems): (PathBuf, Vec<Problem>),
+        hub: &HubOptions,
+        on: &mut dyn FnMut(hub::Progress),
+    ) -> Result<Self, Vec<Problem>> {
         let named = recipe.task.as_deref().map(tasks::task);
         if let (Some(name), Some(None)) = (&recipe.task, named) {
             problems.push(unknown("task", name, tasks::TASKS.iter().map(|t| t.name())));
@@ -121,8 +156,7 @@ impl Plan {
         let reference = recipe.model.clone().unwrap_or(DEFAULT_MODEL.to_string());
         let base = BaseModel::resolve(&reference, hub, !problems.is_empty(), on)
             .map_err(|error| problems.push(Problem::new("model", error.to_string())));
-        let (Some(method), Some(task), Some(read), Ok(Some(base))) = (method, task, read, base)
-        else {
+        let (Some(task), Some(read), Ok(Some(base))) = (task, read, base) else {
             return Err(problems);
         };
         if !problems.is_empty() {
@@ -132,8 +166,8 @@ impl Plan {
             recipe: recipe.clone(),
             out,
             task,
-            method,
             base,
+            cache: hub.home.join("features"),
         };
         data::encode(chosen, read).map_err(|problem| vec![problem])
     }
@@ -144,8 +178,8 @@ struct Chosen {
     recipe: Recipe,
     out: PathBuf,
     task: &'static dyn Task,
-    method: &'static dyn Method,
     base: BaseModel,
+    cache: PathBuf,
 }
 
 /// A problem that lists the valid names and the nearest one.
@@ -183,10 +217,18 @@ fn out_folder(recipe: &Recipe, problems: &mut Vec<Problem>) -> PathBuf {
         None => free_run(recipe.data.train.as_deref()),
     };
     let taken = match std::fs::read_dir(&out) {
-        Ok(mut entries) => entries.next().is_some(),
+        Ok(mut entries) => entries.next().is_some() && !run_folder::abandoned(&out),
         Err(error) => error.kind() != std::io::ErrorKind::NotFound,
     };
-    if taken {
+    if taken && run_folder::unfinished(&out) {
+        problems.push(Problem::new(
+            "out",
+            format!(
+                "{0} holds an unfinished run; go on with it by `retune train --resume {0}`, or choose another folder with --out",
+                out.display()
+            ),
+        ));
+    } else if taken {
         let other = numbered(&out);
         problems.push(Problem::new(
             "out",

@@ -14,7 +14,7 @@ use retune_eval::{Evaluation, Targets};
 use serde::{Deserialize, Serialize};
 
 use crate::head::Units;
-use crate::losses::Loss;
+use crate::losses::{Loss, Objective};
 
 /// A task.
 pub trait Task: Debug + Send + Sync {
@@ -26,9 +26,16 @@ pub trait Task: Debug + Send + Sync {
     fn kind(&self) -> TaskKind;
     /// Metrics, the primary one, and class names.
     fn evaluation(&self, labels: &Labels) -> Evaluation;
-    /// Loss of outputs `[rows, outputs]`.
-    fn loss(&self, output: Tensor<2>, labels: &Labels, targets: &[Target], weights: &[f32])
-    -> Loss;
+    /// Loss of outputs `[rows, outputs]` under an objective: the run's own in training,
+    /// [`Objective::plain`] wherever a loss is reported for comparison.
+    fn loss(
+        &self,
+        output: Tensor<2>,
+        labels: &Labels,
+        targets: &[Target],
+        weights: &[f32],
+        objective: &Objective,
+    ) -> Loss;
     /// Outputs `[rows, outputs]` to scores of the same shape: probabilities, or values in the user's
     /// units.
     fn scores(&self, output: Tensor<2>) -> Tensor<2>;

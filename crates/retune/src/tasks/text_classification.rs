@@ -7,7 +7,7 @@ use retune_data::roles::TaskKind;
 use retune_eval::{Evaluation, Targets};
 
 use super::{Answer, Task, named_scores};
-use crate::losses::{self, Loss};
+use crate::losses::{Loss, Objective};
 
 /// The task's entry.
 pub const TASK: TextClassification = TextClassification;
@@ -57,8 +57,9 @@ impl Task for TextClassification {
         _labels: &Labels,
         targets: &[Target],
         weights: &[f32],
+        objective: &Objective,
     ) -> Loss {
-        losses::cross_entropy(output, targets, weights)
+        objective.cross_entropy(output, targets, weights)
     }
 
     fn scores(&self, output: Tensor<2>) -> Tensor<2> {

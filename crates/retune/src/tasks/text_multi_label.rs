@@ -7,7 +7,7 @@ use retune_data::roles::TaskKind;
 use retune_eval::{Evaluation, Targets};
 
 use super::{Answer, Task, named_scores};
-use crate::losses::{self, Loss};
+use crate::losses::{Loss, Objective};
 
 /// The task's entry.
 pub const TASK: TextMultiLabel = TextMultiLabel;
@@ -54,8 +54,9 @@ impl Task for TextMultiLabel {
         _labels: &Labels,
         targets: &[Target],
         weights: &[f32],
+        objective: &Objective,
     ) -> Loss {
-        losses::binary_cross_entropy(output, targets, weights)
+        objective.binary_cross_entropy(output, targets, weights)
     }
 
     fn scores(&self, output: Tensor<2>) -> Tensor<2> {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::{Answer, Task};
 use crate::head::Units;
-use crate::losses::{self, Loss};
+use crate::losses::{self, Loss, Objective};
 
 /// The task's entry.
 pub const TASK: TextRegression = TextRegression;
@@ -51,7 +51,14 @@ impl Task for TextRegression {
         }
     }
 
-    fn loss(&self, output: Tensor<2>, labels: &Labels, targets: &[Target], weights: &[f32]) -> Loss {
+    fn loss(
+        &self,
+        output: Tensor<2>,
+        labels: &Labels,
+        targets: &[Target],
+        weights: &[f32],
+        _objective: &Objective,
+    ) -> Loss {
         losses::squared_error(output, targets, weights, units(labels).scale)
     }
 

@@ -4,11 +4,15 @@
 //! accumulated as sums and divided by their total weight once per optimiser step, so 8 batches of 1 give
 //! the gradients of 1 batch of 8.
 
+mod average;
+pub mod groups;
 pub mod optimizer;
 pub mod schedule;
+pub mod state;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -19,8 +23,11 @@ use crate::error::{Error, Result};
 use crate::losses::Loss;
 use crate::model::Pass;
 use crate::ops::RowSink;
+use average::Average;
+use groups::Groups;
 use optimizer::{Gradients, Optimizer};
 use schedule::Schedule;
+use state::Snapshot;
 
 /// What an observer asks of a running loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +63,45 @@ pub struct TrainOptions {
     pub patience: Option<usize>,
     /// Seed of dropout.
     pub seed: u64,
+    /// How each parameter trains.
+    pub groups: Groups,
+    /// Strength with which anchored parameters are pulled to where they began.
+    pub anchor: f64,
+    /// Decay of the average of the weights that is validated and kept; `None` for the weights themselves.
+    pub average: Option<f64>,
+    /// When the state is saved.
+    pub save: SaveWhen,
+}
+
+/// When the state of a run is saved, besides its end.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum SaveWhen {
+    /// After every so many steps.
+    Steps(u64),
+    /// After the first step that ends so long after the last time.
+    Time(Duration),
+}
+
+impl Default for TrainOptions {
+    fn default() -> Self {
+        Self {
+            steps: 1,
+            steps_per_epoch: 1,
+            accumulate: 1,
+            lr: 5e-5,
+            warmup_share: 0.0,
+            schedule: Schedule::Constant,
+            weight_decay: 0.0,
+            clip_norm: 0.0,
+            eval_every: 0,
+            patience: None,
+            seed: 0,
+            groups: Groups::default(),
+            anchor: 0.0,
+            average: None,
+            save: SaveWhen::Time(Duration::MAX),
+        }
+    }
 }
 
 /// What a validation pass found.
@@ -82,6 +128,21 @@ pub struct Fitted<M> {
     pub interrupted: bool,
 }
 
+/// Where training stopped making sense.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Diverged {
+    /// The step.
+    pub step: u64,
+    /// Path of the first parameter whose gradient is not finite; `None` when only the loss is not.
+    pub tensor: Option<String>,
+    /// Peak learning rate of the run.
+    pub lr: f64,
+    /// Epoch of the step, from 0.
+    pub epoch: u64,
+    /// Micro-batches of that epoch in the step.
+    pub batches: Range<u64>,
+}
+
 /// One micro-batch and the number of tokens in it.
 pub type Micro<B> = (B, u64);
 /// The micro-batches of an epoch, in order.
@@ -97,32 +158,50 @@ pub struct Parts<'a, M, B> {
     pub validate: &'a mut dyn FnMut(&M) -> Result<Validation>,
     /// Observer.
     pub on: &'a mut dyn FnMut(&Event) -> Flow,
+    /// Keeps the state of the run; `None` when nobody will go on with it.
+    pub save: Option<&'a mut dyn FnMut(&Snapshot) -> Result<()>>,
 }
 
-/// Trains `model` for `options.steps` optimiser steps and returns the best weights.
+/// Trains `model` for `options.steps` optimiser steps and returns the best weights. With `from` it goes on where
+/// that state was taken: the result is the same, bit for bit, as without the break.
 ///
 /// # Errors
-/// [`Error::User`] when the loss or the gradient is not finite; errors of `validate` as they are.
+/// [`Error::Diverged`] when the loss or the gradient is not finite; errors of `validate` and `save` as they are.
 pub fn fit<'a, M, B>(
     model: M,
     parts: Parts<'a, M, B>,
     options: &'a TrainOptions,
+    from: Option<Snapshot>,
 ) -> Result<Fitted<M>>
 where
     M: Module + Clone,
 {
+    let mut optimizer = Optimizer::new(options.weight_decay);
+    if options.anchor > 0.0 {
+        optimizer = optimizer.anchored(&model, &options.groups, options.anchor);
+    }
     let run = Loop {
         parts,
         options,
-        optimizer: Optimizer::new(options.weight_decay),
+        optimizer,
+        average: options.average.map(Average::new),
         best: None,
         stale: 0,
         step: 0,
         passes: 0,
         waited: Rc::default(),
+        saved: Instant::now(),
         stop: None,
     };
-    run.train(model)
+    match from {
+        None => run.train(model, (0, 0)),
+        Some(snapshot) => {
+            let at = (snapshot.state.epoch, snapshot.state.taken);
+            let (run, model) = run.restored(model, snapshot);
+            let model = options.groups.unfrozen(model, run.step);
+            run.train(model, at)
+        }
+    }
 }
 
 /// The batches, with the time that each took to come added to `waited`.
@@ -149,49 +228,82 @@ struct Loop<'a, M, B> {
     parts: Parts<'a, M, B>,
     options: &'a TrainOptions,
     optimizer: Optimizer,
+    average: Option<Average>,
     best: Option<Best<M>>,
     stale: usize,
     step: u64,
     passes: u64,
     /// Time spent waiting for batches since the last step.
     waited: Rc<Cell<Duration>>,
+    saved: Instant,
     stop: Option<&'static str>,
 }
 
 impl<M: Module + Clone, B> Loop<'_, M, B> {
-    fn train(mut self, mut model: M) -> Result<Fitted<M>> {
-        let mut epoch = 0;
+    /// From the `taken`-th micro-batch of `epoch` on.
+    fn train(mut self, mut model: M, (mut epoch, mut taken): (u64, u64)) -> Result<Fitted<M>> {
         while self.stop.is_none() {
             let waited = Rc::clone(&self.waited);
-            let mut micro = timed((self.parts.batches)(epoch), waited).peekable();
+            let batches = (self.parts.batches)(epoch).skip(taken as usize);
+            let mut micro = timed(Box::new(batches), waited).peekable();
             if micro.peek().is_none() {
                 return Err(Error::User(
                     "there is nothing to train on: no batches".to_string(),
                 ));
             }
             while micro.peek().is_some() && self.stop.is_none() {
-                let group = micro
+                let group: Vec<_> = micro
                     .by_ref()
                     .take(self.options.accumulate.max(1))
                     .collect();
-                model = self.step(model, group)?;
+                let these = (epoch, taken..taken + group.len() as u64);
+                taken = these.1.end;
+                model = self.step(model, group, these)?;
                 if self.step == self.options.steps {
                     self.stop.get_or_insert("finished");
                 }
                 let every = self.options.eval_every;
                 let due = every > 0 && self.step.is_multiple_of(every);
-                if due || micro.peek().is_none() || self.stop.is_some() {
+                let last = micro.peek().is_none();
+                if due || last || self.stop.is_some() {
                     self.validate(&model)?;
                 }
+                if last {
+                    (epoch, taken) = (epoch + 1, 0);
+                }
+                self.save(&model, (epoch, taken))?;
             }
-            epoch += 1;
         }
         Ok(self.finish(model))
     }
 
+    /// Saves the state when it is time.
+    fn save(&mut self, model: &M, at: (u64, u64)) -> Result<()> {
+        let due = self.stop.is_some()
+            || match self.options.save {
+                SaveWhen::Steps(every) => self.step.is_multiple_of(every.max(1)),
+                SaveWhen::Time(between) => self.saved.elapsed() >= between,
+            };
+        if !due || self.parts.save.is_none() {
+            return Ok(());
+        }
+        let snapshot = self.snapshot(model, at);
+        if let Some(save) = &mut self.parts.save {
+            save(&snapshot)?;
+        }
+        self.saved = Instant::now();
+        self.emit(&Event::Saved { step: self.step });
+        Ok(())
+    }
+
     /// One optimiser step over the micro-batches of `group`.
-    fn step(&mut self, model: M, group: Vec<Micro<B>>) -> Result<M> {
+    fn step(&mut self, model: M, group: Vec<Micro<B>>, these: (u64, Range<u64>)) -> Result<M> {
         let started = Instant::now();
+        let model = if self.options.groups.change_after(self.step) {
+            self.options.groups.unfrozen(model, self.step)
+        } else {
+            model
+        };
         let (mut sum, mut weight, mut tokens) = (0.0, 0.0, 0);
         let mut gradients = Gradients::default();
         for (batch, batch_tokens) in group {
@@ -212,14 +324,20 @@ impl<M: Module + Clone, B> Loop<'_, M, B> {
         let weight = weight.max(f64::MIN_POSITIVE);
         let norm = gradients.norm() / weight;
         if !norm.is_finite() || !sum.is_finite() {
-            return Err(self.diverged());
+            return Err(self.diverged(&model, &gradients, these));
         }
         let clip = match self.options.clip_norm {
             limit if limit > 0.0 => (limit / (norm + 1e-6)).min(1.0),
             _ => 1.0,
         };
         let lr = schedule::rate(self.options, self.step);
-        let model = self.optimizer.step(model, gradients, lr, clip / weight);
+        let groups = &self.options.groups;
+        let model = self
+            .optimizer
+            .step(model, gradients, groups, (lr, clip / weight));
+        if let Some(average) = &mut self.average {
+            average.add(&model, self.step);
+        }
         self.emit(&Event::Step {
             step: self.step,
             steps: self.options.steps,
@@ -234,17 +352,25 @@ impl<M: Module + Clone, B> Loop<'_, M, B> {
         Ok(model)
     }
 
-    fn diverged(&self) -> Error {
-        Error::User(format!(
-            "training diverged at step {}: the loss or its gradient is no longer finite; \
-             try a lower learning rate (--lr {:e})",
-            self.step,
-            self.options.lr / 10.0
-        ))
+    fn diverged(&self, model: &M, found: &Gradients, these: (u64, Range<u64>)) -> Error {
+        let broken = found.broken();
+        let mut named = crate::weights::params(model).into_iter();
+        let tensor = named.find(|named| Some(named.id) == broken);
+        Error::Diverged(Box::new(Diverged {
+            step: self.step,
+            tensor: tensor.map(|named| named.path),
+            lr: self.options.lr,
+            epoch: these.0,
+            batches: these.1,
+        }))
     }
 
     fn validate(&mut self, model: &M) -> Result<()> {
-        let found = (self.parts.validate)(model)?;
+        let model = match &self.average {
+            Some(average) => average.of(model.clone()),
+            None => model.clone(),
+        };
+        let found = (self.parts.validate)(&model)?;
         // Few validation rows tie often; the loss then tells the better model.
         let better = self.best.as_ref().is_none_or(|best| {
             found.score > best.score || (found.score == best.score && found.loss < best.loss)
@@ -261,7 +387,7 @@ impl<M: Module + Clone, B> Loop<'_, M, B> {
                 score: found.score,
                 loss: found.loss,
                 step: self.step,
-                model: model.clone(),
+                model,
             });
             return Ok(());
         }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Gradients as Tape, Tensor};
 
+use super::groups::Groups;
 use crate::ops::{self, AdamW, Gradient, Moments, RowSink};
 
 /// One number on the host.
@@ -53,6 +54,13 @@ impl Gradients {
         self.found.extend(rest);
     }
 
+    /// The first parameter, in module order, whose gradient is not finite.
+    pub fn broken(&self) -> Option<ParamId> {
+        let broken = |gradient: &Gradient| !gradient.sum_of_squares().is_finite();
+        let found = self.found.iter().find(|(_, gradient)| broken(gradient));
+        found.map(|(id, _)| *id)
+    }
+
     /// Global L2 norm.
     pub fn norm(&self) -> f64 {
         let squares = self.found.iter().map(|(_, g)| g.sum_of_squares());
@@ -93,8 +101,17 @@ impl ModuleVisitor for Collect<'_> {
 #[derive(Debug)]
 pub struct Optimizer {
     weight_decay: f64,
-    step: u64,
-    moments: HashMap<ParamId, Moments>,
+    anchor: Option<Anchor>,
+    pub(super) step: u64,
+    pub(super) moments: HashMap<ParamId, Moments>,
+}
+
+/// Pulls parameters to where they began: after each step `w += lr strength (w₀ - w)`, which is L2-SP (Li,
+/// Grandvalet & Davoine, arXiv:1802.01483) decoupled from the gradient as AdamW decouples weight decay.
+#[derive(Debug)]
+struct Anchor {
+    strength: f64,
+    values: HashMap<ParamId, Tensor<1>>,
 }
 
 impl Optimizer {
@@ -102,9 +119,23 @@ impl Optimizer {
     pub fn new(weight_decay: f64) -> Self {
         Self {
             weight_decay,
+            anchor: None,
             step: 0,
             moments: HashMap::new(),
         }
+    }
+
+    /// The anchored parameters of `groups` are pulled to their values in `module` with this strength; they are
+    /// not decayed to zero.
+    #[must_use]
+    pub fn anchored<M: Module>(mut self, module: &M, groups: &Groups, strength: f64) -> Self {
+        let anchored = crate::weights::params(module).into_iter();
+        let anchored = anchored.filter(|named| groups.of(named.id).anchored);
+        self.anchor = Some(Anchor {
+            strength,
+            values: anchored.map(|named| (named.id, named.value)).collect(),
+        });
+        self
     }
 
     /// One step; every gradient is multiplied by `grad_scale` first.
@@ -112,8 +143,8 @@ impl Optimizer {
         &mut self,
         module: M,
         gradients: Gradients,
-        lr: f64,
-        grad_scale: f64,
+        groups: &Groups,
+        (lr, grad_scale): (f64, f64),
     ) -> M {
         self.step += 1;
         let mut update = Update {
@@ -126,7 +157,9 @@ impl Optimizer {
                 step: self.step,
                 grad_scale,
             },
+            groups,
             gradients: gradients.found.into_iter().collect(),
+            anchor: self.anchor.as_ref(),
             moments: &mut self.moments,
         };
         module.map(&mut update)
@@ -135,7 +168,9 @@ impl Optimizer {
 
 struct Update<'a> {
     settings: AdamW,
+    groups: &'a Groups,
     gradients: HashMap<ParamId, Gradient>,
+    anchor: Option<&'a Anchor>,
     moments: &'a mut HashMap<ParamId, Moments>,
 }
 
@@ -146,7 +181,12 @@ impl ModuleMapper for Update<'_> {
             return param;
         };
         let mut settings = self.settings;
-        if D == 1 {
+        settings.lr *= self.groups.of(id).lr_scale;
+        let anchor = self.anchor.and_then(|anchor| {
+            let value = anchor.values.get(&id)?;
+            Some((value.clone(), settings.lr * anchor.strength))
+        });
+        if D == 1 || anchor.is_some() {
             settings.weight_decay = 0.0;
         }
         param.map(|value| {
@@ -154,8 +194,11 @@ impl ModuleMapper for Update<'_> {
             let flat = value.inner().reshape([shape.iter().product::<usize>()]);
             let moments = self.moments.remove(&id);
             let moments = moments.unwrap_or_else(|| Moments::zero(&flat, &grad));
-            let (flat, moments) = ops::adamw(flat, grad, moments, &settings);
+            let (mut flat, moments) = ops::adamw(flat, grad, moments, &settings);
             self.moments.insert(id, moments);
+            if let Some((start, share)) = anchor {
+                flat = ops::lerp(flat, start, share);
+            }
             Tensor::from_inner(flat.reshape(shape)).require_grad()
         })
     }

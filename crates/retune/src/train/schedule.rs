@@ -45,15 +45,10 @@ mod tests {
         TrainOptions {
             steps: 10,
             steps_per_epoch: 10,
-            accumulate: 1,
             lr: 1.0,
             warmup_share,
             schedule,
-            weight_decay: 0.0,
-            clip_norm: 1.0,
-            eval_every: 0,
-            patience: None,
-            seed: 0,
+            ..TrainOptions::default()
         }
     }
 

@@ -33,6 +33,7 @@ pub const FAMILY: Family = Family {
         })
     },
     build: |config, source| Ok(Backbone::Bag(Bag::load(config, source)?)),
+    adapted: &[],
     keys: |_, path| {
         let key = path
             .replace("backbone.word", "bert.embeddings.word_embeddings")

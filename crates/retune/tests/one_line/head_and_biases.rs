@@ -1,24 +1,28 @@
 //! A method in one file: the head and every bias train.
 
-use super::Method;
+use serde::{Deserialize, Serialize};
 
-/// The method's entry.
-pub const METHOD: HeadAndBiases = HeadAndBiases;
+use super::{Method, Place};
 
 /// Trains the head and the biases of the backbone.
-#[derive(Debug)]
-pub struct HeadAndBiases;
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HeadAndBiases {}
 
 impl Method for HeadAndBiases {
     fn name(&self) -> &'static str {
-        "head-and-biases"
+        "head_and_biases"
     }
 
     fn about(&self) -> &'static str {
         "the head and every bias train"
     }
 
-    fn trains(&self, path: &str) -> bool {
-        path.starts_with("head.") || path.ends_with(".bias")
+    fn lr(&self) -> f64 {
+        1e-3
+    }
+
+    fn start(&self, place: &Place) -> Option<f64> {
+        (place.in_head() || place.path.ends_with(".bias")).then_some(0.0)
     }
 }

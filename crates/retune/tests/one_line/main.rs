@@ -68,6 +68,41 @@ fn register(copy: &Path, file: &str, opening: &str, line: &str) {
     write(&path, registered.as_bytes());
 }
 
+/// Adds the files, their lines and the golden checkpoint of the new family.
+fn add_one_of_each(there: &Path) {
+    let source = there.join("crates/retune/src");
+    let files = root().join("crates/retune/tests/one_line");
+    copy(&files.join("bag.rs"), &source.join("families/bag.rs"));
+    copy(
+        &files.join("text_tone.rs"),
+        &source.join("tasks/text_tone.rs"),
+    );
+    copy(
+        &files.join("head_and_biases.rs"),
+        &source.join("methods/head_and_biases.rs"),
+    );
+    register(there, "families/mod.rs", "\nfamilies! {", "bag: Bag,");
+    register(there, "tasks/mod.rs", "\ntasks! {", "text_tone,");
+    register(
+        &there,
+        "methods/mod.rs",
+        "\nmethods! {",
+        "head_and_biases: HeadAndBiases,",
+    );
+
+    // The fake family's golden checkpoint: BERT's with another name.
+    let golden = there.join("golden/bag-tiny");
+    fs::create_dir_all(&golden).unwrap();
+    let bert = root().join("golden/bert-tiny");
+    copy(
+        &bert.join("model.safetensors"),
+        &golden.join("model.safetensors"),
+    );
+    let config = fs::read_to_string(bert.join("config.json")).unwrap();
+    let config = config.replace("\"model_type\": \"bert\"", "\"model_type\": \"bag\"");
+    write(&golden.join("config.json"), config.as_bytes());
+}
+
 #[test]
 fn a_family_a_task_and_a_method_take_one_file_and_one_line_each() {
     let there = Path::new(env!("CARGO_TARGET_TMPDIR")).join("one_line");
@@ -88,32 +123,7 @@ fn a_family_a_task_and_a_method_take_one_file_and_one_line_each() {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
     let manifest = manifest.replacen("\nversion = \"", "\nversion = \"99", 1);
     write(&there.join("Cargo.toml"), manifest.as_bytes());
-    let source = there.join("crates/retune/src");
-    let files = root().join("crates/retune/tests/one_line");
-    copy(&files.join("bag.rs"), &source.join("families/bag.rs"));
-    copy(
-        &files.join("text_tone.rs"),
-        &source.join("tasks/text_tone.rs"),
-    );
-    copy(
-        &files.join("head_and_biases.rs"),
-        &source.join("methods/head_and_biases.rs"),
-    );
-    register(&there, "families/mod.rs", "\nfamilies! {", "bag: Bag,");
-    register(&there, "tasks/mod.rs", "\ntasks! {", "text_tone,");
-    register(&there, "methods/mod.rs", "\nmethods! {", "head_and_biases,");
-
-    // The fake family's golden checkpoint: BERT's with another name.
-    let golden = there.join("golden/bag-tiny");
-    fs::create_dir_all(&golden).unwrap();
-    let bert = root().join("golden/bert-tiny");
-    copy(
-        &bert.join("model.safetensors"),
-        &golden.join("model.safetensors"),
-    );
-    let config = fs::read_to_string(bert.join("config.json")).unwrap();
-    let config = config.replace("\"model_type\": \"bert\"", "\"model_type\": \"bag\"");
-    write(&golden.join("config.json"), config.as_bytes());
+    add_one_of_each(&there);
 
     // The same target folder: only the workspace's own crates are compiled again.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
@@ -126,5 +136,5 @@ fn a_family_a_task_and_a_method_take_one_file_and_one_line_each() {
     let text = String::from_utf8_lossy(&output.stdout).into_owned()
         + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}");
-    assert!(text.contains("test result: ok. 12 passed"), "{text}");
+    assert!(text.contains("test result: ok. 15 passed"), "{text}");
 }

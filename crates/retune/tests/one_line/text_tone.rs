@@ -7,7 +7,7 @@ use retune_data::roles::TaskKind;
 use retune_eval::{Evaluation, Targets};
 
 use super::{Answer, Task, named_scores};
-use crate::losses::{self, Loss};
+use crate::losses::{Loss, Objective};
 
 /// The task's entry.
 pub const TASK: TextTone = TextTone;
@@ -37,8 +37,15 @@ impl Task for TextTone {
         }
     }
 
-    fn loss(&self, output: Tensor<2>, _: &Labels, targets: &[Target], weights: &[f32]) -> Loss {
-        losses::cross_entropy(output, targets, weights)
+    fn loss(
+        &self,
+        output: Tensor<2>,
+        _: &Labels,
+        targets: &[Target],
+        weights: &[f32],
+        objective: &Objective,
+    ) -> Loss {
+        objective.cross_entropy(output, targets, weights)
     }
 
     fn scores(&self, output: Tensor<2>) -> Tensor<2> {

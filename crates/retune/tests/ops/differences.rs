@@ -67,6 +67,7 @@ fn linear() {
                 parts,
                 activation,
                 precision: Precision::F32,
+                dropped: false,
             };
             let mut inputs = layer.inputs(2, u32::MAX);
             if activation == Activation::Relu {

@@ -151,7 +151,7 @@ fn a_table_that_is_also_a_weight() {
             low_rank: None,
         };
         let compute = Compute::new(Precision::F32);
-        let logits = ops::linear(x, &[head], Activation::None, &compute);
+        let logits = ops::linear(x, &[head], None, Activation::None, &compute);
         let weights = matrix(&weighting(19 * ROWS[0]), [19, ROWS[0]], true);
         let mut gradients = Gradients::default();
         let tape = (logits * weights).sum().backward();

@@ -31,13 +31,18 @@ pub struct Layer {
     pub activation: Activation,
     /// Format of the operands.
     pub precision: Precision,
+    /// Whether low-rank updates read an input of their own.
+    pub dropped: bool,
 }
 
 impl Layer {
-    /// x, and per part weight, bias and factors; input `i` trains when bit `i` of `trains` is set.
+    /// x, what updates read when it is another input, and per part weight, bias and factors; input `i` trains when bit `i` of `trains` is set.
     pub fn inputs(&self, salt: u64, trains: u32) -> Vec<Input> {
         let size = 1.0 / (self.input.max(16) as f32).sqrt();
         let mut inputs = vec![Input::new("x", [self.rows, self.input], salt)];
+        if self.dropped {
+            inputs.push(Input::new("dropped", [self.rows, self.input], salt + 5));
+        }
         for (i, (out, rank)) in self.parts.iter().enumerate() {
             let salt = salt + 10 * (i as u64 + 1);
             let mut add = |name: &str, dims: [usize; 2], factor: f32, nth: u64| {
@@ -61,6 +66,7 @@ impl Layer {
     /// The layer's result for tensors in the order of [`Layer::inputs`].
     pub fn run(&self, tensors: &[Tensor<2>], compute: &Compute) -> Tensor<2> {
         let mut rest = tensors[1..].iter().cloned();
+        let dropped = self.dropped.then(|| rest.next().unwrap());
         let mut next = || rest.next().unwrap();
         let parts: Vec<Affine> = self
             .parts
@@ -75,7 +81,13 @@ impl Layer {
                 }),
             })
             .collect();
-        ops::linear(tensors[0].clone(), &parts, self.activation, compute)
+        ops::linear(
+            tensors[0].clone(),
+            &parts,
+            dropped,
+            self.activation,
+            compute,
+        )
     }
 
     /// Runs it with kernels and with twins.
@@ -97,7 +109,7 @@ impl Layer {
             }
             Precision::Bf16 => {
                 assert_eq!(got.format, DType::BF16);
-                // The sum of weight and update is rounded, which the twin does not do.
+                // What an update makes of its input is rounded, which the twin does not do.
                 let updated = self.parts.iter().any(|part| part.1 > 0);
                 let tolerance = if updated { 2.5e-2 } else { 1.5e-2 };
                 same_beside(&got, &want, (tolerance, sum.max(1.0)));
@@ -118,11 +130,13 @@ fn parts() -> impl Strategy<Value = Vec<(usize, usize)>> {
 fn layers(precision: Precision) -> impl Strategy<Value = Layer> {
     let rows = select(vec![0usize, 1, 2, 3, 13, 31, 97, 211]);
     let input = select(vec![1usize, 3, 8, 17, 32, 48, 131, 384]);
-    (rows, input, parts(), select(ACTIVATIONS.to_vec())).prop_map(
-        move |(rows, input, parts, activation)| Layer {
+    let dropped = any::<bool>();
+    (rows, input, parts(), select(ACTIVATIONS.to_vec()), dropped).prop_map(
+        move |(rows, input, parts, activation, dropped)| Layer {
             rows,
             input,
-            // An updated weight is rounded to bf16, which moves sums across the kink of ReLU.
+            dropped: dropped && parts.iter().any(|part| part.1 > 0),
+            // An update is rounded to bf16 on its way, which moves sums across the kink of ReLU.
             activation: match activation {
                 Activation::Relu
                     if precision == Precision::Bf16 && parts.iter().any(|part| part.1 > 0) =>
@@ -172,6 +186,7 @@ fn every_activation_and_every_number_of_parts_with_and_without_updates() {
                     parts,
                     activation,
                     precision,
+                    dropped: updated,
                 };
                 layer.check(7, u32::MAX);
             }
@@ -188,6 +203,7 @@ fn bf16_rounds_its_operands_to_nearest() {
         parts: vec![(45, 0)],
         activation: Activation::Gelu,
         precision: Precision::F32,
+        dropped: false,
     };
     let raw = layer.inputs(3, 0);
     let run = |inputs: &[Input], came: DType| {

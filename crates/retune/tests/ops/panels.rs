@@ -24,7 +24,7 @@ fn affine(weight: &Tensor<2>) -> Affine {
 fn pass(parts: &[Affine], compute: &Compute) -> (Vec<f32>, Vec<f32>) {
     let x = Input::new("x", [ROWS, INPUT], 1);
     let outcome = evaluate(&[x], &|t| {
-        ops::linear(t[0].clone(), parts, Activation::Gelu, compute)
+        ops::linear(t[0].clone(), parts, None, Activation::Gelu, compute)
     });
     (outcome.out, outcome.gradients[0].1.clone())
 }
@@ -158,7 +158,13 @@ fn frozen_layers_outside_the_graph() {
         };
         let run = || {
             let part = std::slice::from_ref(&part);
-            host(ops::linear(x.clone(), part, Activation::Tanh, &compute))
+            host(ops::linear(
+                x.clone(),
+                part,
+                None,
+                Activation::Tanh,
+                &compute,
+            ))
         };
         let want = ops::with_twins(run);
         near("first", &run(), &want, 1e-5);

@@ -79,7 +79,7 @@ proptest! {
         }).collect();
         let part = Affine { weight: matrix(&w, output, input), bias: vector(&b), low_rank: None };
         let compute = Compute::new(Precision::F32);
-        let got = ops::linear(matrix(&x, rows, input), &[part], Activation::Relu, &compute);
+        let got = ops::linear(matrix(&x, rows, input), &[part], None, Activation::Relu, &compute);
         near(&host(got), &want, 1e-5);
     }
 
@@ -150,6 +150,6 @@ fn gelu_follows_the_error_function() {
         low_rank: None,
     };
     let compute = Compute::new(Precision::F32);
-    let got = ops::linear(matrix(&x, 6, 1), &[one], Activation::Gelu, &compute);
+    let got = ops::linear(matrix(&x, 6, 1), &[one], None, Activation::Gelu, &compute);
     near(&host(got), &want, 3e-7);
 }

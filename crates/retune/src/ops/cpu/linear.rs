@@ -10,14 +10,15 @@ use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::tensor::{DType, Tensor};
 use half::bf16;
 use retune_kernels::activation::Activation;
-use retune_kernels::gemm::{Aligned, Packed, Side, Stored, View, multiply, outer};
+use retune_kernels::gemm::{Aligned, Packed, Side, Spot, Stored, View, multiply_sum, outer};
 use retune_kernels::isa::Isa;
 use retune_kernels::pointwise;
 use retune_kernels::scratch;
 
+use super::low_rank::{Factors, Update};
 use super::{Buffer, Inputs, Number, Plain, consume, converted, node, values};
 use crate::ops::clock::Span;
-use crate::ops::{Affine, Compute, Precision};
+use crate::ops::{Affine, Compute, LowRank, Precision};
 
 /// Weights that do not train, packed once. Clones share what is packed.
 ///
@@ -70,8 +71,8 @@ impl Panels {
     }
 }
 
-/// Rows and columns of a weight.
-fn dims(weight: &Plain) -> (usize, usize) {
+/// Rows and columns of a matrix.
+pub(super) fn dims(weight: &Plain) -> (usize, usize) {
     let shape = weight.layout().shape();
     (shape[0], shape[1])
 }
@@ -101,7 +102,7 @@ fn pack<'a, E: Number>(
     Packed::pack(isa, &views, stored, side, panels)
 }
 
-fn view<E: Number>(x: &Plain) -> View<'_, E> {
+pub(super) fn view<E: Number>(x: &Plain) -> View<'_, E> {
     let (rows, cols) = dims(x);
     View::new(values(x), rows, cols)
 }
@@ -110,61 +111,110 @@ fn view<E: Number>(x: &Plain) -> View<'_, E> {
 pub fn linear(
     x: &Tensor<2>,
     parts: &[Affine],
+    dropped: Option<&Tensor<2>>,
     activation: Activation,
     compute: &Compute,
 ) -> Option<Tensor<2>> {
+    let given = Given {
+        x,
+        parts,
+        dropped,
+        activation,
+        compute,
+    };
     let low_rank = parts.iter().any(|part| part.low_rank.is_some());
     match (parts.len(), low_rank) {
-        (1, false) => run::<3>(x, parts, activation, compute),
-        (1, true) | (2, false) => run::<5>(x, parts, activation, compute),
-        (2, true) => run::<9>(x, parts, activation, compute),
-        (3, false) => run::<7>(x, parts, activation, compute),
-        (3, true) => run::<13>(x, parts, activation, compute),
+        (1, false) => given.run::<3>(),
+        (2, false) => given.run::<5>(),
+        (3, false) => given.run::<7>(),
+        (1, true) => given.run::<6>(),
+        (2, true) => given.run::<10>(),
+        (3, true) => given.run::<14>(),
         (n, _) => unreachable!("one to three weights side by side, not {n}"),
     }
 }
 
-/// Inputs lie as x, then per part weight, bias and, when any part has one, the two low-rank factors.
-fn run<const N: usize>(
-    x: &Tensor<2>,
-    parts: &[Affine],
+/// What [`linear`] was given.
+struct Given<'a> {
+    x: &'a Tensor<2>,
+    parts: &'a [Affine],
+    dropped: Option<&'a Tensor<2>>,
     activation: Activation,
-    compute: &Compute,
-) -> Option<Tensor<2>> {
-    let per_part = (N - 1) / parts.len();
-    let nothing = || Tensor::<2>::zeros([1, 1], &x.device());
-    let inputs: [_; N] = std::array::from_fn(|i| {
-        if i == 0 {
-            return node(x);
+    compute: &'a Compute,
+}
+
+/// Where an operation of `N` inputs finds them: x; with low-rank updates the input of their own; then per part
+/// weight, bias and the two factors.
+#[derive(Debug, Clone, Copy)]
+struct Places {
+    low_rank: bool,
+    per_part: usize,
+}
+
+impl Places {
+    fn of<const N: usize>(parts: usize) -> Self {
+        let per_part = (N - 1) / parts;
+        Self {
+            low_rank: per_part > 2,
+            per_part: if per_part > 2 { 4 } else { 2 },
         }
-        let (part, which) = (&parts[(i - 1) / per_part], (i - 1) % per_part);
-        let low_rank = part.low_rank.as_ref();
-        match which {
-            0 => node(&part.weight),
-            1 => node(&part.bias),
-            2 => low_rank.map_or_else(|| node(&nothing()), |l| node(&l.down)),
-            _ => low_rank.map_or_else(|| node(&nothing()), |l| node(&l.up)),
-        }
-    });
-    let inputs = Inputs::of(inputs)?;
-    let layer = Layer {
-        scales: parts
-            .iter()
-            .map(|part| part.low_rank.as_ref().map(|l| l.scale as f32))
-            .collect(),
-        activation,
-        compute: compute.clone(),
-    };
-    Some(match compute.precision {
-        Precision::F32 => layer.forward::<f32, N>(inputs),
-        Precision::Bf16 => layer.forward::<bf16, N>(inputs),
-    })
+    }
+
+    /// Of the weight of a part; bias and factors follow.
+    fn weight(self, part: usize) -> usize {
+        1 + usize::from(self.low_rank) + part * self.per_part
+    }
+}
+
+impl Given<'_> {
+    fn run<const N: usize>(&self) -> Option<Tensor<2>> {
+        let places = Places::of::<N>(self.parts.len());
+        let nothing = || Tensor::<2>::zeros([1, 1], &self.x.device());
+        let start = places.weight(0);
+        let inputs: [_; N] = std::array::from_fn(|i| {
+            if i < start {
+                return match (i, self.dropped) {
+                    (0, _) => node(self.x),
+                    (_, Some(dropped)) => node(dropped),
+                    (_, None) => node(&nothing()),
+                };
+            }
+            let part = &self.parts[(i - start) / places.per_part];
+            let factor = |get: fn(&LowRank) -> &Tensor<2>| {
+                let found = part.low_rank.as_ref().map(get);
+                found.map_or_else(|| node(&nothing()), node)
+            };
+            match (i - start) % places.per_part {
+                0 => node(&part.weight),
+                1 => node(&part.bias),
+                2 => factor(|l| &l.down),
+                _ => factor(|l| &l.up),
+            }
+        });
+        let layer = Layer {
+            scales: self
+                .parts
+                .iter()
+                .map(|part| part.low_rank.as_ref().map(|l| l.scale as f32))
+                .collect(),
+            own_input: self.dropped.is_some(),
+            activation: self.activation,
+            compute: self.compute.clone(),
+        };
+        let inputs = Inputs::of(inputs)?;
+        Some(match self.compute.precision {
+            Precision::F32 => layer.forward::<f32, N>(inputs),
+            Precision::Bf16 => layer.forward::<bf16, N>(inputs),
+        })
+    }
 }
 
 #[derive(Debug, Clone)]
 struct Layer {
     /// Factor of each part's low-rank update, where it has one.
     scales: Vec<Option<f32>>,
+    /// Whether the updates read an input of their own.
+    own_input: bool,
     activation: Activation,
     compute: Compute,
 }
@@ -177,10 +227,8 @@ struct State {
     x: Plain,
     /// Format of the input as it came.
     came: DType,
-    /// Weights with their low-rank updates added.
     weights: Vec<Plain>,
-    /// Factors of low-rank updates, down and up.
-    factors: Vec<Option<(Plain, Plain)>>,
+    update: Option<Update>,
     /// Slope of the activation at each output.
     slope: Option<Plain>,
     /// Whether the packed weights may be kept.
@@ -191,56 +239,58 @@ impl Layer {
     fn forward<E: Number, const N: usize>(self, inputs: Inputs<N>) -> Tensor<2> {
         let _time = Span::of("linear forward");
         let isa = Isa::current();
-        let per_part = (N - 1) / self.scales.len();
+        let places = Places::of::<N>(self.scales.len());
+        let at = |part: usize, which: usize| inputs.plain(places.weight(part) + which);
         let parts = 0..self.scales.len();
-        let at = |part: usize, which: usize| 1 + part * per_part + which;
-        let factors: Vec<_> = parts
-            .clone()
-            .map(|i| self.scales[i].map(|_| (inputs.plain(at(i, 2)), inputs.plain(at(i, 3)))))
-            .collect();
-        let weights: Vec<Plain> = parts
-            .clone()
-            .map(|i| {
-                let weight = inputs.plain(at(i, 0));
-                match (&factors[i], self.scales[i]) {
-                    (Some((down, up)), Some(scale)) => updated(isa, &weight, down, up, scale),
-                    _ => weight,
-                }
-            })
-            .collect();
-        let bias: Vec<f32> = parts
-            .clone()
-            .flat_map(|i| values::<f32>(&inputs.plain(at(i, 1))).to_vec())
-            .collect();
+        let weights: Vec<Plain> = parts.clone().map(|i| at(i, 0)).collect();
+        let biases: Vec<Plain> = parts.clone().map(|i| at(i, 1)).collect();
+        let bias: Vec<f32> = biases.iter().flat_map(values::<f32>).copied().collect();
         let tracked = inputs.any_tracked();
-        let frozen = !parts
-            .clone()
-            .any(|i| (0..per_part).any(|which| which != 1 && inputs.tracked(at(i, which))));
+        let frozen = !parts.clone().any(|i| inputs.tracked(places.weight(i)));
         let came = inputs.nodes[0].primitive().dtype();
         let x = converted::<E>(inputs.nodes[0].primitive());
+        let update = places.low_rank.then(|| {
+            let factors = parts.clone().map(|i| Factors {
+                down: at(i, 2),
+                up: at(i, 3),
+                out: dims(&weights[i]).0,
+                scale: self.scales[i],
+            });
+            let input = if self.own_input {
+                converted::<E>(inputs.nodes[1].primitive())
+            } else {
+                x.clone()
+            };
+            Update::new::<E>(isa, factors.collect(), input)
+        });
         let rows = dims(&x).0;
         let mut y = Buffer::<E>::new(rows * bias.len());
         let with_slope = tracked && self.activation != Activation::None;
         let mut slope = Buffer::<E>::new(if with_slope { y.len() } else { 0 });
-        let job = Forward {
-            isa,
-            bias: &bias,
-            activation: self.activation,
-        };
         with_packed::<E, _>(&self, frozen, &weights, Stored::Transposed, |packed| {
-            job.run(view(&x), packed, &mut y, &mut slope);
+            let finish = |spot: Spot<'_>, y: &mut [E], slope: &mut [E]| {
+                spot.activate(isa, (self.activation, &bias), y, slope);
+            };
+            let main = (view(&x), packed);
+            match &update {
+                None => multiply_sum(main, None, &mut y, &mut slope, finish),
+                Some(update) => update.with_up::<E, _>(isa, Stored::Transposed, |hidden, up| {
+                    multiply_sum(main, Some((hidden, up)), &mut y, &mut slope, finish);
+                }),
+            }
         });
         let out = [rows, bias.len()];
+        let kept = if tracked {
+            x
+        } else {
+            Plain::empty([0].into(), E::dtype())
+        };
         let state = State {
-            x: if tracked {
-                x
-            } else {
-                Plain::empty([0].into(), E::dtype())
-            },
+            x: kept,
             layer: self,
             came,
             weights,
-            factors,
+            update: update.filter(|_| tracked),
             slope: with_slope.then(|| slope.tensor(&out)),
             frozen,
         };
@@ -266,40 +316,6 @@ fn with_packed<E: Number, R>(
     scratch::with::<E, _>(Packed::<E>::len(isa, k, n), |panels| {
         f(&pack(isa, weights, stored, panels))
     })
-}
-
-/// `weight + scale up down`: weight `[out, in]`, down `[rank, in]`, up `[out, rank]`.
-fn updated(isa: Isa, weight: &Plain, down: &Plain, up: &Plain, scale: f32) -> Plain {
-    let ((out, input), rank) = (dims(weight), dims(down).0);
-    let before = values::<f32>(weight);
-    let mut sum = Buffer::<f32>::new(out * input);
-    scratch::with::<f32, _>(Packed::<f32>::len(isa, rank, input), |panels| {
-        let down = Packed::pack(isa, &[view::<f32>(down)], Stored::Plain, Side::N, panels);
-        multiply(view(up), &down, &mut sum, &mut [(); 0], |spot, sum, _| {
-            for i in 0..spot.rows {
-                let place = &mut sum[(spot.block_row + i) * input + spot.col..][..spot.cols];
-                let before = &before[(spot.row + i) * input + spot.col..][..spot.cols];
-                for ((to, before), update) in place.iter_mut().zip(before).zip(spot.values(i)) {
-                    *to = before + scale * update;
-                }
-            }
-        });
-    });
-    sum.tensor(&[out, input])
-}
-
-struct Forward<'a> {
-    isa: Isa,
-    bias: &'a [f32],
-    activation: Activation,
-}
-
-impl Forward<'_> {
-    fn run<E: Number>(&self, x: View<'_, E>, w: &Packed<'_, E>, y: &mut [E], slope: &mut [E]) {
-        multiply(x, w, y, slope, |spot, y, slope| {
-            spot.activate(self.isa, (self.activation, self.bias), y, slope);
-        });
-    }
 }
 
 impl<const N: usize> Backward<Flex, N> for Layer {
@@ -328,19 +344,23 @@ fn gradients<E: Number, const N: usize>(ops: Ops<State, N>, dy: &Plain, grads: &
             product.tensor(&[rows, cols])
         }
     };
+    let places = Places::of::<N>(state.weights.len());
+    let up = state
+        .update
+        .as_ref()
+        .map(|update| update.back::<E>(isa, &dz));
     if let Some(x) = &ops.parents[0] {
         let dx = match state.came {
-            DType::F32 => input_gradient::<E, f32>(&state, &dz),
-            _ => input_gradient::<E, E>(&state, &dz),
+            DType::F32 => input_gradient::<E, f32>(&state, &dz, up.as_ref()),
+            _ => input_gradient::<E, E>(&state, &dz, up.as_ref()),
         };
         grads.register::<Flex>(x.id, dx);
     }
-    let per_part = (N - 1) / state.weights.len();
     let mut first = 0;
     for (i, weight) in state.weights.iter().enumerate() {
         let out = dims(weight).0;
         let dz = view::<E>(&dz).part((0, dims(&dz).0), (first, out));
-        let parents = &ops.parents[1 + i * per_part..][..per_part];
+        let parents = &ops.parents[places.weight(i)..][..2];
         if parents[0].is_some() || parents[1].is_some() {
             let (dw, db) = weight_gradient(isa, dz, view::<E>(&state.x));
             for (parent, gradient) in parents.iter().zip([dw, db]) {
@@ -349,28 +369,41 @@ fn gradients<E: Number, const N: usize>(ops: Ops<State, N>, dy: &Plain, grads: &
                 }
             }
         }
-        if let (Some((down, up)), Some(scale)) = (&state.factors[i], state.layer.scales[i]) {
-            let gradients = factor_gradients(isa, (dz, view::<E>(&state.x)), (down, up), scale);
-            for (parent, gradient) in parents[2..].iter().zip(gradients) {
-                if let Some(parent) = parent {
-                    grads.register::<Flex>(parent.id, gradient);
-                }
+        first += out;
+    }
+    let (Some(update), Some(dh)) = (&state.update, &up) else {
+        return;
+    };
+    if let Some(input) = ops.parents[1].as_ref().filter(|_| state.layer.own_input) {
+        let dlow = update.input_gradient::<E>(isa, dh);
+        grads.register::<Flex>(input.id, dlow);
+    }
+    for (i, gradients) in update.gradients::<E>(isa, &dz, dh).into_iter().enumerate() {
+        let parents = &ops.parents[places.weight(i) + 2..][..2];
+        for (parent, gradient) in parents.iter().zip(gradients) {
+            if let (Some(parent), Some(gradient)) = (parent, gradient) {
+                grads.register::<Flex>(parent.id, gradient);
             }
         }
-        first += out;
     }
 }
 
-/// `dz W` in the format `O` the input came in.
-fn input_gradient<E: Number, O: Number>(state: &State, dz: &Plain) -> Plain {
+/// `dz W`, and what comes back through the updates where they read x, in the format `O` the input came in.
+fn input_gradient<E: Number, O: Number>(state: &State, dz: &Plain, dh: Option<&Plain>) -> Plain {
     let isa = Isa::current();
     let (rows, input) = (dims(dz).0, dims(&state.weights[0]).1);
     let mut dx = Buffer::<O>::new(rows * input);
     let (layer, weights) = (&state.layer, &state.weights);
+    let through = state.update.as_ref().filter(|_| !layer.own_input).zip(dh);
     with_packed::<E, _>(layer, state.frozen, weights, Stored::Plain, |packed| {
-        multiply(view(dz), packed, &mut dx, &mut [(); 0], |spot, dx, _| {
-            spot.store(isa, input, dx);
-        });
+        let finish = |spot: Spot<'_>, dx: &mut [O], _: &mut [()]| spot.store(isa, input, dx);
+        let (main, none) = ((view(dz), packed), &mut [(); 0]);
+        match through {
+            None => multiply_sum(main, None, &mut dx, none, finish),
+            Some((update, dh)) => update.with_down::<E, _>(isa, Stored::Plain, |down| {
+                multiply_sum(main, Some((view(dh), down)), &mut dx, none, finish);
+            }),
+        }
     });
     dx.tensor(&[rows, input])
 }
@@ -380,44 +413,4 @@ fn weight_gradient<E: Number>(isa: Isa, dz: View<'_, E>, x: View<'_, E>) -> (Pla
     let (mut dw, mut db) = (Buffer::<f32>::new(out * input), Buffer::<f32>::new(out));
     outer(isa, dz, x, &mut dw, &mut db);
     (dw.tensor(&[out, input]), db.tensor(&[out]))
-}
-
-/// Gradients of down `[rank, in]` and up `[out, rank]`.
-fn factor_gradients<E: Number>(
-    isa: Isa,
-    (dz, x): (View<'_, E>, View<'_, E>),
-    (down, up): (&Plain, &Plain),
-    scale: f32,
-) -> [Plain; 2] {
-    let (rank, input) = dims(down);
-    let out = dz.cols();
-    let dh = narrow_product(isa, dz, view::<f32>(up), Stored::Plain, rank);
-    let h = narrow_product(isa, x, view::<f32>(down), Stored::Transposed, rank);
-    let (rows, none) = (x.rows(), &mut [][..]);
-    let mut ddown = Buffer::<f32>::new(rank * input);
-    outer(isa, View::new(&dh, rows, rank), x, &mut ddown, none);
-    let mut dup = Buffer::<f32>::new(out * rank);
-    outer(isa, dz, View::new(&h, rows, rank), &mut dup, none);
-    for value in ddown.iter_mut().chain(dup.iter_mut()) {
-        *value *= scale;
-    }
-    [ddown.tensor(&[rank, input]), dup.tensor(&[out, rank])]
-}
-
-/// `a b` with few columns.
-fn narrow_product<E: Number>(
-    isa: Isa,
-    a: View<'_, E>,
-    b: View<'_, f32>,
-    stored: Stored,
-    n: usize,
-) -> Buffer<E> {
-    let mut product = Buffer::<E>::new(a.rows() * n);
-    scratch::with::<E, _>(Packed::<E>::len(isa, a.cols(), n), |panels| {
-        let b = Packed::pack(isa, &[b], stored, Side::N, panels);
-        multiply(a, &b, &mut product, &mut [(); 0], |spot, out, _| {
-            spot.store(isa, n, out);
-        });
-    });
-    product
 }

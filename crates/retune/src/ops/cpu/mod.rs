@@ -7,6 +7,7 @@ mod cross_entropy;
 mod embedding;
 mod fork;
 mod linear;
+mod low_rank;
 mod norm;
 mod optimizer;
 
@@ -28,7 +29,7 @@ pub use embedding::embedding;
 pub use fork::fork;
 pub use linear::{Panels, linear};
 pub use norm::{add_norm, dropout};
-pub use optimizer::{adamw, sum_of_squares};
+pub use optimizer::{adamw, lerp, sum_of_squares};
 
 use buffer::Buffer;
 

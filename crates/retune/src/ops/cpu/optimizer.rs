@@ -2,7 +2,8 @@
 
 use burn::backend::Flex;
 use burn::tensor::Tensor;
-use retune_kernels::{optimizer, sum};
+use retune_kernels::isa::Isa;
+use retune_kernels::{optimizer, pointwise, sum};
 
 use super::{contiguous, values};
 use crate::ops::clock::Span;
@@ -16,6 +17,27 @@ pub fn sum_of_squares(x: Tensor<1>) -> Option<f64> {
     }
     let x = x.try_into_primitive::<Flex>().ok()?;
     Some(sum::sum_of_squares(values(&contiguous(&x))))
+}
+
+/// See [`crate::ops::lerp`]; gives `a` back when the tensors are not for the kernels.
+pub fn lerp(a: Tensor<1>, b: &Tensor<1>, share: f64) -> Result<Tensor<1>, Tensor<1>> {
+    if TWINS_ONLY.get() {
+        return Err(a);
+    }
+    let plain = |x: &Tensor<1>| x.clone().try_into_primitive::<Flex>().ok();
+    let (Some(mut to), Some(from)) = (plain(&a), plain(b)) else {
+        return Err(a);
+    };
+    // The only other handle must go for the values to change in place.
+    drop(a);
+    let from = contiguous(&from);
+    pointwise::lerp(
+        Isa::current(),
+        to.storage_mut(),
+        values(&from),
+        share as f32,
+    );
+    Ok(Tensor::from_primitive::<Flex>(to))
 }
 
 type Given = (Tensor<1>, Gradient, Moments);

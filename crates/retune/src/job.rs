@@ -1,0 +1,271 @@
+//! One training: a model, rows and knobs. A run is one; its floors and searches are more of the same plan.
+
+use std::time::Duration;
+
+use retune_data::Example;
+use retune_data::batch::{HostBatch, prefetch};
+use retune_eval::{Event, Matrix};
+
+use crate::error::{Error, Result};
+use crate::features::SequenceVectors;
+use crate::losses::Objective;
+use crate::methods::{self, MethodRecipe};
+use crate::model::{Inputs, Model, Pass};
+use crate::outcome::{predictions, selection};
+use crate::plan::{Plan, micro_batches, steps};
+use crate::recipe::Recipe;
+use crate::scoring;
+use crate::train::state::Snapshot;
+use crate::train::{self, EpochBatches, Fitted, Flow, Parts, SaveWhen, TrainOptions, Validation};
+use crate::weights::{HostTensor, LoadReport, Place, host_values, merged, with_values};
+
+/// Time between saved states when the recipe names no number of steps.
+const BETWEEN_STATES: Duration = Duration::from_secs(60);
+
+/// What a model begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// The plan's checkpoint.
+    Pretrained,
+    /// Fresh random numbers.
+    Scratch,
+}
+
+/// One training.
+pub(crate) struct Job<'a> {
+    pub plan: &'a Plan,
+    /// The plan's recipe, or one with other knobs.
+    pub recipe: Recipe,
+    /// The plan's training rows, or fewer.
+    pub rows: &'a [Example],
+    pub start: Start,
+    /// Optimiser steps of the whole training and of one epoch.
+    pub steps: (u64, u64),
+}
+
+/// Keeps the states of a training.
+pub(crate) type Save<'a> = &'a mut dyn FnMut(&Snapshot) -> Result<()>;
+
+impl<'a> Job<'a> {
+    /// The training that the plan is for.
+    pub fn new(plan: &'a Plan) -> Self {
+        Self {
+            plan,
+            recipe: plan.recipe.clone(),
+            rows: &plan.train,
+            start: Start::Pretrained,
+            steps: (plan.summary.steps, plan.summary.steps_per_epoch),
+        }
+    }
+
+    /// The same on fewer rows.
+    #[must_use]
+    pub fn on(mut self, rows: &'a [Example]) -> Self {
+        self.rows = rows;
+        self.steps = steps(&self.recipe, rows);
+        self
+    }
+
+    /// The same architecture from random numbers, all of it training.
+    #[must_use]
+    pub fn from_scratch(mut self, lr: f64) -> Self {
+        self.start = Start::Scratch;
+        self.recipe.method = MethodRecipe::default();
+        self.recipe.train.lr = Some(lr);
+        self.recipe.train.layer_decay = 1.0;
+        self.recipe.train.l2sp = 0.0;
+        self.recipe.train.wise_ft = None;
+        self
+    }
+
+    fn layers(&self) -> usize {
+        self.plan.base.facts.layers
+    }
+
+    /// The model at the start, in the gradient graph, its head in the units of the task.
+    pub fn model(&self) -> Result<(Model, LoadReport)> {
+        let (plan, recipe) = (self.plan, &self.recipe);
+        let labels = plan.processor.labels();
+        let method = recipe.method.method();
+        let place = Place {
+            adapters: method.adapters(plan.base.family.adapted),
+            ..Place::cpu(true, recipe.products())
+        };
+        let dropout = recipe.train.dropout;
+        let (mut model, loaded) = match self.start {
+            Start::Pretrained => plan.base.build(labels, &place, recipe.seed, dropout)?,
+            Start::Scratch => plan
+                .base
+                .build_fresh(labels, &place, recipe.seed, dropout)?,
+        };
+        let units = plan.task.units(labels);
+        model.head = model.head.in_units(units, loaded.head_is_new());
+        if method.frozen_backbone() {
+            // A backbone that stays as it is says most in the vectors that it was trained to give.
+            model.head.pooling = plan.base.pooling;
+        }
+        Ok((model, loaded))
+    }
+
+    /// Trains `model` and returns the best weights.
+    pub fn fit(
+        &self,
+        model: Model,
+        features: Option<&SequenceVectors>,
+        (mut save, from): (Option<Save<'_>>, Option<Snapshot>),
+        on: &mut dyn FnMut(&Event) -> Flow,
+    ) -> Result<Fitted<Model>> {
+        let plan = self.plan;
+        let method = self.recipe.method.method();
+        let model = methods::prepare(method, model, self.layers());
+        let options = self.options(&model);
+        let labels = plan.processor.labels();
+        let objective = Objective::new(&self.recipe.loss, labels, self.rows);
+        let objective = objective.map_err(|problem| Error::Problems(vec![problem]))?;
+        let quiet = &mut |_| ();
+        let saves = save.is_some();
+        let mut keep = |snapshot: &Snapshot| save.as_mut().map_or(Ok(()), |save| save(snapshot));
+        let parts = Parts {
+            batches: &mut |epoch| self.batches(epoch),
+            loss: &|model: &Model, batch: &HostBatch, pass: &Pass| {
+                let inputs = Inputs::new(batch);
+                let output = match features {
+                    Some(known) => model.output_from(known.batch(batch, true), &inputs, pass),
+                    None => model.output(&inputs, pass),
+                };
+                let (targets, weights) = (&batch.targets, &batch.weights);
+                plan.task.loss(output, labels, targets, weights, &objective)
+            },
+            validate: &mut |model| {
+                let plain = scoring::plain(model);
+                let (scores, loss) = self.scores(&plain, &plan.valid, features, quiet);
+                let found = selection(plan, &predictions(plan, &plan.valid, scores, false));
+                Ok(Validation { loss, ..found })
+            },
+            on,
+            save: if saves { Some(&mut keep) } else { None },
+        };
+        train::fit(model, parts, &options, from)
+    }
+
+    /// Scores of `rows`, `[rows, outputs]`, and their mean loss.
+    pub fn scores(
+        &self,
+        model: &Model,
+        rows: &[Example],
+        features: Option<&SequenceVectors>,
+        on: &mut dyn FnMut(usize),
+    ) -> (Matrix, f64) {
+        let (task, processor) = (self.plan.task, &self.plan.processor);
+        let Some(known) = features else {
+            return scoring::scores(model, task, processor, rows, on);
+        };
+        let outputs = |host: &HostBatch| {
+            let inputs = Inputs::new(host);
+            model.output_from(known.batch(host, false), &inputs, &Pass::default())
+        };
+        scoring::scores_of(&outputs, task, processor, rows, on)
+    }
+
+    fn options(&self, model: &Model) -> TrainOptions {
+        let train = &self.recipe.train;
+        let (steps, steps_per_epoch) = self.steps;
+        let every = steps_per_epoch / train.evals_per_epoch.max(1) as u64;
+        let method = self.recipe.method.method();
+        let pace = (steps, train.layer_decay, train.l2sp > 0.0);
+        TrainOptions {
+            steps,
+            steps_per_epoch,
+            accumulate: train.accumulate,
+            lr: self.recipe.lr(),
+            warmup_share: train.warmup_share,
+            schedule: train.schedule,
+            weight_decay: train.weight_decay,
+            clip_norm: train.clip_norm,
+            eval_every: if train.evals_per_epoch > 1 {
+                every.max(1)
+            } else {
+                0
+            },
+            patience: train.patience,
+            seed: self.recipe.seed,
+            groups: methods::groups(method, model, self.layers(), pace),
+            anchor: train.l2sp,
+            average: train.ema,
+            save: match train.checkpoint_every {
+                Some(steps) => SaveWhen::Steps(steps),
+                None => SaveWhen::Time(BETWEEN_STATES),
+            },
+        }
+    }
+
+    /// Micro-batches of an epoch, collated ahead on a background thread.
+    fn batches(&self, epoch: u64) -> EpochBatches<'static, HostBatch> {
+        let batches = micro_batches(&self.recipe, self.rows, epoch);
+        let processor = self.plan.processor.clone();
+        let rows: Vec<Vec<Example>> = batches
+            .into_iter()
+            .map(|batch| batch.into_iter().map(|i| self.rows[i].clone()).collect())
+            .collect();
+        let collated = rows.into_iter().map(move |rows| {
+            let refs: Vec<&Example> = rows.iter().collect();
+            let batch = processor.collate(&refs);
+            let tokens = batch.ids.len() as u64;
+            (batch, tokens)
+        });
+        Box::new(prefetch(collated, 4))
+    }
+
+    /// The tuned model as it is used: outside the gradient graph, its head in the user's units, low-rank updates
+    /// added to their weights, and the pre-trained weights mixed in where the recipe says so.
+    pub fn finished(&self, fitted: Model) -> Result<Model> {
+        let mut tuned = scoring::plain(&fitted);
+        tuned.head = tuned.head.folded();
+        let method = self.recipe.method.method();
+        let adapters = method.adapters(self.plan.base.family.adapted);
+        let share = self.recipe.train.wise_ft;
+        if adapters.is_none() && share.is_none() {
+            return Ok(tuned);
+        }
+        let mut values = host_values(&tuned);
+        if let Some(adapters) = adapters {
+            values = merged(values, adapters.scale);
+        }
+        let place = Place::cpu(false, self.recipe.products());
+        let labels = self.plan.processor.labels();
+        let (base, _) = self
+            .plan
+            .base
+            .build(labels, &place, self.recipe.seed, None)?;
+        if let Some(share) = share {
+            values = mixed(&host_values(&base), values, share);
+        }
+        let mut whole = with_values(base, &|path| {
+            let found = values.iter().find(|(name, ..)| name == path);
+            found.map(|(_, _, values)| values.clone())
+        });
+        // The head's dropout and units travel with it.
+        whole.head = tuned.head;
+        Ok(whole)
+    }
+}
+
+/// `share` of the tuned backbone and the rest of the pre-trained one (Wortsman et al., "WiSE-FT",
+/// arXiv:2109.01903); the head, which is new, stays as tuned.
+fn mixed(base: &[HostTensor], tuned: Vec<HostTensor>, share: f64) -> Vec<HostTensor> {
+    let mix = |(path, shape, values): HostTensor| {
+        let before = base.iter().find(|(name, ..)| *name == path);
+        let values = match before {
+            Some((_, _, before)) if !path.starts_with("head.") => {
+                let pairs = before.iter().zip(values);
+                let mix = |(b, t): (&f32, f32)| {
+                    (f64::from(*b) + share * (f64::from(t) - f64::from(*b))) as f32
+                };
+                pairs.map(mix).collect()
+            }
+            _ => values,
+        };
+        (path, shape, values)
+    };
+    tuned.into_iter().map(mix).collect()
+}

@@ -1,0 +1,136 @@
+//! What a model showed on the rows of a split: predictions, figures, rows worth showing.
+
+use retune_data::{Example, Target};
+use retune_eval::metrics::majority_predictions;
+use retune_eval::records::Shown;
+use retune_eval::{Evaluated, Matrix, Predictions, evaluate};
+
+use crate::bundle;
+use crate::plan::Plan;
+use crate::scoring;
+use crate::train::Validation;
+
+/// Scores with their right answers.
+pub(crate) fn predictions(
+    plan: &Plan,
+    rows: &[Example],
+    scores: Matrix,
+    details: bool,
+) -> Predictions {
+    let targets: Vec<Target> = rows.iter().map(|e| e.target.clone()).collect();
+    let mut predictions = Predictions {
+        scores,
+        targets: plan.task.targets(&targets),
+        slices: Vec::new(),
+        ids: Vec::new(),
+    };
+    if details {
+        let at: Vec<usize> = rows.iter().map(|e| e.meta.row as usize).collect();
+        let columns = plan.recipe.data.slices.iter();
+        // The plan has checked that every slice column is there.
+        predictions.slices = columns
+            .filter_map(|column| scoring::slice(&plan.table, column, &at).ok())
+            .collect();
+        predictions.ids = at.iter().map(|row| plan.table.place(*row)).collect();
+    }
+    predictions
+}
+
+/// Metrics of a validation pass and the one that selects.
+pub(crate) fn selection(plan: &Plan, predictions: &Predictions) -> Validation {
+    let evaluation = plan.task.evaluation(plan.processor.labels());
+    let metrics = retune_eval::metrics::point(predictions, &evaluation);
+    let selecting = plan.selecting_metric();
+    let value = metrics.get(&selecting.name).copied();
+    Validation {
+        loss: 0.0,
+        metrics,
+        score: value.map_or(f64::NEG_INFINITY, |value| selecting.sign * value),
+    }
+}
+
+/// What the test rows showed.
+pub(crate) struct Outcome {
+    /// The model's predictions.
+    pub predictions: Predictions,
+    /// Figures with floors.
+    pub evaluated: Evaluated,
+    /// A few rows after tuning, with the answer before.
+    pub before_after: Vec<(Shown, String)>,
+}
+
+impl Outcome {
+    /// Of the test rows' scores; `before` are those of the model as it came.
+    pub(crate) fn new(plan: &Plan, scores: Matrix, before: Option<&Matrix>) -> Self {
+        let evaluation = plan.task.evaluation(plan.processor.labels());
+        let predicted = predictions(plan, &plan.test, scores, true);
+        Self {
+            before_after: before.map_or(Vec::new(), |before| {
+                before_after(plan, &predicted.scores, before)
+            }),
+            evaluated: evaluate(&predicted, &evaluation, "test", plan.recipe.seed),
+            predictions: predicted,
+        }
+    }
+
+    /// What knowing the training answers alone would say of the test rows, and its name.
+    pub(crate) fn prior(&self, plan: &Plan) -> (&'static str, Predictions) {
+        let train: Vec<Target> = plan.train.iter().map(|e| e.target.clone()).collect();
+        let prior = majority_predictions(&plan.task.targets(&train), &self.predictions);
+        (bundle::prior_name(plan.processor.labels()), prior)
+    }
+}
+
+/// A test row as reports show it.
+pub(crate) fn shown(plan: &Plan, index: usize, scores: &Matrix) -> Shown {
+    let example = &plan.test[index];
+    let row = example.meta.row as usize;
+    let labels = plan.processor.labels();
+    let answer = plan.task.answer(scores.row(index), labels);
+    let truth = plan.task.truth(&example.target, labels);
+    let text: Vec<String> = plan
+        .roles
+        .text
+        .iter()
+        .filter_map(|c| Some(plan.table.column(c).ok()?.text(row)?.into_owned()))
+        .collect();
+    let error = match (&example.target, answer.value) {
+        (Target::Value(wanted), Some(got)) => (f64::from(*wanted) - got).abs(),
+        _ => 0.0,
+    };
+    Shown {
+        id: plan.table.place(row),
+        text: shortened(&text.join(" ⏐ ")),
+        truth,
+        predicted: answer.phrase(),
+        confidence: answer.confidence.unwrap_or(error),
+    }
+}
+
+fn shortened(text: &str) -> String {
+    const LIMIT: usize = 400;
+    match text.char_indices().nth(LIMIT) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_string(),
+    }
+}
+
+/// Five test rows of short, readable texts, spread over the split.
+fn before_after(plan: &Plan, after: &Matrix, before: &Matrix) -> Vec<(Shown, String)> {
+    const WANTED: usize = 5;
+    let n = plan.test.len();
+    let readable = |i: &usize| (8..=40).contains(&plan.test[*i].tokens());
+    let mut rows: Vec<usize> = (0..n).filter(readable).collect();
+    if rows.len() < WANTED {
+        rows = (0..n).collect();
+    }
+    let step = (rows.len() / WANTED).max(1);
+    rows.into_iter()
+        .step_by(step)
+        .take(WANTED)
+        .map(|i| {
+            let old = plan.task.answer(before.row(i), plan.processor.labels());
+            (shown(plan, i, after), old.phrase())
+        })
+        .collect()
+}
