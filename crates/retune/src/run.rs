@@ -161,14 +161,7 @@ fn carry_out(
     let clock = Instant::now();
     let job = Job::new(plan);
     let (model, loaded) = job.model()?;
-    let mut stopped = false;
-    let mut record = |event: &Event, folder: &mut RunFolder| {
-        // Stopping before or after the training loop is honoured by the loop itself.
-        folder.event(event);
-        let flow = on(event);
-        stopped |= flow == Flow::Stop;
-        if stopped { Flow::Stop } else { Flow::Continue }
-    };
+    let mut record = recorder(on);
     let features = known_features(plan, &model, &mut |event| record(event, &mut folder))?;
     let mut floors = cheap_floors(plan, &model, &mut |event| record(event, &mut folder))?;
     let meter = Meter::start();
@@ -267,6 +260,16 @@ fn calibrated(plan: &Plan, mut model: Model, on: On) -> (Model, Option<Calibrati
     let found = Calibration::measure(&test, &answers, temperature);
     model.head = model.head.at_temperature(temperature);
     (model, found)
+}
+
+/// Writes every event into the run's folder and hands it on; once told to stop, it keeps saying so.
+fn recorder(on: On) -> impl FnMut(&Event, &mut RunFolder) -> Flow {
+    let mut stopped = false;
+    move |event, folder| {
+        folder.event(event);
+        stopped |= on(event) == Flow::Stop;
+        if stopped { Flow::Stop } else { Flow::Continue }
+    }
 }
 
 pub(crate) fn stage(on: On, name: &str, total: Option<u64>) {
