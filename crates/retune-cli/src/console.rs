@@ -87,6 +87,8 @@ impl Stage {
     fn unit(&self) -> &'static str {
         if self.name.starts_with("training") {
             "steps"
+        } else if self.name.ends_with("curve") {
+            "points"
         } else {
             "rows"
         }
@@ -280,6 +282,8 @@ fn sentence(stage: &str) -> &str {
         "frozen" => "measuring frozen features with a linear head",
         "features" => "computing what the frozen model makes of each row",
         "train" => "training",
+        "again" => "training once more with another seed",
+        "curve" => "measuring the points of the curve",
         "calibrate" => "setting the confidence right on the validation rows",
         "classical" => "measuring a classical model",
         "scratch" => "training the same model from random numbers, to compare",

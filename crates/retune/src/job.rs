@@ -38,6 +38,8 @@ pub(crate) struct Job<'a> {
     pub recipe: Recipe,
     /// The plan's training rows, or fewer.
     pub rows: &'a [Example],
+    /// The plan's validation rows, or fewer.
+    pub valid: &'a [Example],
     pub start: Start,
     /// Optimiser steps of the whole training and of one epoch.
     pub steps: (u64, u64),
@@ -53,16 +55,18 @@ impl<'a> Job<'a> {
             plan,
             recipe: plan.recipe.clone(),
             rows: &plan.train,
+            valid: &plan.valid,
             start: Start::Pretrained,
             steps: (plan.summary.steps, plan.summary.steps_per_epoch),
         }
     }
 
-    /// The same on fewer rows.
+    /// The same on fewer rows for training and validation, with at least so many steps.
     #[must_use]
-    pub fn on(mut self, rows: &'a [Example]) -> Self {
-        self.rows = rows;
-        self.steps = steps(&self.recipe, rows);
+    pub fn on(mut self, (rows, valid): (&'a [Example], &'a [Example]), least: u64) -> Self {
+        (self.rows, self.valid) = (rows, valid);
+        let (whole, epoch) = steps(&self.recipe, rows);
+        self.steps = (whole.max(least), epoch);
         self
     }
 
@@ -138,8 +142,8 @@ impl<'a> Job<'a> {
             },
             validate: &mut |model| {
                 let plain = scoring::plain(model);
-                let (scores, loss) = self.scores(&plain, &plan.valid, features, quiet);
-                let found = selection(plan, &predictions(plan, &plan.valid, scores, false));
+                let (scores, loss) = self.scores(&plain, self.valid, features, quiet);
+                let found = selection(plan, &predictions(plan, self.valid, scores, false));
                 Ok(Validation { loss, ..found })
             },
             on,

@@ -16,6 +16,7 @@
 pub mod bench;
 pub mod bundle;
 pub mod checkpoint;
+pub mod curve;
 pub mod error;
 pub mod export;
 pub mod families;

@@ -1,7 +1,6 @@
 //! The proof that tuning helped: floors that a user could have instead, measured on the same rows, and a verdict over
 //! all of them.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use retune_data::{Column, Example, Target};
@@ -9,9 +8,9 @@ use retune_eval::{Cost, Event, Matrix, judge};
 use retune_kernels::process;
 
 use crate::error::Result;
+use crate::features::SequenceVectors;
 use crate::floors::classical::{self, Classical, Effort};
 use crate::job::Job;
-use crate::model::Model;
 use crate::ops;
 use crate::outcome::{Outcome, predictions, selection};
 use crate::plan::Plan;
@@ -26,8 +25,8 @@ pub(crate) const SCRATCH_LR: f64 = 1e-4;
 pub(crate) struct Floor {
     /// Its key in `baselines` and `verdict.floors`.
     pub name: &'static str,
-    /// Scores of the test rows.
-    pub scores: Matrix,
+    /// Scores of the test rows, one matrix per seed.
+    pub scores: Vec<Matrix>,
     /// What it took.
     pub cost: Cost,
 }
@@ -63,24 +62,23 @@ impl Meter {
 }
 
 /// Words and a linear model, without any pre-trained network; and what was selected for it. `None` without rows.
-pub(crate) fn classical(plan: &Plan, effort: Effort) -> Option<(Floor, String)> {
+pub(crate) fn classical(
+    plan: &Plan,
+    (train, valid): (&[Example], &[Example]),
+    effort: Effort,
+) -> Option<(Floor, String)> {
     let meter = Meter::start();
-    let (train, valid, test) = (
-        texts(plan, &plan.train),
-        texts(plan, &plan.valid),
-        texts(plan, &plan.test),
-    );
-    let targets: Vec<Target> = plan.train.iter().map(|e| e.target.clone()).collect();
+    let targets: Vec<Target> = train.iter().map(|e| e.target.clone()).collect();
     let given = Classical {
-        train: &train,
+        train: &texts(plan, train),
         targets: &targets,
-        valid: &valid,
-        test: &test,
+        valid: &texts(plan, valid),
+        test: &texts(plan, &plan.test),
         labels: plan.processor.labels(),
         effort,
     };
     let answers = classical::scores(&given, &|scores| {
-        selection(plan, &predictions(plan, &plan.valid, scores.clone(), false)).score
+        selection(plan, &predictions(plan, valid, scores.clone(), false)).score
     })?;
     let note = format!(
         "classical is TF-IDF with a linear model: {}",
@@ -88,7 +86,7 @@ pub(crate) fn classical(plan: &Plan, effort: Effort) -> Option<(Floor, String)> 
     );
     let floor = Floor {
         name: "classical",
-        scores: answers.test,
+        scores: vec![answers.test],
         cost: meter.cost(),
     };
     Some((floor, note))
@@ -109,18 +107,117 @@ pub(crate) fn texts(plan: &Plan, rows: &[Example]) -> Vec<Vec<String>> {
     rows.iter().map(of).collect()
 }
 
-/// The same architecture from random initialisation, with as many steps; and its best validation score.
-pub(crate) fn scratch(
-    plan: &Plan,
-    on: &mut dyn FnMut(&Event) -> Flow,
-) -> Result<(Floor, Option<f64>)> {
+/// Learning rates that the full proof tries from random initialisation.
+const SCRATCH_LRS: [f64; 4] = [5e-5, 1e-4, 2e-4, 5e-4];
+/// How many times the steps of tuning the full proof gives the model from random initialisation.
+const SCRATCH_STEPS: u64 = 5;
+/// Models on each side of the full proof.
+const SEEDS: u64 = 3;
+
+type On<'a> = &'a mut dyn FnMut(&Event) -> Flow;
+
+/// The same architecture from random initialisation, its best validation score, and what it is in words. The full
+/// proof searches its learning rate on the validation rows and trains it longer, three times. `None` when the observer
+/// asked to stop.
+pub(crate) fn scratch(plan: &Plan, on: On) -> Result<Option<Scratch>> {
     let meter = Meter::start();
-    let job = Job::new(plan).from_scratch(SCRATCH_LR);
+    let new = |lr, seed| {
+        let mut job = Job::new(plan).from_scratch(lr);
+        job.recipe.seed = plan.recipe.seed.wrapping_add(seed);
+        job
+    };
+    let (lr, factor, seeds) = if plan.recipe.verdict == VerdictLevel::Full {
+        let mut found = Vec::new();
+        for lr in SCRATCH_LRS {
+            let Some(one) = attempt(&new(lr, 0), None, "scratch", on)? else {
+                return Ok(None);
+            };
+            found.push((one.best.unwrap_or(f64::NEG_INFINITY), lr));
+        }
+        let best = found.into_iter().max_by(|a, b| a.0.total_cmp(&b.0));
+        (best.map_or(SCRATCH_LR, |(_, lr)| lr), SCRATCH_STEPS, SEEDS)
+    } else {
+        (SCRATCH_LR, 1, 1)
+    };
+    let (mut scores, mut best) = (Vec::new(), None);
+    for seed in 0..seeds {
+        let mut job = new(lr, seed);
+        job.steps.0 *= factor;
+        let Some(one) = attempt(&job, None, "scratch", on)? else {
+            return Ok(None);
+        };
+        best = best.into_iter().chain(one.best).reduce(f64::max);
+        scores.push(one.scores);
+    }
+    let cost = Cost {
+        trained_parameters: Some(plan.summary.parameters[0] as u64),
+        ..meter.cost()
+    };
+    let floor = Floor {
+        name: "scratch",
+        scores,
+        cost,
+    };
+    let note = if factor == 1 {
+        format!(
+            "scratch is the same model from random numbers: as many steps, learning rate {lr:e}"
+        )
+    } else {
+        format!(
+            "scratch is the same model from random numbers: {factor} times the steps, learning rate {lr:e} (best of {} \
+             on the validation rows), {seeds} seeds",
+            SCRATCH_LRS.len()
+        )
+    };
+    Ok(Some(Scratch { floor, best, note }))
+}
+
+/// What training from random initialisation gave.
+pub(crate) struct Scratch {
+    pub floor: Floor,
+    /// Best validation score, larger is better.
+    pub best: Option<f64>,
+    /// What it is, in words.
+    pub note: String,
+}
+
+/// The tuned model's scores with other seeds, for the full proof.
+pub(crate) fn other_seeds(
+    plan: &Plan,
+    features: Option<&SequenceVectors>,
+    on: On,
+) -> Result<Vec<Matrix>> {
+    if plan.recipe.verdict != VerdictLevel::Full {
+        return Ok(Vec::new());
+    }
+    let again = |seed| {
+        let mut job = Job::new(plan);
+        job.recipe.seed = plan.recipe.seed.wrapping_add(seed);
+        attempt(&job, features, "again", on)
+    };
+    let found: Result<Vec<_>> = (1..SEEDS).map(again).collect();
+    Ok(found?.into_iter().flatten().map(|one| one.scores).collect())
+}
+
+/// What one training gave.
+struct Attempt {
+    scores: Matrix,
+    /// Best validation score, larger is better.
+    best: Option<f64>,
+}
+
+/// Trains once; `None` when the observer asked to stop.
+fn attempt(
+    job: &Job,
+    features: Option<&SequenceVectors>,
+    stage: &str,
+    on: On,
+) -> Result<Option<Attempt>> {
     on(&Event::Stage {
-        name: "scratch".to_string(),
+        name: stage.to_string(),
         total: Some(job.steps.0),
     });
-    let metric = plan.selecting_metric();
+    let metric = job.plan.selecting_metric();
     let mut best: Option<f64> = None;
     let mut watch = |event: &Event| match event {
         Event::Step { step, .. } => on(&Event::Progress { done: *step }),
@@ -132,31 +229,14 @@ pub(crate) fn scratch(
         _ => Flow::Continue,
     };
     let (model, _) = job.model()?;
-    let trained = crate::weights::params(&model).into_iter();
-    let trained: usize = trained
-        .map(|named| named.shape.iter().product::<usize>())
-        .sum();
-    let fitted = job.fit(model, None, (None, None), &mut watch)?;
+    let fitted = job.fit(model, features, (None, None), &mut watch)?;
     ops::cpu::release();
-    let model: Model = job.finished(fitted.model)?;
-    let (scores, _) = job.scores(&model, &plan.test, None, &mut |_| ());
-    let cost = Cost {
-        trained_parameters: Some(trained as u64),
-        ..meter.cost()
-    };
-    let floor = Floor {
-        name: "scratch",
-        scores,
-        cost,
-    };
-    Ok((floor, best))
-}
-
-/// What the floor from scratch is.
-pub(crate) fn scratch_note() -> String {
-    format!(
-        "scratch is the same model from random numbers: as many steps, learning rate {SCRATCH_LR:e}"
-    )
+    if fitted.interrupted {
+        return Ok(None);
+    }
+    let model = job.finished(fitted.model)?;
+    let (scores, _) = job.scores(&model, &job.plan.test, features, &mut |_| ());
+    Ok(Some(Attempt { scores, best }))
 }
 
 /// Seconds of training until the validation score was at least `wanted`, from the events of a run.
@@ -180,34 +260,31 @@ pub(crate) fn seconds_until(plan: &Plan, events: &[Event], wanted: f64) -> Optio
     None
 }
 
-/// Adds the floors to the figures, and the verdict over them and over the prior; returns what each model cost, the
-/// tuned one among them.
-pub(crate) fn conclude(
-    plan: &Plan,
-    outcome: &mut Outcome,
-    floors: &[Floor],
-    tuned: Cost,
-) -> BTreeMap<String, Cost> {
+/// Adds the floors to the figures, and the verdict over them and over the prior. `again` are scores of the tuned model
+/// with other seeds.
+pub(crate) fn conclude(plan: &Plan, outcome: &mut Outcome, floors: &[Floor], again: Vec<Matrix>) {
     let evaluation = plan.task.evaluation(plan.processor.labels());
     let seed = plan.recipe.seed;
-    let of = |floor: &Floor| predictions(plan, &plan.test, floor.scores.clone(), false);
-    let mut all = vec![outcome.prior(plan)];
-    all.extend(floors.iter().map(|floor| (floor.name, of(floor))));
+    let of = |scores: &Matrix| predictions(plan, &plan.test, scores.clone(), false);
+    let (name, prior) = outcome.prior(plan);
+    let mut all = vec![(name, vec![prior])];
+    for floor in floors {
+        all.push((floor.name, floor.scores.iter().map(of).collect()));
+    }
     for (name, floor) in &all {
-        outcome
-            .evaluated
-            .compare(name, (&outcome.predictions, floor), &evaluation, seed);
+        let first = (&outcome.predictions, &floor[0]);
+        outcome.evaluated.compare(name, first, &evaluation, seed);
     }
-    if plan.recipe.verdict != VerdictLevel::Off {
-        let sides: Vec<_> = all
-            .iter()
-            .map(|(name, floor)| (*name, vec![floor]))
-            .collect();
-        let verdict = judge(&[&outcome.predictions], &sides, &evaluation, seed);
-        outcome.evaluated.verdict = Some(verdict);
+    if plan.recipe.verdict == VerdictLevel::Off {
+        return;
     }
-    let costs = floors
+    let again: Vec<_> = again.iter().map(of).collect();
+    let tuned: Vec<_> = std::iter::once(&outcome.predictions)
+        .chain(&again)
+        .collect();
+    let sides: Vec<_> = all
         .iter()
-        .map(|floor| (floor.name.to_string(), floor.cost));
-    costs.chain([("tuned".to_string(), tuned)]).collect()
+        .map(|(name, floor)| (*name, floor.iter().collect()))
+        .collect();
+    outcome.evaluated.verdict = Some(judge(&tuned, &sides, &evaluation, seed));
 }

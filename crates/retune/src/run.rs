@@ -12,7 +12,7 @@ use crate::bundle::{self, Saved, sha256};
 use crate::error::{Error, Result};
 use crate::features::SequenceVectors;
 use crate::floors::classical::Effort;
-use crate::floors::frozen::{self, Frozen};
+use crate::floors::frozen::Frozen;
 use crate::job::Job;
 use crate::losses::Objective;
 use crate::model::Model;
@@ -181,14 +181,20 @@ fn carry_out(
     let mut on = |event: &Event| record(event, &mut folder);
     let (tuned, mut outcome) = measured(plan, job.finished(fitted.model)?, &floors, &mut on);
     outcome.evaluated.notes.extend(base_note(plan, &loaded));
+    let mut again = Vec::new();
     if plan.recipe.verdict != VerdictLevel::Off && !interrupted {
+        again = proof::other_seeds(plan, features.as_ref(), &mut on)?;
         let best = dear_floors(plan, &mut floors, &mut outcome.evaluated.notes, &mut on)?;
         let events = record::events(&folder.events_path())?;
         let until = |best| proof::seconds_until(plan, &events, best);
         cost.seconds_to_scratch_best = best.and_then(until);
     }
     let mut on = |event: &Event| record(event, &mut folder);
-    let costs = proof::conclude(plan, &mut outcome, &floors, cost);
+    proof::conclude(plan, &mut outcome, &floors, again);
+    let costs = floors
+        .iter()
+        .map(|floor| (floor.name.to_string(), floor.cost));
+    let costs = costs.chain([("tuned".to_string(), cost)]).collect();
     stage(&mut on, "save", None);
     let saved = Saved {
         plan,
@@ -201,15 +207,20 @@ fn carry_out(
     };
     bundle::save(&folder, &saved)?;
     folder.publish()?;
-    Ok(Finished {
+    let seconds = clock.elapsed().as_secs_f64();
+    Ok(finished(plan, outcome, (seconds, interrupted)))
+}
+
+fn finished(plan: &Plan, outcome: Outcome, (seconds, interrupted): (f64, bool)) -> Finished {
+    Finished {
         bundle: plan.out.clone(),
         gates: gates(plan, &outcome.evaluated),
         require: plan.recipe.require,
         evaluated: outcome.evaluated,
         before_after: outcome.before_after,
-        seconds: clock.elapsed().as_secs_f64(),
+        seconds,
         interrupted,
-    })
+    }
 }
 
 /// The model as it is kept, and what it shows on the test rows.
@@ -217,7 +228,7 @@ fn measured(plan: &Plan, model: Model, floors: &[Floor], on: On) -> (Model, Outc
     let (model, calibration) = calibrated(plan, model, on);
     let (scores, _) = score(plan, &model, &plan.test, "evaluate", on);
     let before = floors.iter().find(|floor| floor.name == "base_model");
-    let mut outcome = Outcome::new(plan, scores, before.map(|floor| &floor.scores));
+    let mut outcome = Outcome::new(plan, scores, before.map(|floor| &floor.scores[0]));
     outcome.evaluated.calibration = calibration;
     (model, outcome)
 }
@@ -231,14 +242,21 @@ fn dear_floors(
     on: On,
 ) -> Result<Option<f64>> {
     stage(on, "classical", None);
-    if let Some((floor, note)) = proof::classical(plan, Effort::Fast) {
+    let effort = match plan.recipe.verdict {
+        VerdictLevel::Full => Effort::Full,
+        _ => Effort::Fast,
+    };
+    if let Some((floor, note)) = proof::classical(plan, (&plan.train, &plan.valid), effort) {
         floors.push(floor);
         notes.push(note);
     }
-    let (floor, best) = proof::scratch(plan, on)?;
-    floors.push(floor);
-    notes.push(proof::scratch_note());
-    Ok(best)
+    let Some(scratch) = proof::scratch(plan, on)? else {
+        notes.push("stopped before the model from scratch was measured".to_string());
+        return Ok(None);
+    };
+    floors.push(scratch.floor);
+    notes.push(scratch.note);
+    Ok(scratch.best)
 }
 
 /// The model with its confidence set right on the validation rows: the output layer divided by the temperature that
@@ -327,7 +345,7 @@ fn cheap_floors(plan: &Plan, model: &Model, on: On) -> Result<Vec<Floor>> {
     let (scores, _) = score(plan, &untuned, &plan.test, "base_model", on);
     let base = Floor {
         name: "base_model",
-        scores,
+        scores: vec![scores],
         cost: meter.cost(),
     };
     let meter = Meter::start();
@@ -336,24 +354,26 @@ fn cheap_floors(plan: &Plan, model: &Model, on: On) -> Result<Vec<Floor>> {
     let objective = Objective::new(&plan.recipe.loss, plan.processor.labels(), &plan.train);
     let objective = objective.map_err(|problem| Error::Problems(vec![problem]))?;
     let given = Frozen {
-        model: &untuned,
-        pooling: plan.base.pooling,
         task: plan.task,
         processor: &plan.processor,
         objective: &objective,
-        train: &plan.train,
-        valid: &plan.valid,
-        test: &plan.test,
     };
-    let mut progress = |done: usize| {
-        on(&Event::Progress { done: done as u64 });
+    let mut before = 0;
+    let mut read = |rows: &[Example]| {
+        let found = given.read((&untuned, plan.base.pooling), rows, &mut |done| {
+            let done = (before + done) as u64;
+            on(&Event::Progress { done });
+        });
+        before += rows.len();
+        found
     };
-    let scores = frozen::scores(&given, &mut progress, &|scores| {
+    let rows = (read(&plan.train), read(&plan.valid), read(&plan.test));
+    let scores = given.scores(rows, &|scores| {
         selection(plan, &predictions(plan, &plan.valid, scores.clone(), false)).score
     })?;
     let frozen = Floor {
         name: "frozen",
-        scores,
+        scores: vec![scores],
         cost: meter.cost(),
     };
     Ok(vec![base, frozen])

@@ -11,6 +11,7 @@ use retune::data::read::{ReadOptions, read};
 use retune::data::{Example, Features, Meta, Processor, Target};
 use retune::ops::Precision;
 use retune::pretrained::BaseModel;
+use retune::recipe::VerdictLevel;
 use retune::weights::Place;
 use retune::{Flow, HubOptions, Plan, Recipe, scoring};
 
@@ -135,7 +136,7 @@ fn from_file_to_bundle_to_export() {
     })
     .unwrap();
     assert!(steps > 5);
-    for floor in ["majority", "base_model", "frozen"] {
+    for floor in ["majority", "base_model", "frozen", "classical", "scratch"] {
         assert!(finished.evaluated.baselines.contains_key(floor), "{floor}");
     }
 
@@ -176,6 +177,7 @@ fn first_steps(threads: usize) -> Vec<(u64, u64)> {
     let mut recipe = Recipe {
         out: Some(dir.path().join("run")),
         threads: Some(threads),
+        verdict: VerdictLevel::Off,
         ..Recipe::default()
     };
     recipe.data.train = Some(root().join("data/movie-sentences.csv"));

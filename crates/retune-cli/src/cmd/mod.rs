@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod bench;
+mod curve;
 mod eval;
 mod export;
 mod inspect;
@@ -46,6 +47,8 @@ pub enum Command {
     Plan(plan::PlanArgs),
     /// Tune a model, measure it on rows it has not seen, save it
     Train(train::TrainArgs),
+    /// Show how many labels it takes to beat the floors
+    Curve(curve::CurveArgs),
     /// Measure a saved model on a labelled file
     Eval(eval::EvalArgs),
     /// Answer new texts with a saved model
@@ -69,6 +72,7 @@ pub fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Inspect(args) => inspect::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Train(args) => train::run(&args),
+        Command::Curve(args) => curve::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Report(args) => report::run(&args),

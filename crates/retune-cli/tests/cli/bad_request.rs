@@ -76,6 +76,9 @@ fn unknown_flags_and_values_end_with_code_2() {
         .plan(&["data.csv", "--method", "lora", "--with", "targets=qwery"])
         .refuses(&["method.lora.targets (--with)", "all-linear"]);
     folder
+        .plan(&["data.csv", "--verdict", "off", "--require", "improved"])
+        .refuses(&["require (--require)", "leave out --verdict off"]);
+    folder
         .plan(&["data.csv", "--schedule", "wavy"])
         .refuses(&["--schedule", "cosine"]);
     folder

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::process::Stdio;
 
-use crate::{Folder, Outcome, reviews, table};
+use crate::{Folder, Outcome, TINY_FLAGS, reviews, table};
 
 #[test]
 fn help_names_every_command() {
@@ -17,7 +17,7 @@ fn help_names_every_command() {
         .collect();
     assert_eq!(
         commands.join(" "),
-        "quickstart inspect plan train eval predict report export pull list bench help"
+        "quickstart inspect plan train curve eval predict report export pull list bench help"
     );
 }
 
@@ -422,4 +422,82 @@ fn quickstart_ends_with_what_to_type_next() {
     folder
         .retune(&["quickstart", "--task", "text-regression"])
         .refuses(&["text-classification"]);
+}
+
+#[test]
+fn a_curve_goes_on_where_it_was_cut_off_and_shows_every_model() {
+    let folder = Folder::with_reviews();
+    let flags = [
+        "--max-steps",
+        "4",
+        "--shares",
+        "50,100",
+        "--seeds",
+        "2",
+        "--out",
+        "curve",
+        "--json",
+    ];
+    let arguments = [&["curve", "data.csv"], TINY_FLAGS, &flags].concat();
+    let json = folder.retune(&arguments).succeeds().json();
+    let points = json["curve"]["points"].as_array().unwrap().clone();
+    assert_eq!(points.len(), 2 * 2 * 4);
+    for model in ["tuned", "scratch", "frozen", "classical"] {
+        assert_eq!(
+            points.iter().filter(|p| p["model"] == model).count(),
+            4,
+            "{model}"
+        );
+    }
+    assert_eq!(json["curve"]["gaps"].as_array().unwrap().len(), 2);
+    assert!(folder.read("curve/curve.html").contains("<svg"));
+    // The last point is torn off; it is measured again and comes out the same.
+    let kept = folder.read("curve/points.jsonl");
+    folder.write("curve/points.jsonl", &kept[..kept.len() - 40]);
+    let again = folder.retune(&arguments).succeeds().json();
+    assert_eq!(again["curve"], json["curve"]);
+    let other = [&arguments[..], &["--lr", "0.5"]].concat();
+    folder.retune(&other).refuses(&["another recipe", "--out"]);
+}
+
+#[test]
+fn a_verdict_that_is_not_good_enough_is_exit_code_1_and_the_model_is_kept() {
+    let folder = Folder::new();
+    let data = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../data/movie-sentences.csv"
+    );
+    let flags = [data, "--max-rows", "800", "--out", "out"];
+    let outcome = folder.train(&[&flags[..], &["--require", "improved", "--json"]].concat());
+    let json = outcome
+        .exits(1)
+        .says(&["verdict not met", "wanted improved"])
+        .json();
+    // Four steps of a tiny random model do not beat words counted.
+    assert_eq!(json["verdict"]["floors"]["classical"]["word"], "worse");
+    assert_eq!(json["verdict"]["word"], "worse");
+    assert!(json["verdict"]["helped"].is_string() && json["verdict"]["worth_shipping"].is_string());
+    for (floor, found) in json["verdict"]["floors"].as_object().unwrap() {
+        assert!(found["low"].as_f64() <= found["high"].as_f64(), "{floor}");
+        assert!(json["baselines"][floor]["accuracy"].is_object(), "{floor}");
+    }
+    folder.retune(&["predict", "out", "a good film"]).succeeds();
+    let flags = [
+        data,
+        "--max-rows",
+        "800",
+        "--out",
+        "other",
+        "--require",
+        "not-worse",
+    ];
+    folder.train(&flags).exits(1);
+    // Rows that one word tells apart are answered right by every floor: no evidence, and not worse.
+    folder.write("data.csv", reviews(400));
+    folder
+        .train(&["data.csv", "--out", "same", "--require", "not-worse"])
+        .succeeds();
+    folder
+        .train(&["data.csv", "--out", "no", "--require", "improved"])
+        .exits(1);
 }

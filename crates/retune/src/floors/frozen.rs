@@ -24,24 +24,14 @@ const ROWS: usize = 128;
 const LR: f64 = 5e-3;
 const DECAYS: [f64; 3] = [0.01, 0.1, 1.0];
 
-/// What the floor is fitted and scored on.
+/// What the floor is made of.
 pub struct Frozen<'a> {
-    /// The untuned model; only its backbone is used.
-    pub model: &'a Model,
-    /// How its token vectors become features.
-    pub pooling: Pooling,
     /// The task.
     pub task: &'a dyn Task,
     /// The processor of the run.
     pub processor: &'a Processor,
     /// What training minimises.
     pub objective: &'a Objective,
-    /// Training rows.
-    pub train: &'a [Example],
-    /// Validation rows.
-    pub valid: &'a [Example],
-    /// Test rows.
-    pub test: &'a [Example],
 }
 
 /// A linear head on features, `[rows, width]` to `[rows, outputs]`.
@@ -74,13 +64,29 @@ impl Probe {
     }
 }
 
-/// Standardised features with their targets.
-struct Rows {
+/// Features of rows, `[rows, width]`, with their targets.
+#[derive(Clone)]
+pub struct Rows {
     features: Matrix,
     targets: Vec<Target>,
 }
 
 impl Rows {
+    /// Some of them.
+    #[must_use]
+    pub fn subset(&self, rows: &[usize]) -> Self {
+        let width = self.features.cols;
+        let row = |r: &usize| &self.features.data[r * width..(r + 1) * width];
+        Self {
+            features: Matrix {
+                rows: rows.len(),
+                cols: width,
+                data: rows.iter().flat_map(row).copied().collect(),
+            },
+            targets: self.targets(rows),
+        }
+    }
+
     fn upload(&self, rows: &[usize], train: bool) -> Tensor<2> {
         let width = self.features.cols;
         let values: Vec<f32> = rows
@@ -97,47 +103,47 @@ impl Rows {
     }
 }
 
-/// Scores of the floor on the test rows. `on` is told how many rows have features; `score` turns a
-/// validation prediction into a number, larger is better.
-pub fn scores(
-    given: &Frozen,
-    on: &mut dyn FnMut(usize),
-    score: &dyn Fn(&Matrix) -> f64,
-) -> Result<Matrix> {
-    let mut done = 0;
-    let mut read = |examples: &[Example]| {
-        let features = scoring::features(
-            given.model,
-            given.pooling,
-            given.processor,
-            examples,
-            &mut |n| {
-                on(done + n);
-            },
-        );
-        done += examples.len();
+impl Frozen<'_> {
+    /// Features of rows by the backbone of an untuned model. `on` is told how many are done.
+    pub fn read(
+        &self,
+        (model, pooling): (&Model, Pooling),
+        examples: &[Example],
+        on: &mut dyn FnMut(usize),
+    ) -> Rows {
         Rows {
-            features,
+            features: scoring::features(model, pooling, self.processor, examples, on),
             targets: examples.iter().map(|e| e.target.clone()).collect(),
         }
-    };
-    let (mut train, mut valid, mut test) = (read(given.train), read(given.valid), read(given.test));
-    let units = standardise(&train.features);
-    for rows in [&mut train, &mut valid, &mut test] {
-        apply(&units, &mut rows.features);
     }
-    let mut best: Option<(f64, Probe)> = None;
-    for decay in DECAYS {
-        let probe = fit_probe(given, &train, &valid, decay, score)?;
-        let found = score(&predict(given.task, &probe, &valid));
-        if best.as_ref().is_none_or(|(top, _)| found > *top) {
-            best = Some((found, probe));
+
+    /// Scores of the test rows by a head fitted on the training rows. `score` turns a prediction of the validation
+    /// rows into a number, larger is better.
+    ///
+    /// # Errors
+    /// As [`fit`].
+    pub fn scores(
+        &self,
+        (mut train, mut valid, mut test): (Rows, Rows, Rows),
+        score: &dyn Fn(&Matrix) -> f64,
+    ) -> Result<Matrix> {
+        let units = standardise(&train.features);
+        for rows in [&mut train, &mut valid, &mut test] {
+            apply(&units, &mut rows.features);
         }
+        let mut best: Option<(f64, Probe)> = None;
+        for decay in DECAYS {
+            let probe = fit_probe(self, &train, &valid, decay, score)?;
+            let found = score(&predict(self.task, &probe, &valid));
+            if best.as_ref().is_none_or(|(top, _)| found > *top) {
+                best = Some((found, probe));
+            }
+        }
+        Ok(match best {
+            Some((_, probe)) => predict(self.task, &probe, &test),
+            None => Matrix::default(),
+        })
     }
-    Ok(match best {
-        Some((_, probe)) => predict(given.task, &probe, &test),
-        None => Matrix::default(),
-    })
 }
 
 fn fit_probe(

@@ -1,0 +1,403 @@
+//! How many labels it takes: the tuned model and its floors on growing shares of the training rows.
+//!
+//! The shares of a seed are nested, and stratified by class: every one is a prefix of the same order. Validation rows
+//! shrink with them, since selecting a model takes labels too. The test rows are the same everywhere. Each finished
+//! point is written down at once, so that a search that was cut off goes on.
+
+use std::collections::HashMap;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::Path;
+
+use retune_data::{Example, Target};
+use retune_eval::curve::Band;
+use retune_eval::{CurvePoint, Event, LabelCurve, Matrix, Predictions, judge, point};
+use retune_kernels::dropout::mix;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::floors::classical::Effort;
+use crate::floors::frozen::{Frozen, Rows};
+use crate::job::Job;
+use crate::losses::Objective;
+use crate::ops;
+use crate::outcome::{predictions, selection};
+use crate::plan::Plan;
+use crate::proof::{self, SCRATCH_LR};
+use crate::scoring;
+use crate::train::Flow;
+
+/// Fewest optimiser steps of a network at any share: a few batches teach nothing.
+const LEAST_STEPS: u64 = 60;
+/// Fewest rows that train, and that select.
+const LEAST_ROWS: usize = 16;
+/// Share of the labels that the forecast may see when it is checked against the score with all of them.
+const CHECKED_FROM: f64 = 0.5;
+
+/// What a curve is made of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CurveOptions {
+    /// Shares of the training rows, above 0 and up to 1.
+    pub shares: Vec<f64>,
+    /// Seeds: each draws other rows and trains anew.
+    pub seeds: Vec<u64>,
+    /// Labels beyond the present ones that the forecast is for; 0 for as many again.
+    pub more: usize,
+}
+
+/// A finished curve.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Curve {
+    /// Points, gaps and the forecast for more labels.
+    pub curve: LabelCurve,
+    /// What was forecast for all labels from half of them, and the mean score that they gave.
+    pub checked: Option<(retune_eval::Forecast, f64)>,
+}
+
+/// A point with what it answered on the test rows.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Done {
+    #[serde(flatten)]
+    point: CurvePoint,
+    cols: usize,
+    scores: Vec<f32>,
+}
+
+type On<'a> = &'a mut dyn FnMut(&Event) -> Flow;
+
+/// Measures every point that is not in `folder` yet, and concludes.
+///
+/// # Errors
+/// A folder that cannot be written or that holds the points of another curve; diverged training; an observer that asks
+/// to stop.
+pub fn curve(plan: &Plan, options: &CurveOptions, folder: &Path, on: On) -> Result<Curve> {
+    let mut points = Points::open(plan, options, folder)?;
+    let work = Work::read(plan, on)?;
+    let total = (options.shares.len() * options.seeds.len() * MODELS.len()) as u64;
+    on(&Event::Stage {
+        name: "curve".to_string(),
+        total: Some(total),
+    });
+    for &seed in &options.seeds {
+        for &share in &options.shares {
+            for model in MODELS {
+                let rows = work.rows(seed, share);
+                let at = (model, share, rows.train.len(), seed);
+                if !points.has(&at) {
+                    let scores = work.scores(model, seed, &rows)?;
+                    points.add(plan, at, scores)?;
+                }
+                let done = points.done.len() as u64;
+                if on(&Event::Progress { done }) == Flow::Stop {
+                    return Err(Error::User(format!(
+                        "stopped; the points so far are in {}: the same command goes on",
+                        folder.display()
+                    )));
+                }
+            }
+        }
+    }
+    Ok(points.concluded(plan, options))
+}
+
+/// What is measured at each share.
+const MODELS: [&str; 4] = ["frozen", "classical", "tuned", "scratch"];
+
+/// Model, share, rows, seed.
+type At = (&'static str, f64, usize, u64);
+
+/// The points so far, in memory and on disk.
+struct Points {
+    file: fs::File,
+    path: std::path::PathBuf,
+    done: Vec<Done>,
+}
+
+impl Points {
+    fn open(plan: &Plan, options: &CurveOptions, folder: &Path) -> Result<Self> {
+        fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
+        // What decides about a point; shares and seeds may grow.
+        let mut recipe = plan.recipe.clone();
+        (recipe.out, recipe.threads) = (None, None);
+        let about = recipe.to_toml();
+        let recipe_path = folder.join("recipe.toml");
+        let path = folder.join("points.jsonl");
+        match fs::read_to_string(&recipe_path) {
+            Ok(there) if there != about => {
+                return Err(Error::User(format!(
+                    "{} holds the points of another recipe; choose another folder with --out",
+                    folder.display()
+                )));
+            }
+            Ok(_) => {}
+            Err(_) => {
+                fs::write(&recipe_path, about).map_err(|e| Error::io("write", &recipe_path, e))?;
+            }
+        }
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        // A line that was cut off is measured again.
+        let done = text
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        let done: Vec<Done> = done
+            .filter(|done: &Done| options.wants(&done.point))
+            .collect();
+        let file = OpenOptions::new().append(true).create(true).open(&path);
+        Ok(Self {
+            file: file.map_err(|e| Error::io("write", &path, e))?,
+            path,
+            done,
+        })
+    }
+
+    fn has(&self, (model, _, rows, seed): &At) -> bool {
+        let same = |p: &CurvePoint| p.model == *model && p.rows == *rows && p.seed == *seed;
+        self.done.iter().any(|done| same(&done.point))
+    }
+
+    fn add(&mut self, plan: &Plan, (model, share, rows, seed): At, scores: Matrix) -> Result<()> {
+        let evaluation = plan.task.evaluation(plan.processor.labels());
+        let answered = predictions(plan, &plan.test, scores.clone(), false);
+        let figures = point(&answered, &evaluation);
+        let done = Done {
+            point: CurvePoint {
+                rows,
+                share,
+                model: model.to_string(),
+                seed,
+                score: figures
+                    .get(&evaluation.primary)
+                    .copied()
+                    .unwrap_or(f64::NAN),
+            },
+            cols: scores.cols,
+            scores: scores.data,
+        };
+        let line = serde_json::to_string(&done).map_err(|e| Error::Internal(e.to_string()))?;
+        let written = writeln!(self.file, "\n{line}").and_then(|()| self.file.sync_data());
+        written.map_err(|e| Error::io("write", &self.path, e))?;
+        self.done.push(done);
+        Ok(())
+    }
+
+    /// Points, gaps with intervals over seeds and test rows, and forecasts.
+    fn concluded(&self, plan: &Plan, options: &CurveOptions) -> Curve {
+        let evaluation = plan.task.evaluation(plan.processor.labels());
+        let points = self.done.iter().map(|done| done.point.clone()).collect();
+        let mut curve = LabelCurve::new(&evaluation.primary, points);
+        let seed = plan.recipe.seed;
+        for gap in &mut curve.gaps {
+            let of = |model: &str| self.predictions(plan, model, gap.rows);
+            let (tuned, scratch) = (of("tuned"), of("scratch"));
+            if tuned.is_empty() || scratch.is_empty() {
+                continue;
+            }
+            let sides = [("scratch", scratch.iter().collect())];
+            let verdict = judge(&tuned.iter().collect::<Vec<_>>(), &sides, &evaluation, seed);
+            if let Some(found) = verdict.floors.get("scratch") {
+                *gap = Band {
+                    score: found.interval(),
+                    ..*gap
+                };
+            }
+        }
+        let all = plan.train.len();
+        let more = if options.more == 0 { all } else { options.more };
+        curve.forecast = curve.forecast(1.0, all + more, seed);
+        let bands = curve.bands("tuned");
+        let whole = bands.iter().find(|band| band.share == 1.0);
+        let checked = whole.and_then(|band| {
+            let forecast = curve.forecast(CHECKED_FROM, band.rows, seed)?;
+            Some((forecast, band.score.value))
+        });
+        Curve { curve, checked }
+    }
+
+    fn predictions(&self, plan: &Plan, model: &str, rows: usize) -> Vec<Predictions> {
+        let mine = |done: &&Done| done.point.model == model && done.point.rows == rows;
+        let of = |done: &Done| {
+            let scores = Matrix {
+                rows: plan.test.len(),
+                cols: done.cols,
+                data: done.scores.clone(),
+            };
+            predictions(plan, &plan.test, scores, false)
+        };
+        self.done.iter().filter(mine).map(of).collect()
+    }
+}
+
+impl CurveOptions {
+    fn wants(&self, point: &CurvePoint) -> bool {
+        self.seeds.contains(&point.seed) && self.shares.contains(&point.share)
+    }
+}
+
+/// Indices of the rows of a share.
+struct Share {
+    train: Vec<usize>,
+    valid: Vec<usize>,
+}
+
+/// What all points need.
+struct Work<'a> {
+    plan: &'a Plan,
+    objective: Objective,
+    features: [Rows; 3],
+}
+
+impl<'a> Work<'a> {
+    fn read(plan: &'a Plan, on: On) -> Result<Self> {
+        let (train, valid, test) = (&plan.train, &plan.valid, &plan.test);
+        let total = train.len() + valid.len() + test.len();
+        on(&Event::Stage {
+            name: "frozen".to_string(),
+            total: Some(total as u64),
+        });
+        let (model, _) = Job::new(plan).model()?;
+        let model = scoring::plain(&model);
+        let labels = plan.processor.labels();
+        let objective = Objective::new(&plan.recipe.loss, labels, train);
+        let objective = objective.map_err(|problem| Error::Problems(vec![problem]))?;
+        let frozen = Frozen {
+            task: plan.task,
+            processor: &plan.processor,
+            objective: &objective,
+        };
+        let mut before = 0;
+        let features = [train, valid, test].map(|rows| {
+            let found = frozen.read((&model, plan.base.pooling), rows, &mut |done| {
+                let done = (before + done) as u64;
+                on(&Event::Progress { done });
+            });
+            before += rows.len();
+            found
+        });
+        Ok(Self {
+            plan,
+            objective,
+            features,
+        })
+    }
+
+    fn rows(&self, seed: u64, share: f64) -> Share {
+        let cut = |rows: &[Example]| {
+            let wanted = (share * rows.len() as f64).round() as usize;
+            let mut order = nested(rows, seed);
+            order.truncate(wanted.max(LEAST_ROWS));
+            order
+        };
+        Share {
+            train: cut(&self.plan.train),
+            valid: cut(&self.plan.valid),
+        }
+    }
+
+    /// What one model trained on some rows answers on the test rows.
+    fn scores(&self, model: &str, seed: u64, rows: &Share) -> Result<Matrix> {
+        let plan = self.plan;
+        let pick = |from: &[Example], rows: &[usize]| -> Vec<Example> {
+            rows.iter().map(|i| from[*i].clone()).collect()
+        };
+        let train = pick(&plan.train, &rows.train);
+        let valid = pick(&plan.valid, &rows.valid);
+        match model {
+            "frozen" => {
+                let given = Frozen {
+                    task: plan.task,
+                    processor: &plan.processor,
+                    objective: &self.objective,
+                };
+                let [all, selecting, test] = &self.features;
+                let rows = (
+                    all.subset(&rows.train),
+                    selecting.subset(&rows.valid),
+                    test.clone(),
+                );
+                given.scores(rows, &|scores| {
+                    selection(plan, &predictions(plan, &valid, scores.clone(), false)).score
+                })
+            }
+            "classical" => {
+                let found = proof::classical(plan, (&train, &valid), Effort::Fast);
+                let scores = found.and_then(|(mut floor, _)| floor.scores.pop());
+                Ok(scores.unwrap_or_default())
+            }
+            network => {
+                let mut job = Job::new(plan).on((&train, &valid), LEAST_STEPS);
+                if network == "scratch" {
+                    job = job.from_scratch(SCRATCH_LR);
+                }
+                job.recipe.seed = seed;
+                let (start, _) = job.model()?;
+                let quiet = &mut |_: &Event| Flow::Continue;
+                let fitted = job.fit(start, None, (None, None), quiet)?;
+                ops::cpu::release();
+                let tuned = job.finished(fitted.model)?;
+                Ok(job.scores(&tuned, &plan.test, None, &mut |_| ()).0)
+            }
+        }
+    }
+}
+
+/// Row indices in a random order of which every prefix has the classes in their shares.
+fn nested(rows: &[Example], seed: u64) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    order.sort_by_key(|i| mix(mix(seed) ^ *i as u64));
+    let class = |i: usize| match &rows[i].target {
+        Target::Class(class) => Some(*class),
+        _ => None,
+    };
+    let mut sizes: HashMap<Option<u32>, usize> = HashMap::new();
+    for i in 0..rows.len() {
+        *sizes.entry(class(i)).or_default() += 1;
+    }
+    let mut seen: HashMap<Option<u32>, usize> = HashMap::new();
+    let place = |i: &usize| {
+        let nth = seen.entry(class(*i)).or_default();
+        let place = (*nth as f64 + 0.5) / sizes[&class(*i)] as f64;
+        *nth += 1;
+        place
+    };
+    let places: Vec<f64> = order.iter().map(place).collect();
+    let mut both: Vec<(f64, usize)> = places.into_iter().zip(order).collect();
+    both.sort_by(|a, b| a.0.total_cmp(&b.0));
+    both.into_iter().map(|(_, i)| i).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use retune_data::{Features, Meta};
+
+    use super::*;
+
+    fn rows(classes: &[u32]) -> Vec<Example> {
+        let row = |(row, class): (usize, &u32)| Example {
+            features: Features::Tokens(Vec::new()),
+            target: Target::Class(*class),
+            meta: Meta {
+                row: row as u64,
+                weight: 1.0,
+            },
+        };
+        classes.iter().enumerate().map(row).collect()
+    }
+
+    #[test]
+    fn every_prefix_has_the_classes_in_their_shares() {
+        // One row in five is of class 1.
+        let rows = rows(&(0..500).map(|i| u32::from(i % 5 == 0)).collect::<Vec<_>>());
+        for seed in [1, 2] {
+            let order = nested(&rows, seed);
+            let mut sorted = order.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, (0..500).collect::<Vec<_>>());
+            for n in [20, 50, 123, 400] {
+                let rare = order[..n].iter().filter(|i| *i % 5 == 0).count();
+                assert!(rare.abs_diff(n / 5) <= 1, "{rare} of {n}");
+            }
+        }
+        assert_ne!(nested(&rows, 1), nested(&rows, 2));
+        assert_eq!(nested(&rows, 1), nested(&rows, 1));
+    }
+}
