@@ -1,5 +1,16 @@
 //! The flags of a run, shared by `train` and `plan`, and how they override a recipe.
 
+/// Sets each slot whose flag was given.
+macro_rules! overrule {
+    ($($flag:expr => $slot:expr),+ $(,)?) => {
+        $(if let Some(value) = $flag.clone() {
+            $slot = value.into();
+        })+
+    };
+}
+
+mod loss;
+
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -7,10 +18,9 @@ use retune::data::batch::Order;
 use retune::data::processor::Long;
 use retune::data::read::ReadOptions;
 use retune::error::Problem;
-use retune::losses::{ClassWeights, LossRecipe};
 use retune::methods::MethodRecipe;
 use retune::ops::Precision;
-use retune::recipe::{DataRecipe, Recipe, Require, TrainRecipe, VerdictLevel};
+use retune::recipe::{DataRecipe, Recipe, Refit, Require, TrainRecipe, VerdictLevel};
 use retune::train::schedule::Schedule;
 use serde::de::DeserializeOwned;
 
@@ -43,6 +53,10 @@ pub struct RunArgs {
     /// How hard to try to prove that tuning helped: full, fast or off [default: fast]
     #[arg(long, value_name = "HOW", value_parser = word::<VerdictLevel>)]
     verdict: Option<VerdictLevel>,
+
+    /// Train the saved model once more on all rows after it has been measured
+    #[arg(long, value_name = "all", value_parser = word::<Refit>)]
+    refit: Option<Refit>,
 
     /// Exit with 1 unless the verdict is improved, or not-worse
     #[arg(long, value_name = "WHAT", value_parser = word::<Require>)]
@@ -79,7 +93,7 @@ pub struct RunArgs {
     fit: FitArgs,
 
     #[command(flatten)]
-    loss: LossArgs,
+    loss: loss::LossArgs,
 }
 
 #[derive(Debug, Args)]
@@ -96,6 +110,14 @@ struct DataArgs {
     /// Labelled file for the test, in place of a share of the data
     #[arg(long, value_name = "FILE")]
     test: Option<PathBuf>,
+
+    /// Labelled file to train on again beside the data, against forgetting what it taught
+    #[arg(long, value_name = "FILE")]
+    replay: Option<PathBuf>,
+
+    /// Share of its rows in each epoch [default: 0.2]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    replay_share: Option<f64>,
 
     /// Column to read; twice for a pair of texts
     #[arg(long, value_name = "COL")]
@@ -267,36 +289,6 @@ struct FitArgs {
     keep_checkpoints: Option<usize>,
 }
 
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Loss")]
-struct LossArgs {
-    /// Share of the target that is spread evenly over all classes [default: 0]
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
-    label_smoothing: Option<f64>,
-
-    /// Focal loss: an answer of probability p counts (1 - p)^GAMMA times, so that easy rows count less [default: 0]
-    #[arg(long, value_name = "GAMMA", allow_negative_numbers = true)]
-    focal: Option<f64>,
-
-    /// In training, logits get TAU times the log share of their class, which favours rare classes in the answers
-    /// [default: 0]
-    #[arg(long, value_name = "TAU", allow_negative_numbers = true)]
-    logit_adjustment: Option<f64>,
-
-    /// How much each class counts: balanced (rare ones more), or NAME=WEIGHT,.. with 1 for those left out
-    #[arg(long, value_name = "HOW", value_parser = class_weights)]
-    class_weights: Option<ClassWeights>,
-}
-
-/// Sets each slot whose flag was given.
-macro_rules! overrule {
-    ($($flag:expr => $slot:expr),+ $(,)?) => {
-        $(if let Some(value) = $flag.clone() {
-            $slot = value.into();
-        })+
-    };
-}
-
 impl RunArgs {
     /// The recipe file (or an empty recipe) with the flags laid over it.
     pub fn recipe(&self) -> Result<Recipe, Failure> {
@@ -329,6 +321,7 @@ impl RunArgs {
             self.out => recipe.out,
             self.verdict => recipe.verdict,
             self.require => recipe.require,
+            self.refit => recipe.refit,
             self.data.max_length => recipe.processor.max_length,
             self.data.long => recipe.processor.long,
         );
@@ -358,6 +351,8 @@ impl DataArgs {
             self.data => recipe.train,
             self.valid => recipe.valid,
             self.test => recipe.test,
+            self.replay => recipe.replay,
+            self.replay_share => recipe.replay_share,
             self.label => recipe.label,
             self.group_by => recipe.group_by,
             self.time => recipe.time,
@@ -407,17 +402,6 @@ impl FitArgs {
     }
 }
 
-impl LossArgs {
-    fn lay_over(&self, recipe: &mut LossRecipe) {
-        overrule!(
-            self.label_smoothing => recipe.label_smoothing,
-            self.focal => recipe.focal,
-            self.logit_adjustment => recipe.logit_adjustment,
-            self.class_weights => recipe.class_weights,
-        );
-    }
-}
-
 fn is_recipe(path: &Path) -> bool {
     path.extension()
         .is_some_and(|e| e.eq_ignore_ascii_case("toml"))
@@ -440,15 +424,6 @@ fn gate(text: &str) -> Result<(String, f64), String> {
     named(text, "expected METRIC=VALUE, as in accuracy=0.9")
 }
 
-fn class_weights(text: &str) -> Result<ClassWeights, String> {
-    if text == "balanced" {
-        return Ok(ClassWeights::Balanced);
-    }
-    let wanted = "expected balanced, or NAME=WEIGHT,.. as in spam=3,ham=1";
-    let weights = text.split(',').map(|part| named(part, wanted));
-    Ok(ClassWeights::ByName(weights.collect::<Result<_, _>>()?))
-}
-
 /// The name and the number on either side of the last `=`.
 fn named(text: &str, wanted: &str) -> Result<(String, f64), String> {
     let (name, value) = text.rsplit_once('=').ok_or(wanted)?;
@@ -461,6 +436,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use clap::Parser;
+    use retune::losses::ClassWeights;
 
     use super::*;
 

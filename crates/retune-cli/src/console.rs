@@ -282,6 +282,7 @@ fn sentence(stage: &str) -> &str {
         "frozen" => "measuring frozen features with a linear head",
         "features" => "computing what the frozen model makes of each row",
         "train" => "training",
+        "refit" => "training once more on all rows",
         "again" => "training once more with another seed",
         "curve" => "measuring the points of the curve",
         "calibrate" => "setting the confidence right on the validation rows",

@@ -96,8 +96,8 @@ fn flag(key: &str) -> Option<String> {
         "data.slices" => "slice",
         key if key.starts_with("gates.") => "gate",
         key if key.starts_with("method.") => "with",
-        "method" | "verdict" | "require" | "model" | "task" | "seed" | "out" | "device"
-        | "threads" | "precision" => key,
+        "method" | "verdict" | "require" | "refit" | "model" | "task" | "seed" | "out"
+        | "device" | "threads" | "precision" => key,
         key => {
             let (section, name) = key.split_once('.')?;
             ["data", "processor", "train", "loss"]

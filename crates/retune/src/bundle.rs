@@ -72,6 +72,9 @@ pub struct Manifest {
     pub seconds: f64,
     /// Largest resident size of the run in bytes, where the system tells.
     pub peak_rss_bytes: Option<u64>,
+    /// Whether the model was trained once more on every row after it was measured: the figures are of the model before.
+    #[serde(default)]
+    pub refit: bool,
     /// SHA-256 of each file of the bundle that answers depend on.
     pub files: BTreeMap<String, String>,
 }
@@ -300,6 +303,7 @@ fn manifest(folder: &Path, saved: &Saved) -> Result<Manifest> {
         best_step: saved.steps.0,
         steps: saved.steps.1,
         seconds: saved.seconds,
+        refit: plan.recipe.refit.is_some(),
         peak_rss_bytes: retune_kernels::process::peak_resident_bytes(),
         files,
     })

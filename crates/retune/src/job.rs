@@ -1,5 +1,6 @@
 //! One training: a model, rows and knobs. A run is one; its floors and searches are more of the same plan.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use retune_data::Example;
@@ -12,7 +13,7 @@ use crate::losses::Objective;
 use crate::methods::{self, MethodRecipe};
 use crate::model::{Inputs, Model, Pass};
 use crate::outcome::{predictions, selection};
-use crate::plan::{Plan, micro_batches, steps};
+use crate::plan::{Plan, TrainRows, micro_batches, steps};
 use crate::recipe::Recipe;
 use crate::scoring;
 use crate::train::state::Snapshot;
@@ -36,13 +37,17 @@ pub(crate) struct Job<'a> {
     pub plan: &'a Plan,
     /// The plan's recipe, or one with other knobs.
     pub recipe: Recipe,
-    /// The plan's training rows, or fewer.
+    /// The plan's training rows, or others.
     pub rows: &'a [Example],
+    /// Rows that are trained on again.
+    pub replay: &'a [Example],
     /// The plan's validation rows, or fewer.
     pub valid: &'a [Example],
     pub start: Start,
     /// Optimiser steps of the whole training and of one epoch.
     pub steps: (u64, u64),
+    /// Whether the last weights are kept: where no row is left to select by.
+    pub keeps_last: bool,
 }
 
 /// Keeps the states of a training.
@@ -55,18 +60,32 @@ impl<'a> Job<'a> {
             plan,
             recipe: plan.recipe.clone(),
             rows: &plan.train,
+            replay: &plan.replay,
             valid: &plan.valid,
             start: Start::Pretrained,
             steps: (plan.summary.steps, plan.summary.steps_per_epoch),
+            keeps_last: false,
         }
     }
 
-    /// The same on fewer rows for training and validation, with at least so many steps.
+    /// The same on fewer rows for training and validation and none again, with at least so many steps.
     #[must_use]
     pub fn on(mut self, (rows, valid): (&'a [Example], &'a [Example]), least: u64) -> Self {
-        (self.rows, self.valid) = (rows, valid);
-        let (whole, epoch) = steps(&self.recipe, rows);
+        (self.rows, self.valid, self.replay) = (rows, valid, &[]);
+        let (whole, epoch) = steps(&self.recipe, self.train_rows());
         self.steps = (whole.max(least), epoch);
+        self
+    }
+
+    /// The same on every row there is, for as many passes as gave the best weights.
+    #[must_use]
+    pub fn on_all(mut self, rows: &'a [Example], best_step: u64) -> Self {
+        let before = self.rows.len().max(1) as f64;
+        self.rows = rows;
+        self.keeps_last = true;
+        let factor = rows.len() as f64 / before;
+        self.steps.0 = ((best_step as f64 * factor).round() as u64).max(1);
+        self.steps.1 = steps(&self.recipe, self.train_rows()).1;
         self
     }
 
@@ -80,6 +99,14 @@ impl<'a> Job<'a> {
         self.recipe.train.l2sp = 0.0;
         self.recipe.train.wise_ft = None;
         self
+    }
+
+    /// The rows of an epoch.
+    pub fn train_rows(&self) -> TrainRows<'a> {
+        TrainRows {
+            train: self.rows,
+            replay: self.replay,
+        }
     }
 
     fn layers(&self) -> usize {
@@ -127,6 +154,7 @@ impl<'a> Job<'a> {
         let objective = Objective::new(&self.recipe.loss, labels, self.rows);
         let objective = objective.map_err(|problem| Error::Problems(vec![problem]))?;
         let quiet = &mut |_| ();
+        let mut validations = 0.0;
         let saves = save.is_some();
         let mut keep = |snapshot: &Snapshot| save.as_mut().map_or(Ok(()), |save| save(snapshot));
         let parts = Parts {
@@ -141,6 +169,14 @@ impl<'a> Job<'a> {
                 plan.task.loss(output, labels, targets, weights, &objective)
             },
             validate: &mut |model| {
+                if self.keeps_last {
+                    validations += 1.0;
+                    return Ok(Validation {
+                        loss: 0.0,
+                        metrics: BTreeMap::new(),
+                        score: validations,
+                    });
+                }
                 let plain = scoring::plain(model);
                 let (scores, loss) = self.scores(&plain, self.valid, features, quiet);
                 let found = selection(plan, &predictions(plan, self.valid, scores, false));
@@ -205,11 +241,12 @@ impl<'a> Job<'a> {
 
     /// Micro-batches of an epoch, collated ahead on a background thread.
     fn batches(&self, epoch: u64) -> EpochBatches<'static, HostBatch> {
-        let batches = micro_batches(&self.recipe, self.rows, epoch);
+        let from = self.train_rows();
+        let batches = micro_batches(&self.recipe, from, epoch);
         let processor = self.plan.processor.clone();
         let rows: Vec<Vec<Example>> = batches
             .into_iter()
-            .map(|batch| batch.into_iter().map(|i| self.rows[i].clone()).collect())
+            .map(|batch| batch.into_iter().map(|i| from.get(i).clone()).collect())
             .collect();
         let collated = rows.into_iter().map(move |rows| {
             let refs: Vec<&Example> = rows.iter().collect();

@@ -45,6 +45,9 @@ pub struct Recipe {
     /// What the verdict must be for `train` to exit with 0: `improved`, or `not-worse`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub require: Option<Require>,
+    /// `all` trains the saved model once more on every row after it has been measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refit: Option<Refit>,
     /// Where the rows come from.
     pub data: DataRecipe,
     /// How rows become tokens.
@@ -82,6 +85,14 @@ pub enum Require {
     NotWorse,
 }
 
+/// On which rows the saved model is trained once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Refit {
+    /// Training, validation and test rows.
+    All,
+}
+
 impl Require {
     /// Its name in recipes.
     pub fn name(self) -> &'static str {
@@ -116,6 +127,11 @@ pub struct DataRecipe {
     /// Test file; default: a share of the training rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test: Option<PathBuf>,
+    /// File of rows to train on again, against forgetting what they taught.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replay: Option<PathBuf>,
+    /// Their share of the rows of each epoch.
+    pub replay_share: f64,
     /// One text column, or two for pairs. Default: detected.
     pub text: Vec<String>,
     /// Label column. Default: detected.
@@ -231,6 +247,7 @@ impl Default for Recipe {
             train: TrainRecipe::default(),
             verdict: VerdictLevel::Fast,
             require: None,
+            refit: None,
             loss: LossRecipe::default(),
             gates: BTreeMap::new(),
         }
@@ -243,6 +260,8 @@ impl Default for DataRecipe {
             train: None,
             valid: None,
             test: None,
+            replay: None,
+            replay_share: 0.2,
             text: Vec::new(),
             label: None,
             ignore: Vec::new(),
@@ -502,6 +521,12 @@ impl DataRecipe {
                     format!("{share} is out of range 0 to 0.9; try 0.1"),
                 ));
             }
+        }
+        if !(self.replay_share > 0.0 && self.replay_share < 1.0) {
+            found.push(Problem::new(
+                "data.replay_share",
+                format!("{} is out of range 0 to 1; try 0.2", self.replay_share),
+            ));
         }
         if self.valid_share + self.test_share >= 0.95 {
             found.push(Problem::new(

@@ -182,23 +182,24 @@ fn carry_out(
     let (tuned, mut outcome) = measured(plan, job.finished(fitted.model)?, &floors, &mut on);
     outcome.evaluated.notes.extend(base_note(plan, &loaded));
     let mut again = Vec::new();
-    if plan.recipe.verdict != VerdictLevel::Off && !interrupted {
+    let mut kept = tuned;
+    if !interrupted {
         again = proof::other_seeds(plan, features.as_ref(), &mut on)?;
         let best = dear_floors(plan, &mut floors, &mut outcome.evaluated.notes, &mut on)?;
+        if plan.recipe.refit.is_some() {
+            kept = refitted(plan, features.as_ref(), (steps.0, &mut outcome), &mut on)?;
+        }
         let events = record::events(&folder.events_path())?;
         let until = |best| proof::seconds_until(plan, &events, best);
         cost.seconds_to_scratch_best = best.and_then(until);
     }
-    let mut on = |event: &Event| record(event, &mut folder);
     proof::conclude(plan, &mut outcome, &floors, again);
-    let costs = floors
-        .iter()
-        .map(|floor| (floor.name.to_string(), floor.cost));
-    let costs = costs.chain([("tuned".to_string(), cost)]).collect();
+    let costs = costs(&floors, cost);
+    let mut on = |event: &Event| record(event, &mut folder);
     stage(&mut on, "save", None);
     let saved = Saved {
         plan,
-        model: &tuned,
+        model: &kept,
         steps,
         loaded: &loaded,
         outcome: &outcome,
@@ -209,6 +210,13 @@ fn carry_out(
     folder.publish()?;
     let seconds = clock.elapsed().as_secs_f64();
     Ok(finished(plan, outcome, (seconds, interrupted)))
+}
+
+fn costs(floors: &[Floor], tuned: Cost) -> BTreeMap<String, Cost> {
+    let floors = floors
+        .iter()
+        .map(|floor| (floor.name.to_string(), floor.cost));
+    floors.chain([("tuned".to_string(), tuned)]).collect()
 }
 
 fn finished(plan: &Plan, outcome: Outcome, (seconds, interrupted): (f64, bool)) -> Finished {
@@ -241,6 +249,9 @@ fn dear_floors(
     notes: &mut Vec<String>,
     on: On,
 ) -> Result<Option<f64>> {
+    if plan.recipe.verdict == VerdictLevel::Off {
+        return Ok(None);
+    }
     stage(on, "classical", None);
     let effort = match plan.recipe.verdict {
         VerdictLevel::Full => Effort::Full,
@@ -310,16 +321,47 @@ pub(crate) fn score(
     })
 }
 
+fn every_row(plan: &Plan) -> Vec<Example> {
+    let sides = [&plan.train, &plan.valid, &plan.test];
+    sides.into_iter().flatten().cloned().collect()
+}
+
+/// The model trained once more on every row, as the recipe asks; the figures stay those of the model before it.
+fn refitted(
+    plan: &Plan,
+    features: Option<&SequenceVectors>,
+    (best_step, outcome): (u64, &mut Outcome),
+    on: On,
+) -> Result<Model> {
+    let rows = every_row(plan);
+    let job = Job::new(plan).on_all(&rows, best_step);
+    stage(on, "refit", Some(job.steps.0));
+    let (model, _) = job.model()?;
+    let mut watch = |event: &Event| match event {
+        Event::Step { step, .. } => on(&Event::Progress { done: *step }),
+        _ => Flow::Continue,
+    };
+    let fitted = job.fit(model, features, (None, None), &mut watch)?;
+    ops::cpu::release();
+    outcome.evaluated.notes.push(format!(
+        "the saved model was trained once more on all {} rows; every figure here is of the model before that, which \
+         had not seen the test rows",
+        rows.len()
+    ));
+    let mut model = job.finished(fitted.model)?;
+    if let Some(found) = &outcome.evaluated.calibration {
+        model.head = model.head.at_temperature(found.temperature);
+    }
+    Ok(model)
+}
+
 /// What the backbone makes of every row, when the method leaves it as it is.
 fn known_features(plan: &Plan, model: &Model, on: On) -> Result<Option<SequenceVectors>> {
     if !plan.recipe.method.method().frozen_backbone() {
         return Ok(None);
     }
-    let rows: Vec<Example> = [&plan.train, &plan.valid, &plan.test]
-        .into_iter()
-        .flatten()
-        .cloned()
-        .collect();
+    let mut rows = every_row(plan);
+    rows.extend(plan.replay.iter().cloned());
     stage(on, "features", Some(rows.len() as u64));
     let base = format!(
         "{:?} {} {:?}",
@@ -419,12 +461,13 @@ fn train_stage(job: &Job) -> Event {
 
 /// The error with the rows of the step, which are left in the run's folder.
 fn diverged(job: &Job, found: Diverged, folder: &mut RunFolder) -> Error {
-    let batches = micro_batches(&job.recipe, job.rows, found.epoch);
+    let rows = job.train_rows();
+    let batches = micro_batches(&job.recipe, rows, found.epoch);
     let of_step = found.batches.start as usize..(found.batches.end as usize).min(batches.len());
     let places: Vec<String> = batches[of_step]
         .iter()
         .flatten()
-        .map(|row| job.plan.table.place(job.rows[*row].meta.row as usize))
+        .map(|row| job.plan.table.place(rows.get(*row).meta.row as usize))
         .collect();
     let text = serde_json::json!({
         "step": found.step,

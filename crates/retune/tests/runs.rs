@@ -10,7 +10,7 @@ use retune::data::read::{ReadOptions, read};
 use retune::eval::Word;
 use retune::methods::MethodRecipe;
 use retune::ops::Precision;
-use retune::recipe::VerdictLevel;
+use retune::recipe::{Refit, VerdictLevel};
 use retune::{Finished, Flow, HubOptions, Plan, Recipe};
 
 fn root() -> PathBuf {
@@ -108,4 +108,61 @@ fn a_verdict_names_every_floor_and_the_full_one_looks_at_several_seeds() {
         let card = std::fs::read_to_string(finished.bundle.join("card.md")).unwrap();
         assert!(card.contains("movie-sentences.csv"), "{card}");
     }
+}
+
+#[test]
+fn rows_are_trained_on_again_in_their_share() {
+    let dir = tempfile::tempdir().unwrap();
+    let old = dir.path().join("old.csv");
+    let rows: Vec<String> = (0..30)
+        .map(|i| format!("an old text {i},{}", ["positive", "negative"][i % 2]))
+        .collect();
+    std::fs::write(&old, format!("text,label\n{}\n", rows.join("\n"))).unwrap();
+    let mut recipe = recipe(&dir.path().join("out"));
+    recipe.verdict = VerdictLevel::Off;
+    let plan = |recipe: &Recipe| Plan::resolve(recipe, &HubOptions::from_env(), &mut |_| ());
+    let without = plan(&recipe).unwrap();
+    recipe.data.replay = Some(old);
+    recipe.data.replay_share = 0.5;
+    let with = plan(&recipe).unwrap();
+    assert_eq!((without.train.len(), with.train.len()), (140, 140));
+    assert_eq!(
+        (without.test.len(), with.test.len(), with.replay.len()),
+        (40, 40, 30)
+    );
+    // 140 rows in batches of 16, then twice as many.
+    assert_eq!((without.summary.steps, with.summary.steps), (9, 18));
+    assert!(
+        with.summary
+            .notes
+            .iter()
+            .any(|note| note.contains("50 % of the rows"))
+    );
+    let finished = retune::train(with, &mut |_| Flow::Continue).unwrap();
+    assert_eq!(finished.evaluated.n, 40);
+}
+
+#[test]
+fn a_refit_model_has_seen_every_row_and_says_whose_the_figures_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut recipe = recipe(&dir.path().join("out"));
+    recipe.verdict = VerdictLevel::Off;
+    recipe.train.lr = Some(1e-3);
+    recipe.refit = Some(Refit::All);
+    let finished = run(&recipe, dir.path());
+    let bundle = Bundle::open(&finished.bundle).unwrap();
+    assert!(bundle.manifest.refit);
+    let notes = finished.evaluated.notes.join("\n");
+    assert!(
+        notes.contains("trained once more on all 200 rows"),
+        "{notes}"
+    );
+    let rows = finished.bundle.join("predictions.parquet");
+    let saved = read(&rows, &ReadOptions::default()).unwrap();
+    let answers = bundle.predictor().predict(&saved).unwrap();
+    let column = saved.column("score_positive").unwrap();
+    let same = |(row, answer): (usize, &retune::Prediction)| {
+        (answer.scores["positive"] - column.number(row).unwrap()).abs() < 1e-6
+    };
+    assert!(!answers.iter().enumerate().all(same));
 }

@@ -7,8 +7,9 @@ use retune_data::batch::{BatchOptions, plan_batches};
 use retune_data::processor::{Labels, Long, TextProcessor, load_tokenizer};
 use retune_data::read::{ReadOptions, read as read_file};
 use retune_data::roles::{RoleRequest, Roles, detect, labelled_rows};
-use retune_data::split::{Given, Split, SplitOptions, split};
+use retune_data::split::{Given, SplitOptions, split};
 use retune_data::{DataError, Example, Processor, Table};
+use retune_kernels::dropout::mix;
 
 use super::{Chosen, Plan, Summary, forecast};
 use crate::error::Problem;
@@ -23,6 +24,8 @@ pub(super) struct Read {
     table: Table,
     roles: Roles,
     usable: Vec<usize>,
+    /// Labelled rows of the replay file.
+    replay: Vec<usize>,
     unlabelled: usize,
     given: Given,
     pub(super) task: Option<&'static dyn Task>,
@@ -40,7 +43,7 @@ pub(super) fn read(
     {
         return None;
     }
-    let (table, given) = tables(&recipe.data, problems)?;
+    let (table, given, replay) = tables(&recipe.data, problems)?;
     check_slices(recipe, &table, problems);
     let request = RoleRequest {
         text: recipe.data.text.clone(),
@@ -71,12 +74,15 @@ pub(super) fn read(
         return None;
     };
     let (usable, unlabelled) = labelled_rows(&table, &roles).map_err(&mut fail).ok()?;
+    let (replay, usable): (Vec<usize>, Vec<usize>) =
+        usable.into_iter().partition(|row| replay.contains(row));
     problems.extend(recipe.loss.misfits(kind));
     Some(Read {
         task: tasks::task_for(kind),
         table,
         roles,
         usable,
+        replay,
         unlabelled,
         given,
     })
@@ -104,8 +110,8 @@ fn check_slices(recipe: &Recipe, table: &Table, problems: &mut Vec<Problem>) {
     }
 }
 
-/// The training file with the validation and test files behind it.
-fn tables(data: &DataRecipe, problems: &mut Vec<Problem>) -> Option<(Table, Given)> {
+/// The training file with the validation, test and replay files behind it, and the rows of each.
+fn tables(data: &DataRecipe, problems: &mut Vec<Problem>) -> Option<(Table, Given, Range<usize>)> {
     let options = ReadOptions {
         delimiter: data.delimiter.as_ref().map(|d| match d.as_str() {
             "\\t" => b'\t',
@@ -122,7 +128,8 @@ fn tables(data: &DataRecipe, problems: &mut Vec<Problem>) -> Option<(Table, Give
     let train = open("data.train", data.train.as_deref());
     let valid = open("data.valid", data.valid.as_deref());
     let test = open("data.test", data.test.as_deref());
-    let (Ok(Some(train)), Ok(valid), Ok(test)) = (train, valid, test) else {
+    let replay = open("data.replay", data.replay.as_deref());
+    let (Ok(Some(train)), Ok(valid), Ok(test), Ok(replay)) = (train, valid, test, replay) else {
         return None;
     };
     let mut next = train.rows();
@@ -135,9 +142,13 @@ fn tables(data: &DataRecipe, problems: &mut Vec<Problem>) -> Option<(Table, Give
         valid: range(&valid),
         test: range(&test),
     };
-    let all = [Some(train), valid, test].into_iter().flatten().collect();
+    let again = range(&replay).unwrap_or_default();
+    let all = [Some(train), valid, test, replay]
+        .into_iter()
+        .flatten()
+        .collect();
     match Table::concat(all) {
-        Ok(table) => Some((table, given)),
+        Ok(table) => Some((table, given, again)),
         Err(error) => {
             problems.push(Problem::new("data", error.to_string()));
             None
@@ -159,23 +170,25 @@ pub(super) fn encode(chosen: Chosen, read: Read) -> Result<Plan, Problem> {
     };
     let (table, roles) = (&read.table, &read.roles);
     let split = split(table, &read.usable, roles, &options, &read.given).map_err(data)?;
-    let processor = processor(&chosen, table, roles, &split)?;
+    let known: Vec<usize> = split.train.iter().chain(&read.replay).copied().collect();
+    let processor = processor(&chosen, table, roles, &known)?;
     let encode = |rows: &[usize]| processor.examples(table, rows, true).map_err(data);
     let (train, valid, test) = (
         encode(&split.train)?,
         encode(&split.valid)?,
         encode(&split.test)?,
     );
+    let replay = encode(&read.replay)?;
     Objective::new(&recipe.loss, processor.labels(), &train)?;
     let mut notes = table.notes.clone();
     notes.extend(split.record.notes.iter().cloned());
-    if read.unlabelled > 0 {
-        notes.push(format!(
-            "{} rows without a label are left out",
-            read.unlabelled
-        ));
-    }
-    let summary = summarise(&chosen, &processor, [&train, &valid, &test], notes)?;
+    notes.extend(left_out(read.unlabelled));
+    notes.extend(again(&recipe.data, replay.len()));
+    let rows = TrainRows {
+        train: &train,
+        replay: &replay,
+    };
+    let summary = summarise(&chosen, &processor, (rows, [&valid, &test]), notes)?;
     Ok(Plan {
         recipe: resolved(&chosen, roles, &processor),
         out: chosen.out,
@@ -186,6 +199,7 @@ pub(super) fn encode(chosen: Chosen, read: Read) -> Result<Plan, Problem> {
         roles: read.roles,
         processor,
         train,
+        replay,
         valid,
         test,
         cache: chosen.cache,
@@ -193,11 +207,26 @@ pub(super) fn encode(chosen: Chosen, read: Read) -> Result<Plan, Problem> {
     })
 }
 
+fn left_out(unlabelled: usize) -> Option<String> {
+    let text = || format!("{unlabelled} rows without a label are left out");
+    (unlabelled > 0).then(text)
+}
+
+/// What is said of rows that are trained on again.
+fn again(data: &DataRecipe, rows: usize) -> Option<String> {
+    let file = data.replay.as_deref().filter(|_| rows > 0)?;
+    Some(format!(
+        "{rows} rows of {} are trained on again: {:.0} % of the rows of each epoch",
+        file.display(),
+        data.replay_share * 100.0
+    ))
+}
+
 fn processor(
     chosen: &Chosen,
     table: &Table,
     roles: &Roles,
-    split: &Split,
+    known: &[usize],
 ) -> Result<Processor, Problem> {
     let recipe = &chosen.recipe;
     let limit = chosen.base.max_length;
@@ -214,7 +243,7 @@ fn processor(
     let tokenizer = load_tokenizer(&chosen.base.folder)
         .map_err(|error| Problem::new("model", error.to_string()))?;
     let label = roles.label.clone().unwrap_or_default();
-    let labels = Labels::fit(table, &split.train, &label, chosen.task.kind())
+    let labels = Labels::fit(table, known, &label, chosen.task.kind())
         .map_err(|error| Problem::new("data.label", error.to_string()))?;
     Ok(Processor::Text(TextProcessor::new(
         tokenizer,
@@ -242,22 +271,58 @@ fn resolved(chosen: &Chosen, roles: &Roles, processor: &Processor) -> Recipe {
     recipe
 }
 
-/// The micro-batches of every epoch, as rows; the same plan serves counting and training.
-pub(crate) fn micro_batches(recipe: &Recipe, train: &[Example], epoch: u64) -> Vec<Vec<usize>> {
-    let lengths: Vec<usize> = train.iter().map(Example::tokens).collect();
+/// Rows that train: the training rows and those that are trained on again, against forgetting.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TrainRows<'a> {
+    pub train: &'a [Example],
+    pub replay: &'a [Example],
+}
+
+impl<'a> TrainRows<'a> {
+    /// The row at an index of [`micro_batches`]: those to be trained on again follow the training rows.
+    pub fn get(&self, index: usize) -> &'a Example {
+        match index.checked_sub(self.train.len()) {
+            None => &self.train[index],
+            Some(again) => &self.replay[again],
+        }
+    }
+
+    /// Indices of an epoch's rows: every training row, and as many of the others as make up their share.
+    fn epoch(&self, recipe: &Recipe, epoch: u64) -> Vec<usize> {
+        let n = self.train.len();
+        let mut rows: Vec<usize> = (0..n).collect();
+        if self.replay.is_empty() {
+            return rows;
+        }
+        let share = recipe.data.replay_share;
+        let wanted = (share / (1.0 - share) * n as f64).round() as usize;
+        let mut order: Vec<usize> = (0..self.replay.len()).collect();
+        order.sort_by_key(|i| mix(mix(recipe.seed ^ epoch << 32) ^ *i as u64));
+        rows.extend(order.iter().cycle().take(wanted).map(|i| n + i));
+        rows
+    }
+}
+
+/// The micro-batches of an epoch, as indices of rows; the same plan serves counting and training.
+pub(crate) fn micro_batches(recipe: &Recipe, rows: TrainRows, epoch: u64) -> Vec<Vec<usize>> {
+    let indices = rows.epoch(recipe, epoch);
+    let lengths: Vec<usize> = indices.iter().map(|i| rows.get(*i).tokens()).collect();
     let options = BatchOptions {
         rows: recipe.train.batch_size,
         max_tokens: recipe.train.max_tokens,
         order: recipe.train.order,
         seed: recipe.seed,
     };
-    plan_batches(&lengths, &options, epoch)
+    let batches = plan_batches(&lengths, &options, epoch).into_iter();
+    batches
+        .map(|batch| batch.into_iter().map(|i| indices[i]).collect())
+        .collect()
 }
 
 /// Optimiser steps of the whole run and of its first epoch.
-pub(crate) fn steps(recipe: &Recipe, train: &[Example]) -> (u64, u64) {
+pub(crate) fn steps(recipe: &Recipe, rows: TrainRows) -> (u64, u64) {
     let of = |epoch| {
-        let batches = micro_batches(recipe, train, epoch).len();
+        let batches = micro_batches(recipe, rows, epoch).len();
         batches.div_ceil(recipe.train.accumulate) as u64
     };
     let whole = recipe.epochs().floor() as u64;
@@ -271,12 +336,13 @@ pub(crate) fn steps(recipe: &Recipe, train: &[Example]) -> (u64, u64) {
 fn summarise(
     chosen: &Chosen,
     processor: &Processor,
-    [train, valid, test]: [&[Example]; 3],
+    (rows, [valid, test]): (TrainRows, [&[Example]; 2]),
     mut notes: Vec<String>,
 ) -> Result<Summary, Problem> {
     let recipe = &chosen.recipe;
     let Processor::Text(text) = processor;
-    let (steps, steps_per_epoch) = steps(recipe, train);
+    let train = rows.train;
+    let (steps, steps_per_epoch) = steps(recipe, rows);
     let cut = processor.truncated(train);
     if cut > 0.1 && text.long == Long::Truncate {
         notes.push(format!(

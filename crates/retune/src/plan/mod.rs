@@ -19,7 +19,7 @@ use crate::pretrained::BaseModel;
 use crate::recipe::Recipe;
 use crate::run_folder;
 use crate::tasks::{self, Task};
-pub(crate) use data::{micro_batches, steps};
+pub(crate) use data::{TrainRows, micro_batches, steps};
 pub use forecast::Forecast;
 
 /// The model that is taken when none is named.
@@ -43,6 +43,8 @@ pub struct Plan {
     pub processor: Processor,
     /// Encoded training rows.
     pub train: Vec<Example>,
+    /// Encoded rows that are trained on again, against forgetting.
+    pub replay: Vec<Example>,
     /// Encoded validation rows.
     pub valid: Vec<Example>,
     /// Encoded test rows.
