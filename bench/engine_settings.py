@@ -151,7 +151,7 @@ def process(args: argparse.Namespace) -> list[Group]:
         shared += ["--max-steps", 10]
     bundle, model = args.work / "bundle", args.work / "peer-model"
     train = words(args.retune, "train", parts["train"], "--valid", parts["valid"], "--test", parts["test"], "--text",
-                  "text", "--label", "label", "--clip-norm", 1, "--out", bundle, "--json", *shared)  # fmt: skip
+                  "text", "--label", "label", "--clip-norm", 1, "--verdict", "off", "--out", bundle, "--json", *shared)  # fmt: skip
     settings = [Setting("retune", train, ours=True, fresh=[bundle])]
     script = words(args.python, PEERS / "text_classification.py", "--save", model, *shared)
     for part, path in parts.items():
