@@ -109,7 +109,7 @@ fn slice(e: &Evaluated, values: &BTreeMap<String, SliceMetrics>) -> String {
 }
 
 /// Names of the model's metrics: the primary one first, then in the order of [`METRICS`], unknown ones last.
-pub(crate) fn ordered(e: &Evaluated) -> Vec<String> {
+pub fn ordered(e: &Evaluated) -> Vec<String> {
     let mut names: Vec<String> = e.metrics.keys().cloned().collect();
     let place = |n: &String| {
         METRICS
@@ -142,7 +142,7 @@ pub(crate) fn lower_is_better(name: &str) -> bool {
 }
 
 /// A figure with three decimals, or four significant digits when it is large.
-pub(crate) fn number(v: f64) -> String {
+pub fn number(v: f64) -> String {
     match v.abs() {
         a if a >= 1e6 => format!("{v:.3e}"),
         a if a >= 1000.0 => format!("{v:.0}"),
@@ -166,7 +166,8 @@ fn title(name: &str) -> &str {
     usual.map_or(name, |f| f.1)
 }
 
-fn cell(i: &Interval) -> String {
+/// `value [low, high]`, the 95 % interval.
+pub fn cell(i: &Interval) -> String {
     format!(
         "{} [{}, {}]",
         number(i.value),
@@ -175,7 +176,8 @@ fn cell(i: &Interval) -> String {
     )
 }
 
-fn align(rows: &[Vec<String>]) -> String {
+/// Rows of equally many cells as lines with aligned columns, each ending with a line break.
+pub fn align(rows: &[Vec<String>]) -> String {
     let width = |c: usize| rows.iter().map(|r| r[c].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..rows.first().map_or(0, Vec::len)).map(width).collect();
     let mut out = String::new();

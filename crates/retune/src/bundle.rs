@@ -21,6 +21,7 @@ use crate::hub::files::{self, OPTIONAL};
 use crate::model::{Model, Pooling};
 use crate::ops::Precision;
 use crate::outcome::Outcome;
+use crate::peft;
 use crate::plan::Plan;
 use crate::predictor::Predictor;
 use crate::pretrained::read_config;
@@ -28,7 +29,7 @@ use crate::record;
 use crate::run_folder::{self, RunFolder};
 use crate::scoring;
 use crate::tasks::{self, Task};
-use crate::weights::{LoadReport, Place, host_values};
+use crate::weights::{HostTensor, LoadReport, Place, host_values};
 
 /// Version of the folder's layout. Every released version stays readable.
 pub const FORMAT: u32 = 1;
@@ -56,6 +57,9 @@ pub struct Manifest {
     pub pooling: Pooling,
     /// The base model.
     pub base: BaseRecord,
+    /// The bundle that the run went on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
     /// What came from the checkpoint and what is new.
     pub loaded: LoadReport,
     /// How rows were split.
@@ -79,6 +83,25 @@ pub struct Manifest {
     pub files: BTreeMap<String, String>,
 }
 
+impl Manifest {
+    /// Whether the files of the bundle in `folder` are those that were written.
+    pub(crate) fn check(&self, folder: &Path) -> Result<()> {
+        let damaged = |name: &str, what: &str| Error::Damaged {
+            path: folder.join(name),
+            what: format!("{what}; copy the bundle again"),
+        };
+        for (name, wanted) in &self.files {
+            if !folder.join(name).is_file() {
+                return Err(damaged(name, "it is missing"));
+            }
+            if sha256(&folder.join(name))? != *wanted {
+                return Err(damaged(name, "its SHA-256 is not the one in bundle.json"));
+            }
+        }
+        Ok(())
+    }
+}
+
 fn f32() -> Precision {
     Precision::F32
 }
@@ -96,6 +119,15 @@ pub struct BaseRecord {
     pub revision: Option<String>,
     /// SHA-256 of each of its files.
     pub files: BTreeMap<String, String>,
+}
+
+/// The bundle that a run went on from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// As the user named it.
+    pub reference: String,
+    /// SHA-256 of its `bundle.json`, which holds those of its files.
+    pub sha256: String,
 }
 
 /// Frequencies of the training answers.
@@ -168,6 +200,8 @@ impl Prior {
 pub(crate) struct Saved<'a> {
     pub plan: &'a Plan,
     pub model: &'a Model,
+    /// Factors of the low-rank updates that are in the model, by path.
+    pub updates: &'a [HostTensor],
     /// Step of the weights, and steps done.
     pub steps: (u64, u64),
     pub loaded: &'a LoadReport,
@@ -181,6 +215,7 @@ pub(crate) fn save(run: &RunFolder, saved: &Saved) -> Result<()> {
     let plan = saved.plan;
     let folder = run.parts();
     write_weights(&folder, saved.model, &plan.base.config)?;
+    peft::write_updates(&folder, saved.updates, &plan.base)?;
     let config = tuned_config(&plan.base.config, plan.task, plan.processor.labels());
     run.write("config.json", &pretty(&config.0)?)?;
     for name in OPTIONAL {
@@ -206,7 +241,7 @@ pub(crate) fn save(run: &RunFolder, saved: &Saved) -> Result<()> {
     )
 }
 
-fn pretty<T: Serialize>(value: &T) -> Result<Vec<u8>> {
+pub(crate) fn pretty<T: Serialize>(value: &T) -> Result<Vec<u8>> {
     serde_json::to_vec_pretty(value).map_err(|error| Error::Internal(error.to_string()))
 }
 
@@ -262,6 +297,7 @@ fn manifest(folder: &Path, saved: &Saved) -> Result<Manifest> {
     let kept = [
         "config.json",
         "model.safetensors",
+        peft::UPDATES,
         "processor.json",
         "recipe.toml",
     ];
@@ -296,6 +332,7 @@ fn manifest(folder: &Path, saved: &Saved) -> Result<Manifest> {
             revision: plan.base.revision.clone(),
             files: plan.base.files.clone(),
         },
+        parent: plan.base.parent.clone(),
         loaded: saved.loaded.clone(),
         split: plan.split.clone(),
         data,
@@ -371,21 +408,7 @@ impl Bundle {
     /// Not a bundle, a newer format, or a file whose SHA-256 is not the one in `bundle.json`.
     pub fn open(folder: &Path) -> Result<Self> {
         let manifest = read_manifest(folder)?;
-        for (name, wanted) in &manifest.files {
-            if !folder.join(name).is_file() {
-                return Err(Error::Damaged {
-                    path: folder.join(name),
-                    what: "it is missing; copy the bundle again".to_string(),
-                });
-            }
-            if sha256(&folder.join(name))? != *wanted {
-                return Err(Error::Damaged {
-                    path: folder.join(name),
-                    what: "its SHA-256 is not the one in bundle.json; copy the bundle again"
-                        .to_string(),
-                });
-            }
-        }
+        manifest.check(folder)?;
         let task = tasks::task(&manifest.task).ok_or_else(|| Error::Damaged {
             path: folder.join("bundle.json"),
             what: format!("task `{}` is not known to this version", manifest.task),
@@ -508,7 +531,7 @@ pub(crate) fn load_model(
     Ok(model)
 }
 
-fn read_manifest(folder: &Path) -> Result<Manifest> {
+pub(crate) fn read_manifest(folder: &Path) -> Result<Manifest> {
     let path = folder.join("bundle.json");
     if run_folder::unfinished(folder) {
         return Err(Error::User(format!(
@@ -538,7 +561,7 @@ fn read_manifest(folder: &Path) -> Result<Manifest> {
     })
 }
 
-fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T> {
+pub(crate) fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T> {
     let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
     serde_json::from_str(&text).map_err(|error| Error::Damaged {
         path: path.to_path_buf(),

@@ -124,8 +124,16 @@ impl CheckpointError {
 pub struct Checkpoint {
     path: PathBuf,
     files: Vec<(PathBuf, MappedFile)>,
-    // Name -> which file, and where in it.
-    tensors: BTreeMap<String, (usize, Entry)>,
+    tensors: BTreeMap<String, Held>,
+}
+
+/// Where a tensor's values are.
+#[derive(Debug)]
+enum Held {
+    /// In the file of this number, at this entry.
+    File(usize, Entry),
+    /// In memory, in place of what the files say: shape and values.
+    Memory(Vec<usize>, Vec<f32>),
 }
 
 impl Checkpoint {
@@ -158,12 +166,12 @@ impl Checkpoint {
         let entries = header::parse(&file).map_err(|what| CheckpointError::damaged(&path, what))?;
         let at = self.files.len();
         for (name, entry) in entries {
-            if let Some((other, _)) = self.tensors.get(&name) {
+            if let Some(Held::File(other, _)) = self.tensors.get(&name) {
                 let other = self.files[*other].0.display();
                 let what = format!("tensor `{name}` is also in {other}");
                 return Err(CheckpointError::damaged(&path, what));
             }
-            self.tensors.insert(name, (at, entry));
+            self.tensors.insert(name, Held::File(at, entry));
         }
         self.files.push((path, file));
         Ok(())
@@ -173,7 +181,10 @@ impl Checkpoint {
     fn compare(&self, index: &BTreeMap<String, String>) -> Result<(), CheckpointError> {
         for (name, shard) in index {
             let path = self.path.join(shard);
-            let there = self.tensors.get(name).map(|(file, _)| &self.files[*file].0);
+            let there = match self.tensors.get(name) {
+                Some(Held::File(file, _)) => Some(&self.files[*file].0),
+                _ => None,
+            };
             if there != Some(&path) {
                 let what = format!("{} says that tensor `{name}` is in it", index::INDEX);
                 return Err(CheckpointError::damaged(&path, what));
@@ -189,12 +200,30 @@ impl Checkpoint {
 
     /// Shape of a tensor, outermost axis first.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.tensors.get(name).map(|(_, entry)| &entry.shape[..])
+        self.tensors.get(name).map(|held| match held {
+            Held::File(_, entry) => &entry.shape[..],
+            Held::Memory(shape, _) => &shape[..],
+        })
     }
 
     /// Number type of a tensor.
     pub fn dtype(&self, name: &str) -> Option<Dtype> {
-        self.tensors.get(name).map(|(_, entry)| entry.dtype)
+        self.tensors.get(name).map(|held| match held {
+            Held::File(_, entry) => entry.dtype,
+            Held::Memory(..) => Dtype::F32,
+        })
+    }
+
+    /// Puts tensors, each a name, a shape and values that fill it, in place of those of the same name or beside the
+    /// others; the files stay as they are.
+    pub(crate) fn lay_over(&mut self, tensors: Vec<(String, Vec<usize>, Vec<f32>)>) {
+        let held = |(name, shape, values)| (name, Held::Memory(shape, values));
+        self.tensors.extend(tensors.into_iter().map(held));
+    }
+
+    /// Whether the tensor was laid over those of the files.
+    pub(crate) fn laid_over(&self, name: &str) -> bool {
+        matches!(self.tensors.get(name), Some(Held::Memory(..)))
     }
 
     /// Values of a tensor in row-major order, converted from f16, bf16, f32 or f64.
@@ -203,11 +232,15 @@ impl Checkpoint {
     /// [`CheckpointError::NoTensor`]; [`CheckpointError::Unusable`] for integers, for a tensor without
     /// values, and for values that are not finite (their number is given).
     pub fn f32(&self, name: &str) -> Result<Vec<f32>, CheckpointError> {
-        let Some((file, entry)) = self.tensors.get(name) else {
-            return Err(CheckpointError::NoTensor {
-                path: self.path.clone(),
-                name: name.to_string(),
-            });
+        let (file, entry) = match self.tensors.get(name) {
+            Some(Held::File(file, entry)) => (file, entry),
+            Some(Held::Memory(_, values)) => return Ok(values.clone()),
+            None => {
+                return Err(CheckpointError::NoTensor {
+                    path: self.path.clone(),
+                    name: name.to_string(),
+                });
+            }
         };
         let (path, file) = &self.files[*file];
         let unusable = |what: String| CheckpointError::Unusable {

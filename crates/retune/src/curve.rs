@@ -326,14 +326,14 @@ impl<'a> Work<'a> {
             network => {
                 let mut job = Job::new(plan).on((&train, &valid), LEAST_STEPS);
                 if network == "scratch" {
-                    job = job.from_scratch(SCRATCH_LR);
+                    job = job.scratch(SCRATCH_LR);
                 }
                 job.recipe.seed = seed;
                 let (start, _) = job.model()?;
                 let quiet = &mut |_: &Event| Flow::Continue;
                 let fitted = job.fit(start, None, (None, None), quiet)?;
                 ops::cpu::release();
-                let tuned = job.finished(fitted.model)?;
+                let (tuned, _) = job.finished(fitted.model)?;
                 Ok(job.scores(&tuned, &plan.test, None, &mut |_| ()).0)
             }
         }

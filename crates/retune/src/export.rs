@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use crate::bundle::{Bundle, load_model};
 use crate::error::{Error, Result};
-use crate::model::Pooling;
+use crate::model::{Model, Pooling};
+use crate::peft::UPDATES;
 use crate::predictor::Predictor;
 use crate::pretrained::read_config;
 use crate::staging::Staging;
@@ -48,23 +49,38 @@ struct Parity {
 /// The folder is not free, or the reloaded export answers differently.
 pub fn export_hf(bundle: Bundle, dir: &Path) -> Result<ExportCheck> {
     refuse(&bundle, dir)?;
+    let staging = begin(&bundle, dir, &[UPDATES])?;
+    let config = read_config(staging.folder())?;
+    let outputs = bundle.processor.labels().outputs();
+    let copy = load_model(
+        staging.folder(),
+        &config,
+        outputs,
+        bundle.manifest.precision,
+    )?;
+    compared(bundle, copy, staging)
+}
+
+/// An export begun: the bundle's files that mean something to transformers, but for those `without`.
+pub(crate) fn begin(bundle: &Bundle, dir: &Path, without: &[&str]) -> Result<Staging> {
     let staging = Staging::create(dir)?;
     let names = bundle.manifest.files.keys().map(String::as_str);
-    for name in names.filter(|name| !OWN.contains(name)) {
+    for name in names.filter(|name| !OWN.contains(name) && !without.contains(name)) {
         let from = bundle.folder.join(name);
         let content = std::fs::read(&from).map_err(|e| Error::io("read", &from, e))?;
         staging.write(name, &content)?;
     }
-    staging.write("tokenizer_config.json", &tokenizer_config(&bundle)?)?;
+    staging.write("tokenizer_config.json", &tokenizer_config(bundle)?)?;
+    Ok(staging)
+}
+
+/// Compares the bundle with the model that its export was read back as, adds `parity.json` and publishes.
+pub(crate) fn compared(bundle: Bundle, copy: Model, staging: Staging) -> Result<ExportCheck> {
     let (task, processor) = (bundle.task, bundle.processor.clone());
-    let outputs = processor.labels().outputs();
     let folder = bundle.folder.clone();
-    let precision = bundle.manifest.precision;
     let predictor = bundle.predictor();
     let texts = sample(&folder, predictor.text_columns())?;
     let wanted = predictor.outputs(&texts)?;
-    let config = read_config(staging.folder())?;
-    let copy = load_model(staging.folder(), &config, outputs, precision)?;
     let got = Predictor::new(task, processor, copy).outputs(&texts)?;
     let max_difference = wanted
         .iter()
@@ -95,7 +111,7 @@ pub fn export_hf(bundle: Bundle, dir: &Path) -> Result<ExportCheck> {
 }
 
 /// What cannot be exported, or not there.
-fn refuse(bundle: &Bundle, dir: &Path) -> Result<()> {
+pub(crate) fn refuse(bundle: &Bundle, dir: &Path) -> Result<()> {
     if dir
         .read_dir()
         .is_ok_and(|mut entries| entries.next().is_some())

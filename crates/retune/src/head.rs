@@ -10,7 +10,7 @@ use burn::tensor::Tensor;
 use crate::model::{HEAD_SITE, Hidden, Inputs, Pass, Pooling};
 use crate::nn::Linear;
 use crate::ops::{self, Activation, Precision};
-use crate::weights::{Source, WeightsError};
+use crate::weights::{Source, WeightsError, host_values, with_values};
 
 /// How a family's head differs from its siblings.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -81,13 +81,34 @@ impl Head {
         })
     }
 
-    /// The head with a fresh output layer of as many outputs.
+    /// The head with one output per entry of `origins`: the present output of that number, or a fresh one.
     ///
     /// # Errors
     /// As [`Source::param`]: none for a source without a checkpoint.
-    pub fn restarted(mut self, source: &mut Source) -> Result<Self, WeightsError> {
-        let [outputs, width] = self.out.weight.dims();
-        self.out = exact(Linear::load(source, "head.out", width, outputs)?);
+    ///
+    /// # Panics
+    /// When an entry is no number of a present output.
+    pub fn rearranged(
+        mut self,
+        source: &mut Source,
+        origins: &[Option<usize>],
+    ) -> Result<Self, WeightsError> {
+        let width = self.out.weight.dims()[1];
+        let before = host_values(&self.out);
+        let fresh = exact(Linear::load(source, "head.out", width, origins.len())?);
+        let mut now = host_values(&fresh);
+        for ((_, _, now), (_, _, before)) in now.iter_mut().zip(&before) {
+            let size = now.len() / origins.len().max(1); // width, or 1 for the bias
+            for (row, origin) in now.chunks_exact_mut(size.max(1)).zip(origins) {
+                if let Some(old) = origin {
+                    row.copy_from_slice(&before[old * size..(old + 1) * size]);
+                }
+            }
+        }
+        self.out = with_values(fresh, &|path| {
+            let found = now.iter().find(|(name, ..)| name == path);
+            found.map(|(_, _, values)| values.clone())
+        });
         Ok(self)
     }
 

@@ -7,6 +7,7 @@ use retune_data::Example;
 use retune_data::batch::{HostBatch, prefetch};
 use retune_eval::{Event, Matrix};
 
+use crate::doctor;
 use crate::error::{Error, Result};
 use crate::features::SequenceVectors;
 use crate::losses::Objective;
@@ -21,7 +22,7 @@ use crate::train::{self, EpochBatches, Fitted, Flow, Parts, SaveWhen, TrainOptio
 use crate::weights::{HostTensor, LoadReport, Place, host_values, merged, with_values};
 
 /// Time between saved states when the recipe names no number of steps.
-const BETWEEN_STATES: Duration = Duration::from_secs(60);
+const BETWEEN_STATES: Duration = Duration::from_mins(1);
 
 /// What a model begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +92,7 @@ impl<'a> Job<'a> {
 
     /// The same architecture from random numbers, all of it training.
     #[must_use]
-    pub fn from_scratch(mut self, lr: f64) -> Self {
+    pub fn scratch(mut self, lr: f64) -> Self {
         self.start = Start::Scratch;
         self.recipe.method = MethodRecipe::default();
         self.recipe.train.lr = Some(lr);
@@ -183,6 +184,7 @@ impl<'a> Job<'a> {
                 Ok(Validation { loss, ..found })
             },
             on,
+            first: Some(&doctor::without_gradient),
             save: if saves { Some(&mut keep) } else { None },
         };
         train::fit(model, parts, &options, from)
@@ -258,17 +260,19 @@ impl<'a> Job<'a> {
     }
 
     /// The tuned model as it is used: outside the gradient graph, its head in the user's units, low-rank updates
-    /// added to their weights, and the pre-trained weights mixed in where the recipe says so.
-    pub fn finished(&self, fitted: Model) -> Result<Model> {
+    /// added to their weights, and the pre-trained weights mixed in where the recipe says so. Beside it the factors of
+    /// the updates that were added, by path; none for other methods.
+    pub fn finished(&self, fitted: Model) -> Result<(Model, Vec<HostTensor>)> {
         let mut tuned = scoring::plain(&fitted);
         tuned.head = tuned.head.folded();
         let method = self.recipe.method.method();
         let adapters = method.adapters(self.plan.base.family.adapted);
         let share = self.recipe.train.wise_ft;
         if adapters.is_none() && share.is_none() {
-            return Ok(tuned);
+            return Ok((tuned, Vec::new()));
         }
         let mut values = host_values(&tuned);
+        let updates = factors(&values, share.unwrap_or(1.0));
         if let Some(adapters) = adapters {
             values = merged(values, adapters.scale);
         }
@@ -287,8 +291,25 @@ impl<'a> Job<'a> {
         });
         // The head's dropout and units travel with it.
         whole.head = tuned.head;
-        Ok(whole)
+        Ok((whole, updates))
     }
+}
+
+/// The factors of low-rank updates, of which `share` is added: the second one is scaled.
+fn factors(tensors: &[HostTensor], share: f64) -> Vec<HostTensor> {
+    let updates = tensors
+        .iter()
+        .filter(|(path, ..)| path.contains(".adapter."));
+    let scaled = |(path, shape, values): &HostTensor| {
+        let by = if path.rsplit('.').next() == Some("up") {
+            share as f32
+        } else {
+            1.0
+        };
+        let values = values.iter().map(|value| by * value).collect();
+        (path.clone(), shape.clone(), values)
+    };
+    updates.map(scaled).collect()
 }
 
 /// `share` of the tuned backbone and the rest of the pre-trained one (Wortsman et al., "WiSE-FT",

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 
 use retune_data::processor::Labels;
 
+use crate::bundle::{self, Parent};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::families::{BuildError, Facts, Family, ModelConfig, build_model, family_of};
-use crate::hub::{self, HubError, HubOptions};
+use crate::hub::{self, HubError, HubOptions, Resolved};
 use crate::model::{Model, Pooling};
-use crate::weights::{LoadReport, Place, Source};
+use crate::peft::{self, AdapterFolder};
+use crate::weights::{HeadClasses, LoadReport, Place, Source};
 
 /// A pre-trained model on disk, described but not loaded.
 pub struct BaseModel {
@@ -34,14 +36,36 @@ pub struct BaseModel {
     pub max_length: usize,
     /// How a sentence-transformers folder pools; the mean unless it says `[CLS]`.
     pub pooling: Pooling,
+    /// What its own head reads: what the bundle says, and else the first token.
+    pub head_pooling: Pooling,
+    /// The bundle that it is, when `retune train` wrote it.
+    pub parent: Option<Parent>,
     /// Its tensors, not read yet.
     pub checkpoint: Checkpoint,
 }
 
 impl BaseModel {
-    /// Finds the model. With `local_only` (the plan has failed already) nothing is downloaded, and `None`
-    /// means that the model is not on this machine.
+    /// Finds the model; a folder with a PEFT adapter is merged into the base model that it names. With `local_only`
+    /// (the plan has failed already) nothing is downloaded, and `None` means that the model is not on this machine.
     pub fn resolve(
+        reference: &str,
+        hub: &HubOptions,
+        local_only: bool,
+        on: &mut dyn FnMut(hub::Progress),
+    ) -> Result<Option<Self>> {
+        if !peft::is_adapter(Path::new(reference)) {
+            return Self::whole(reference, hub, local_only, on);
+        }
+        let adapter = AdapterFolder::open(Path::new(reference))?;
+        let base = adapter.base()?;
+        let found =
+            Self::whole(&base, hub, local_only, on).map_err(|error| adapter.no_base(&error))?;
+        found
+            .map(|base| base.adapted(reference, &adapter, on))
+            .transpose()
+    }
+
+    fn whole(
         reference: &str,
         hub: &HubOptions,
         local_only: bool,
@@ -58,13 +82,19 @@ impl BaseModel {
             )),
             error => Error::Hub(error),
         })?;
+        Self::described(resolved).map(Some)
+    }
+
+    fn described(resolved: Resolved) -> Result<Self> {
         let config = read_config(&resolved.folder)?;
         let family = family_of(&config)?;
         let facts = (family.facts)(&config)?;
-        Ok(Some(Self {
+        let mut model = Self {
             reference: resolved.reference,
             max_length: trained_length(&resolved.folder, facts.max_length),
             pooling: pooling(&resolved.folder),
+            head_pooling: Pooling::First,
+            parent: None,
             checkpoint: Checkpoint::open(&resolved.folder)?,
             folder: resolved.folder,
             source: resolved.source.to_string(),
@@ -73,11 +103,52 @@ impl BaseModel {
             config,
             family,
             facts,
-        }))
+        };
+        let manifest = model.folder.join("bundle.json");
+        if manifest.is_file() {
+            let sha256 = bundle::sha256(&manifest)?;
+            let manifest = bundle::read_manifest(&model.folder)?;
+            manifest.check(&model.folder)?;
+            // A tuned backbone says most in the vectors that its own head reads.
+            model.pooling = manifest.pooling;
+            model.head_pooling = manifest.pooling;
+            model.parent = Some(Parent {
+                reference: model.reference.clone(),
+                sha256,
+            });
+        }
+        Ok(model)
     }
 
-    /// Builds the model with a head for `labels`; `dropout` replaces the checkpoint's rates. The
-    /// checkpoint's own output layer is kept only when it answers the same classes in the same order.
+    /// The model with an adapter merged into it.
+    fn adapted(
+        mut self,
+        reference: &str,
+        adapter: &AdapterFolder,
+        on: &mut dyn FnMut(hub::Progress),
+    ) -> Result<Self> {
+        let tensors = adapter.merged_into(&self.checkpoint)?;
+        self.checkpoint.lay_over(tensors);
+        self.config = adapter.config_over(&self.config)?;
+        self.files.extend(adapter.hashes()?);
+        self.reference = reference.to_string();
+        self.head_pooling = Pooling::First;
+        if self
+            .head_rows()
+            .is_some_and(|rows| self.classes().len() != rows)
+        {
+            on(hub::Progress::Note {
+                text: format!(
+                    "{reference} does not say which classes its head answers, so the head starts anew; \
+                     a config.json with id2label beside adapter_config.json lets it be kept"
+                ),
+            });
+        }
+        Ok(self)
+    }
+
+    /// Builds the model with a head for `labels`; `dropout` replaces the checkpoint's rates. Of the checkpoint's own
+    /// output layer the rows of the classes that it knows by name are kept.
     pub fn build(
         &self,
         labels: &Labels,
@@ -93,23 +164,37 @@ impl BaseModel {
             folder: self.folder.clone(),
             source,
         };
-        let built = build_model(
-            &config,
-            Some(&self.checkpoint),
-            labels.outputs(),
-            place,
-            seed,
-        );
+        let origins = self.origins(labels);
+        let known = self
+            .head_rows()
+            .filter(|_| origins.iter().any(Option::is_some));
+        let rows = known.unwrap_or(origins.len());
+        let built = build_model(&config, Some(&self.checkpoint), rows, place, seed);
         let (mut model, mut report) = built.map_err(wrong)?;
-        if !report.head_is_new() && !self.answers(labels) {
+        if let Some(name) = report
+            .unused
+            .iter()
+            .find(|name| self.checkpoint.laid_over(name))
+        {
+            return Err(peft::no_place(&self.reference, name, self.family.name));
+        }
+        let same = known == Some(origins.len()) && origins.iter().copied().eq((0..rows).map(Some));
+        if !report.head_is_new() && !same {
             let keys = |_: &str| Vec::new();
             let std = self.facts.initializer_range;
             let mut fresh = Source::new(None, &keys, place, seed, std);
-            let head = model.head.restarted(&mut fresh);
+            let head = model.head.rearranged(&mut fresh, &origins);
             model.head = head.map_err(|e| wrong(e.into()))?;
-            let new = fresh.finish(&|_| true).new;
-            report.loaded -= new.len();
-            report.new.extend(new);
+            if known.is_some() {
+                report.classes = Some(self.changes(labels));
+            } else {
+                let new = fresh.finish(&|_| true).new;
+                report.loaded -= new.len();
+                report.new.extend(new);
+            }
+        }
+        if !report.head_is_new() {
+            model.head.pooling = self.head_pooling;
         }
         Ok((model, report))
     }
@@ -133,15 +218,44 @@ impl BaseModel {
         })
     }
 
-    /// Whether the checkpoint was tuned to answer `labels`.
-    fn answers(&self, labels: &Labels) -> bool {
-        let config = &self.config.0;
-        if let Labels::Number { .. } = labels {
-            return self.config.text("problem_type", "") == "regression";
+    /// Outputs of the checkpoint's own head; `None` when it has none.
+    fn head_rows(&self) -> Option<usize> {
+        let keys = (self.family.keys)(&self.config, "head.out.weight");
+        let shape = keys.iter().find_map(|key| self.checkpoint.shape(key));
+        shape?.first().copied()
+    }
+
+    /// Names of the outputs of the checkpoint's own head, as far as config.json gives them; none of a regression.
+    fn classes(&self) -> Vec<String> {
+        let named = &self.config.0["id2label"];
+        let name = |i: usize| named[i.to_string()].as_str().map(str::to_string);
+        (0..self.head_rows().unwrap_or(0)).map_while(name).collect()
+    }
+
+    /// For each output that `labels` need, the output of the checkpoint's head that answers it.
+    fn origins(&self, labels: &Labels) -> Vec<Option<usize>> {
+        let regression = self.config.text("problem_type", "") == "regression";
+        match labels {
+            Labels::Number { .. } => vec![(regression && self.head_rows() == Some(1)).then_some(0)],
+            _ if regression => vec![None; labels.outputs()],
+            _ => {
+                let known = self.classes();
+                let place = |name: &String| known.iter().position(|known| known == name);
+                labels.names().iter().map(place).collect()
+            }
         }
-        let name = |i: usize| config["id2label"][i.to_string()].as_str();
-        let mut names = labels.names().iter().enumerate();
-        names.all(|(i, wanted)| name(i) == Some(wanted.as_str()))
+    }
+
+    /// What becomes of the classes of the checkpoint's own head.
+    fn changes(&self, labels: &Labels) -> HeadClasses {
+        let (before, now) = (self.classes(), labels.names());
+        let (kept, new) = now.iter().cloned().partition(|name| before.contains(name));
+        let dropped = before.into_iter().filter(|name| !now.contains(name));
+        HeadClasses {
+            kept,
+            new,
+            dropped: dropped.collect(),
+        }
     }
 }
 

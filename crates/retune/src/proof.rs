@@ -122,7 +122,7 @@ type On<'a> = &'a mut dyn FnMut(&Event) -> Flow;
 pub(crate) fn scratch(plan: &Plan, on: On) -> Result<Option<Scratch>> {
     let meter = Meter::start();
     let new = |lr, seed| {
-        let mut job = Job::new(plan).from_scratch(lr);
+        let mut job = Job::new(plan).scratch(lr);
         job.recipe.seed = plan.recipe.seed.wrapping_add(seed);
         job
     };
@@ -234,7 +234,7 @@ fn attempt(
     if fitted.interrupted {
         return Ok(None);
     }
-    let model = job.finished(fitted.model)?;
+    let (model, _) = job.finished(fitted.model)?;
     let (scores, _) = job.scores(&model, &job.plan.test, features, &mut |_| ());
     Ok(Some(Attempt { scores, best }))
 }

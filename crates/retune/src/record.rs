@@ -71,6 +71,15 @@ pub(crate) fn events(path: &Path) -> Result<Vec<Event>> {
         .collect()
 }
 
+/// The events of a run that may be at work, or was cut off within a line: what can be read of them.
+pub(crate) fn readable_events(path: &Path) -> Result<Vec<Event>> {
+    let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
+    let lines = text.lines();
+    Ok(lines
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect())
+}
+
 fn data(saved: &Saved) -> Vec<(String, String)> {
     let plan = saved.plan;
     let [train, valid, test] = plan.summary.rows;

@@ -26,7 +26,7 @@ use crate::run_folder::{RunFolder, Started};
 use crate::scoring;
 use crate::train::state::Snapshot;
 use crate::train::{Diverged, Fitted};
-use crate::weights::LoadReport;
+use crate::weights::{HeadClasses, HostTensor, LoadReport};
 
 pub use crate::train::Flow;
 
@@ -172,22 +172,22 @@ fn carry_out(
         &mut folder,
         &mut record,
     )?;
-    ops::cpu::release();
     let (interrupted, steps) = (fitted.interrupted, (fitted.best_step, fitted.steps));
     let mut cost = Cost {
         trained_parameters: Some(plan.summary.parameters[1] as u64),
         ..meter.cost()
     };
     let mut on = |event: &Event| record(event, &mut folder);
-    let (tuned, mut outcome) = measured(plan, job.finished(fitted.model)?, &floors, &mut on);
-    outcome.evaluated.notes.extend(base_note(plan, &loaded));
+    let (tuned, mut updates) = job.finished(fitted.model)?;
+    let (tuned, mut outcome) = measured(plan, tuned, &floors, &mut on);
+    outcome.evaluated.notes.extend(head_notes(plan, &loaded));
     let mut again = Vec::new();
     let mut kept = tuned;
     if !interrupted {
         again = proof::other_seeds(plan, features.as_ref(), &mut on)?;
         let best = dear_floors(plan, &mut floors, &mut outcome.evaluated.notes, &mut on)?;
         if plan.recipe.refit.is_some() {
-            kept = refitted(plan, features.as_ref(), (steps.0, &mut outcome), &mut on)?;
+            (kept, updates) = refitted(plan, features.as_ref(), (steps.0, &mut outcome), &mut on)?;
         }
         let events = record::events(&folder.events_path())?;
         let until = |best| proof::seconds_until(plan, &events, best);
@@ -200,6 +200,7 @@ fn carry_out(
     let saved = Saved {
         plan,
         model: &kept,
+        updates: &updates,
         steps,
         loaded: &loaded,
         outcome: &outcome,
@@ -332,7 +333,7 @@ fn refitted(
     features: Option<&SequenceVectors>,
     (best_step, outcome): (u64, &mut Outcome),
     on: On,
-) -> Result<Model> {
+) -> Result<(Model, Vec<HostTensor>)> {
     let rows = every_row(plan);
     let job = Job::new(plan).on_all(&rows, best_step);
     stage(on, "refit", Some(job.steps.0));
@@ -348,11 +349,11 @@ fn refitted(
          had not seen the test rows",
         rows.len()
     ));
-    let mut model = job.finished(fitted.model)?;
+    let (mut model, updates) = job.finished(fitted.model)?;
     if let Some(found) = &outcome.evaluated.calibration {
         model.head = model.head.at_temperature(found.temperature);
     }
-    Ok(model)
+    Ok((model, updates))
 }
 
 /// What the backbone makes of every row, when the method leaves it as it is.
@@ -421,13 +422,17 @@ fn cheap_floors(plan: &Plan, model: &Model, on: On) -> Result<Vec<Floor>> {
     Ok(vec![base, frozen])
 }
 
-fn base_note(plan: &Plan, loaded: &LoadReport) -> Option<String> {
+/// What the untuned head was, and what became of its classes.
+fn head_notes(plan: &Plan, loaded: &LoadReport) -> Vec<String> {
     let text = if loaded.head_is_new() {
         "base_model is the checkpoint with an untrained head: it has none for this task"
     } else {
         "base_model is the checkpoint with its own head, before tuning"
     };
-    (plan.recipe.verdict != VerdictLevel::Off).then(|| text.to_string())
+    let measured = plan.recipe.verdict != VerdictLevel::Off;
+    let base = measured.then(|| text.to_string());
+    let classes = loaded.classes.as_ref().map(HeadClasses::note);
+    base.into_iter().chain(classes).collect()
 }
 
 type Recorder<'a> = &'a mut dyn FnMut(&Event, &mut RunFolder) -> Flow;
@@ -446,6 +451,7 @@ fn tune(
     let save = &mut |snapshot: &Snapshot| shared.borrow_mut().save(snapshot, keep);
     let on = &mut |event: &Event| record(event, &mut shared.borrow_mut());
     let fitted = job.fit(model, features, (Some(save), from), on);
+    ops::cpu::release();
     fitted.map_err(|error| match error {
         Error::Diverged(found) => diverged(job, *found, folder),
         error => error,

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,9 +20,9 @@ use crate::hub::files;
 use crate::recipe::Recipe;
 use crate::train::state::{Snapshot, State, Values};
 
-const STARTED: &str = "started.json";
-const RECIPE: &str = "recipe.toml";
-const EVENTS: &str = "events.jsonl";
+pub(crate) const STARTED: &str = "started.json";
+pub(crate) const RECIPE: &str = "recipe.toml";
+pub(crate) const EVENTS: &str = "events.jsonl";
 const STATES: &str = "checkpoints";
 const LOCK: &str = ".lock";
 const PARTS: &str = ".bundle.partial";
@@ -70,6 +70,13 @@ pub fn unfinished(folder: &Path) -> bool {
 /// Whether an unfinished run here has died before it saved anything: nothing is lost by beginning anew.
 pub fn abandoned(folder: &Path) -> bool {
     unfinished(folder) && states(folder).is_empty() && lock(folder).is_some()
+}
+
+/// Whether a process is at work on the run here.
+pub(crate) fn running(folder: &Path) -> bool {
+    let lock = File::open(folder.join(LOCK));
+    // Shared, so that two who ask do not take each other for the run.
+    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// The lock of the folder, unless another process holds it.

@@ -70,6 +70,34 @@ pub struct LoadReport {
     pub unused: Vec<String>,
     /// Parameters that start anew, by path.
     pub new: Vec<String>,
+    /// What became of an output layer that knew some of the classes, but not these in this order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<HeadClasses>,
+}
+
+/// The classes of an output layer, before and now.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct HeadClasses {
+    /// Known before, and kept.
+    pub kept: Vec<String>,
+    /// Starting anew.
+    pub new: Vec<String>,
+    /// Known before, and not among the classes of this run.
+    pub dropped: Vec<String>,
+}
+
+impl HeadClasses {
+    /// What happened, in a sentence.
+    pub fn note(&self) -> String {
+        let parts = [
+            ("the head keeps what it knows of", &self.kept),
+            ("new, from random numbers:", &self.new),
+            ("dropped, not in these rows:", &self.dropped),
+        ];
+        let said = parts.into_iter().filter(|(_, names)| !names.is_empty());
+        let said = said.map(|(what, names)| format!("{what} {}", names.join(", ")));
+        said.collect::<Vec<_>>().join("; ")
+    }
 }
 
 impl LoadReport {

@@ -9,6 +9,7 @@ use retune::data::Target;
 use retune::data::batch::HostBatch;
 use retune::eval::Event;
 use retune::families::build_model;
+use retune::losses::Loss;
 use retune::model::{Inputs, Model, Pass};
 use retune::ops::Precision;
 use retune::train::{Fitted, Flow, Parts, TrainOptions, Validation, fit};
@@ -38,6 +39,11 @@ fn batch() -> HostBatch {
     }
 }
 
+fn loss(model: &Model, batch: &HostBatch, pass: &Pass) -> Loss {
+    let output = model.output(&Inputs::new(batch), pass);
+    losses::cross_entropy(output, &batch.targets, &batch.weights)
+}
+
 /// Six steps, each an epoch of one batch, with these validation scores and losses in turn.
 fn train(
     found: &[(f64, f64)],
@@ -55,10 +61,7 @@ fn train(
     let mut found = found.iter();
     let parts = Parts {
         batches: &mut |_| Box::new(std::iter::once((batch(), 3))),
-        loss: &|model: &Model, batch: &HostBatch, pass: &Pass| {
-            let output = model.output(&Inputs::new(batch), pass);
-            losses::cross_entropy(output, &batch.targets, &batch.weights)
-        },
+        loss: &loss,
         validate: &mut |_| {
             let (score, loss) = *found.next().unwrap();
             Ok(Validation {
@@ -68,6 +71,7 @@ fn train(
             })
         },
         on,
+        first: None,
         save: None,
     };
     fit(model(), parts, &options, None).unwrap()
@@ -131,4 +135,37 @@ fn a_stopped_run_validates_what_it_has() {
     });
     assert!(fitted.interrupted);
     assert_eq!((fitted.steps, fitted.best_step), (2, 2));
+}
+
+#[test]
+fn what_the_first_gradients_show_is_said_once() {
+    let options = TrainOptions {
+        steps: 3,
+        steps_per_epoch: 3,
+        accumulate: 2,
+        ..TrainOptions::default()
+    };
+    let mut notes = Vec::new();
+    let parts = Parts {
+        batches: &mut |_| Box::new((0..6).map(|_| (batch(), 3))),
+        loss: &loss,
+        validate: &mut |_| {
+            Ok(Validation {
+                loss: 0.0,
+                metrics: BTreeMap::new(),
+                score: 0.0,
+            })
+        },
+        on: &mut |event: &Event| {
+            if let Event::Note { text } = event {
+                notes.push(text.clone());
+            }
+            Flow::Continue
+        },
+        first: Some(&|_, gradients| vec![format!("{} gradients", gradients.found.len())]),
+        save: None,
+    };
+    fit(model(), parts, &options, None).unwrap();
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert_ne!(notes[0], "0 gradients");
 }

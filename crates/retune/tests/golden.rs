@@ -288,6 +288,7 @@ fn trained(model: Model, batch: &HostBatch) -> (Model, Vec<f32>, Vec<f32>) {
             }
             Flow::Continue
         },
+        first: None,
         save: None,
     };
     let fitted = fit(model, parts, &five_steps(), None).unwrap();

@@ -1,13 +1,15 @@
 //! `retune export`: a saved model in the layout of other programs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use retune::export::export_hf;
+use retune::export::{ExportCheck, export_hf};
+use retune::hub::HubOptions;
+use retune::peft::export_peft;
 
 use super::open;
-use crate::console::answer;
+use crate::console::{Console, answer};
 use crate::failure::Failure;
 
 #[derive(Debug, Args)]
@@ -15,19 +17,42 @@ pub struct ExportArgs {
     /// Folder that `retune train` wrote
     bundle: PathBuf,
 
+    #[command(flatten)]
+    layout: Layout,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Layout {
     /// Folder to write in the Hugging Face layout, for transformers' AutoModelForSequenceClassification
     #[arg(long, value_name = "DIR")]
-    hf: PathBuf,
+    hf: Option<PathBuf>,
+
+    /// Folder to write in the layout of PEFT: the low-rank updates and the head of a model tuned with --method lora
+    #[arg(long, value_name = "DIR")]
+    peft: Option<PathBuf>,
 }
 
 /// Writes the folder; the library reads it back and compares before this returns.
 pub fn run(args: &ExportArgs) -> Result<ExitCode, Failure> {
-    let check = export_hf(open(&args.bundle)?, &args.hf)?;
+    let bundle = open(&args.bundle)?;
+    if let Some(dir) = &args.layout.peft {
+        let mut console = Console::new();
+        let on = &mut |progress| console.download(progress);
+        let check = export_peft(bundle, dir, &HubOptions::from_env(), on);
+        console.end();
+        written(dir, &check?);
+    } else if let Some(dir) = &args.layout.hf {
+        written(dir, &export_hf(bundle, dir)?);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn written(dir: &Path, check: &ExportCheck) {
     answer(&format!(
         "{}\nread back and compared on {} rows: largest difference {:.1e}",
-        args.hf.display(),
+        dir.display(),
         check.rows,
         check.max_difference
     ));
-    Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,9 @@
 //! The commands, one file each.
 
 mod bench;
+mod compare;
 mod curve;
+mod doctor;
 mod eval;
 mod export;
 mod inspect;
@@ -11,8 +13,10 @@ mod predict;
 mod pull;
 mod quickstart;
 mod report;
+mod runs;
 mod train;
 
+use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -45,6 +49,8 @@ pub enum Command {
     Inspect(inspect::InspectArgs),
     /// Show what `train` would do, without doing it
     Plan(plan::PlanArgs),
+    /// Examine whether the model of a run trains as it should, from its first batch
+    Doctor(doctor::DoctorArgs),
     /// Tune a model, measure it on rows it has not seen, save it
     Train(train::TrainArgs),
     /// Show how many labels it takes to beat the floors
@@ -55,6 +61,10 @@ pub enum Command {
     Predict(predict::PredictArgs),
     /// Write a saved model's report page anew
     Report(report::ReportArgs),
+    /// List the runs below a folder
+    Runs(runs::RunsArgs),
+    /// Compare finished runs, row by row where they answered the same test
+    Compare(compare::CompareArgs),
     /// Write a saved model for other programs
     Export(export::ExportArgs),
     /// Fetch a pre-trained model
@@ -71,11 +81,14 @@ pub fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Quickstart(args) => quickstart::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Curve(args) => curve::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Runs(args) => runs::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Pull(args) => pull::run(&args),
         Command::List(args) => list::run(&args),
@@ -91,6 +104,30 @@ fn open(bundle: &Path) -> Result<Bundle, Failure> {
 /// Reads a data file with the user's flags.
 fn table(path: &Path, flags: &FileArgs) -> Result<Table, Failure> {
     Ok(read::read(path, &flags.options()?)?)
+}
+
+/// Writes a page beside its place and renames it there, so that a full disk leaves an old one as it was.
+fn write_page(path: &Path, page: &str) -> Result<(), Failure> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".partial");
+    let partial = path.with_file_name(name);
+    let written = fs::write(&partial, page).and_then(|()| fs::rename(&partial, path));
+    written.map_err(|e| {
+        let _ = fs::remove_file(&partial);
+        Failure::user(format!(
+            "cannot write {}: {e}; choose another place with --out FILE",
+            path.display()
+        ))
+    })
+}
+
+/// A time in the unit that fits.
+fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 120.0 => format!("{s:.0} s"),
+        s if s < 7200.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.1} h", s / 3600.0),
+    }
 }
 
 /// How the user called this program, so that the commands it proposes work when typed.

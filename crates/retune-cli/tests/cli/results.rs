@@ -17,7 +17,7 @@ fn help_names_every_command() {
         .collect();
     assert_eq!(
         commands.join(" "),
-        "quickstart inspect plan train curve eval predict report export pull list bench help"
+        "quickstart inspect plan doctor train curve eval predict report runs compare export pull list bench help"
     );
 }
 
@@ -492,12 +492,44 @@ fn a_verdict_that_is_not_good_enough_is_exit_code_1_and_the_model_is_kept() {
         "not-worse",
     ];
     folder.train(&flags).exits(1);
-    // Rows that one word tells apart are answered right by every floor: no evidence, and not worse.
+    // Rows that one word tells apart are answered right by the classical floor too: no evidence, and not worse.
     folder.write("data.csv", reviews(400));
-    folder
-        .train(&["data.csv", "--out", "same", "--require", "not-worse"])
-        .succeeds();
-    folder
-        .train(&["data.csv", "--out", "no", "--require", "improved"])
-        .exits(1);
+    let learn = |out: &str, wanted: &str| {
+        let flags = [
+            "--lr",
+            "0.01",
+            "--epochs",
+            "3",
+            "--require",
+            wanted,
+            "--out",
+            out,
+        ];
+        folder.retune(&[&["train", "data.csv"], TINY_FLAGS, &flags].concat())
+    };
+    learn("same", "not-worse").succeeds();
+    learn("no", "improved").exits(1);
+}
+
+#[test]
+fn the_doctor_finds_nothing_wrong_with_any_method() {
+    let folder = Folder::with_reviews();
+    for method in ["full", "head", "last_layers", "bitfit", "gradual", "lora"] {
+        let arguments = [
+            &["doctor", "data.csv", "--method", method, "--json"],
+            TINY_FLAGS,
+        ]
+        .concat();
+        let json = folder.retune(&arguments).succeeds().json();
+        assert_eq!(json["ok"], true, "{method}: {json}");
+        let checks: Vec<&str> = json["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|found| found["check"].as_str().unwrap())
+            .collect();
+        for check in ["weights", "gradients", "frozen", "first loss", "one batch"] {
+            assert!(checks.contains(&check), "{method}: {checks:?}");
+        }
+    }
 }

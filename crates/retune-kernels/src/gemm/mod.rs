@@ -136,7 +136,7 @@ pub fn multiply_sum<E, O, P, F>(
 pub type Term<'a, E> = (View<'a, E>, &'a Packed<'a, E>);
 
 /// Some rows of the left operand, with all of the right one.
-fn of_rows<'a, E>((a, b): Term<'a, E>, rows: (usize, usize)) -> Term<'a, E>
+fn of_rows<E>((a, b): Term<'_, E>, rows: (usize, usize)) -> Term<'_, E>
 where
     E: Element,
 {

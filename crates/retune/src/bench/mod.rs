@@ -227,6 +227,7 @@ fn steps(
             })
         },
         on: &mut on,
+        first: None,
         save: None,
     };
     let fitted = train::fit(model, parts, &settings, None)?;

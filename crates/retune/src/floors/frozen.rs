@@ -188,6 +188,7 @@ fn fit_probe(
             })
         },
         on: &mut |_: &Event| Flow::Continue,
+        first: None,
         save: None,
     };
     Ok(fit(probe, parts, &options, None)?.model.valid())

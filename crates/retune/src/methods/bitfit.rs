@@ -23,6 +23,6 @@ impl Method for Bitfit {
     }
 
     fn start(&self, place: &Place) -> Option<f64> {
-        (place.in_head() || place.path.ends_with(".bias")).then_some(0.0)
+        (place.in_head() || place.name() == "bias").then_some(0.0)
     }
 }

@@ -69,6 +69,11 @@ impl Place {
         }
     }
 
+    /// Last name of its path: `weight`, `bias`, …
+    pub fn name(&self) -> &str {
+        self.path.rsplit('.').next().unwrap_or(&self.path)
+    }
+
     /// Whether it belongs to the head.
     pub fn in_head(&self) -> bool {
         self.depth == 0

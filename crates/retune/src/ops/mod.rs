@@ -264,7 +264,7 @@ pub fn sum_of_squares(x: Tensor<1>) -> f64 {
 pub fn lerp(a: Tensor<1>, b: Tensor<1>, share: f64) -> Tensor<1> {
     match cpu::lerp(a, &b, share) {
         Ok(done) => done,
-        Err(a) => a.clone() + (b - a) * share,
+        Err(a) => (*a).clone() + (b - *a) * share,
     }
 }
 

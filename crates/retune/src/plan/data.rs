@@ -17,7 +17,7 @@ use crate::losses::Objective;
 use crate::methods;
 use crate::recipe::{DataRecipe, Recipe};
 use crate::tasks::{self, Task};
-use crate::weights::{Place, params};
+use crate::weights::{LoadReport, Place, params};
 
 /// Rows read and what their columns are.
 pub(super) struct Read {
@@ -353,7 +353,8 @@ fn summarise(
         ));
     }
     let method = recipe.method.method();
-    let parameters = parameters(chosen, processor.labels())?;
+    let (parameters, loaded) = parameters(chosen, processor.labels())?;
+    notes.extend(loaded.classes.map(|classes| classes.note()));
     let tokens: usize = train.iter().map(Example::tokens).sum();
     let work = forecast::Work {
         facts: chosen.base.facts,
@@ -388,8 +389,8 @@ fn summarise(
     })
 }
 
-/// Parameters of the model, and how many of them train at some time.
-fn parameters(chosen: &Chosen, labels: &Labels) -> Result<[usize; 2], Problem> {
+/// Parameters of the model, and how many of them train at some time; and where they come from.
+fn parameters(chosen: &Chosen, labels: &Labels) -> Result<([usize; 2], LoadReport), Problem> {
     let method = chosen.recipe.method.method();
     let layers = chosen.base.facts.layers;
     let place = Place {
@@ -414,7 +415,7 @@ fn parameters(chosen: &Chosen, labels: &Labels) -> Result<[usize; 2], Problem> {
         found[0] += size;
         found[1] += if trains { size } else { 0 };
     }
-    Ok(found)
+    Ok((found, loaded))
 }
 
 fn choices(chosen: &Chosen) -> Vec<(String, String)> {

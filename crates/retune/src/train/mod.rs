@@ -148,6 +148,11 @@ pub type Micro<B> = (B, u64);
 /// The micro-batches of an epoch, in order.
 pub type EpochBatches<'a, B> = Box<dyn Iterator<Item = Micro<B>> + 'a>;
 
+/// Keeps a state of the run.
+pub type Save<'a> = dyn FnMut(&Snapshot) -> Result<()> + 'a;
+/// Sentences about a model and the gradients of its first step.
+pub type First<M> = dyn Fn(&M, &Gradients) -> Vec<String>;
+
 /// The functions a run is made of.
 pub struct Parts<'a, M, B> {
     /// Micro-batches of an epoch (from 0).
@@ -158,8 +163,10 @@ pub struct Parts<'a, M, B> {
     pub validate: &'a mut dyn FnMut(&M) -> Result<Validation>,
     /// Observer.
     pub on: &'a mut dyn FnMut(&Event) -> Flow,
+    /// What there is to say about the gradients of the run's first step.
+    pub first: Option<&'a First<M>>,
     /// Keeps the state of the run; `None` when nobody will go on with it.
-    pub save: Option<&'a mut dyn FnMut(&Snapshot) -> Result<()>>,
+    pub save: Option<&'a mut Save<'a>>,
 }
 
 /// Trains `model` for `options.steps` optimiser steps and returns the best weights. With `from` it goes on where
@@ -325,6 +332,11 @@ impl<M: Module + Clone, B> Loop<'_, M, B> {
         let norm = gradients.norm() / weight;
         if !norm.is_finite() || !sum.is_finite() {
             return Err(self.diverged(&model, &gradients, these));
+        }
+        if let Some(first) = self.parts.first.filter(|_| self.step == 1) {
+            for text in first(&model, &gradients) {
+                self.emit(&Event::Note { text });
+            }
         }
         let clip = match self.options.clip_norm {
             limit if limit > 0.0 => (limit / (norm + 1e-6)).min(1.0),

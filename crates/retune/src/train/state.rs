@@ -47,7 +47,7 @@ pub struct Snapshot {
 #[derive(Debug, Clone)]
 pub enum Values {
     /// On a device, flat.
-    Device(Tensor<1>),
+    Device(Box<Tensor<1>>),
     /// Flags of rows, as 0 and 1.
     Flags(Vec<bool>),
     /// In a saved state, under the tensor's name.
@@ -61,7 +61,7 @@ impl Values {
     /// A saved state that cannot be read.
     pub fn read(&self, name: &str) -> Result<Vec<f32>, CheckpointError> {
         Ok(match self {
-            Self::Device(tensor) => host(tensor.clone()),
+            Self::Device(tensor) => host((**tensor).clone()),
             Self::Flags(flags) => flags
                 .iter()
                 .map(|flag| f32::from(u8::from(*flag)))
@@ -88,24 +88,32 @@ impl<M: Module + Clone, B> Loop<'_, M, B> {
             let mut add = |kind: &str, shape: Vec<usize>, values: Values| {
                 tensors.push((format!("{kind}.{path}"), shape, values));
             };
-            add("first", flat.clone(), Values::Device(moments.first.clone()));
+            add(
+                "first",
+                flat.clone(),
+                Values::Device(Box::new(moments.first.clone())),
+            );
             add(
                 "second",
                 flat.clone(),
-                Values::Device(moments.second.clone()),
+                Values::Device(Box::new(moments.second.clone())),
             );
             if let Some(seen) = &moments.seen {
                 add("seen", vec![seen.len()], Values::Flags(seen.clone()));
             }
             if let Some(average) = self.average.as_ref().and_then(|a| a.values.get(&named.id)) {
-                add("average", flat, Values::Device(average.clone()));
+                add("average", flat, Values::Device(Box::new(average.clone())));
             }
-            add("model", named.shape.clone(), Values::Device(named.value));
+            add(
+                "model",
+                named.shape.clone(),
+                Values::Device(Box::new(named.value)),
+            );
         }
         if let Some(best) = &self.best {
             for named in params(&best.model).into_iter().filter(moved) {
                 let name = format!("best.{}", named.path);
-                tensors.push((name, named.shape, Values::Device(named.value)));
+                tensors.push((name, named.shape, Values::Device(Box::new(named.value))));
             }
         }
         Snapshot {

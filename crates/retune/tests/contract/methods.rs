@@ -95,6 +95,7 @@ fn train(
             })
         },
         on: &mut |_: &Event| Flow::Continue,
+        first: None,
         save: Some(&mut keep),
     };
     fit(model, parts, &options, from).unwrap().model

@@ -84,7 +84,7 @@ fn add_one_of_each(there: &Path) {
     register(there, "families/mod.rs", "\nfamilies! {", "bag: Bag,");
     register(there, "tasks/mod.rs", "\ntasks! {", "text_tone,");
     register(
-        &there,
+        there,
         "methods/mod.rs",
         "\nmethods! {",
         "head_and_biases: HeadAndBiases,",
@@ -136,5 +136,5 @@ fn a_family_a_task_and_a_method_take_one_file_and_one_line_each() {
     let text = String::from_utf8_lossy(&output.stdout).into_owned()
         + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}");
-    assert!(text.contains("test result: ok. 15 passed"), "{text}");
+    assert!(text.contains("test result: ok. 25 passed"), "{text}");
 }

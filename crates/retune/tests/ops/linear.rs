@@ -223,3 +223,37 @@ fn bf16_rounds_its_operands_to_nearest() {
     assert_eq!(run(&rounded, DType::BF16), want);
     assert!(want.iter().all(|v| bf16::from_f32(*v).to_f32() == *v));
 }
+
+/// x reaches the updates through an operation of its own: both gradients meet at x, in the format of x.
+#[test]
+fn updates_that_read_a_changed_input_send_their_gradient_back() {
+    for precision in [Precision::F32, Precision::Bf16] {
+        let layer = Layer {
+            rows: 37,
+            input: 40,
+            parts: vec![(32, 4), (64, 0), (32, 9)],
+            activation: Activation::Gelu,
+            precision,
+            dropped: true,
+        };
+        let inputs: Vec<Input> = layer.inputs(11, u32::MAX);
+        let inputs: Vec<Input> = inputs
+            .into_iter()
+            .filter(|input| input.name != "dropped")
+            .collect();
+        let compute = Compute::new(precision);
+        let run = |t: &[Tensor<2>]| {
+            let mut all = vec![t[0].clone(), t[0].clone() * 0.5];
+            all.extend_from_slice(&t[1..]);
+            layer.run(&all, &compute)
+        };
+        let got = evaluate(&inputs, &run);
+        let want = ops::with_twins(|| evaluate(&inputs, &run));
+        let tolerance = if precision == Precision::F32 {
+            1e-5
+        } else {
+            2.5e-2
+        };
+        same_beside(&got, &want, (tolerance, 18.0));
+    }
+}

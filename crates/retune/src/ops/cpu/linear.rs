@@ -247,8 +247,8 @@ impl Layer {
         let bias: Vec<f32> = biases.iter().flat_map(values::<f32>).copied().collect();
         let tracked = inputs.any_tracked();
         let frozen = !parts.clone().any(|i| inputs.tracked(places.weight(i)));
-        let came = inputs.nodes[0].primitive().dtype();
-        let x = converted::<E>(inputs.nodes[0].primitive());
+        let given = inputs.nodes[0].primitive();
+        let (came, x) = (given.dtype(), converted::<E>(given));
         let update = places.low_rank.then(|| {
             let factors = parts.clone().map(|i| Factors {
                 down: at(i, 2),
@@ -256,10 +256,11 @@ impl Layer {
                 out: dims(&weights[i]).0,
                 scale: self.scales[i],
             });
+            let own = inputs.nodes[1].primitive();
             let input = if self.own_input {
-                converted::<E>(inputs.nodes[1].primitive())
+                (converted::<E>(own), own.dtype())
             } else {
-                x.clone()
+                (x.clone(), came)
             };
             Update::new::<E>(isa, factors.collect(), input)
         });
@@ -280,13 +281,9 @@ impl Layer {
             }
         });
         let out = [rows, bias.len()];
-        let kept = if tracked {
-            x
-        } else {
-            Plain::empty([0].into(), E::dtype())
-        };
+        let nothing = || Plain::empty([0].into(), E::dtype());
         let state = State {
-            x: kept,
+            x: if tracked { x } else { nothing() },
             layer: self,
             came,
             weights,
@@ -375,7 +372,10 @@ fn gradients<E: Number, const N: usize>(ops: Ops<State, N>, dy: &Plain, grads: &
         return;
     };
     if let Some(input) = ops.parents[1].as_ref().filter(|_| state.layer.own_input) {
-        let dlow = update.input_gradient::<E>(isa, dh);
+        let dlow = match update.came {
+            DType::F32 => update.input_gradient::<E, f32>(isa, dh),
+            _ => update.input_gradient::<E, E>(isa, dh),
+        };
         grads.register::<Flex>(input.id, dlow);
     }
     for (i, gradients) in update.gradients::<E>(isa, &dz, dh).into_iter().enumerate() {

@@ -4,6 +4,7 @@
 //! For parts side by side the factors are one: `down` `[rank, in]` holds them one below the other, `up`
 //! `[out, rank]` in blocks along its diagonal, with each part's scale in it. Then `y += (x downᵀ) upᵀ`.
 
+use burn::tensor::DType;
 use retune_kernels::gemm::{Packed, Side, Stored, View, multiply, outer};
 use retune_kernels::isa::Isa;
 use retune_kernels::scratch;
@@ -40,13 +41,19 @@ pub(super) struct Update {
     width: usize,
     /// What the updates read, `[rows, in]`.
     input: Plain,
+    /// Format in which it came.
+    pub came: DType,
     /// `input downᵀ`, `[rows, rank]`.
     hidden: Plain,
 }
 
 impl Update {
-    /// Of the parts' factors and what they read.
-    pub(super) fn new<E: Number>(isa: Isa, parts: Vec<Factors>, input: Plain) -> Self {
+    /// Of the parts' factors, and what they read with the format in which it came.
+    pub(super) fn new<E: Number>(
+        isa: Isa,
+        parts: Vec<Factors>,
+        (input, came): (Plain, DType),
+    ) -> Self {
         let rank: usize = parts.iter().map(Factors::rank).sum();
         let outputs: usize = parts.iter().map(|part| part.out).sum();
         let (rows, width) = dims(&input);
@@ -67,7 +74,7 @@ impl Update {
         }
         let hidden = {
             let down = (View::new(&down[..], rank, width), Stored::Transposed);
-            narrow::<E>(isa, view(&input), down).tensor(&[rows, rank])
+            narrow::<E, E>(isa, view(&input), down).tensor(&[rows, rank])
         };
         Self {
             parts,
@@ -76,6 +83,7 @@ impl Update {
             outputs,
             width,
             input,
+            came,
             hidden,
         }
     }
@@ -114,14 +122,15 @@ impl Update {
     pub(super) fn back<E: Number>(&self, isa: Isa, dz: &Plain) -> Plain {
         let up = View::new(&self.up[..], self.outputs, self.rank());
         let rows = dims(dz).0;
-        narrow::<E>(isa, view(dz), (up, Stored::Plain)).tensor(&[rows, self.rank()])
+        narrow::<E, E>(isa, view(dz), (up, Stored::Plain)).tensor(&[rows, self.rank()])
     }
 
-    /// Gradient of an input that only the updates read, `[rows, in]`.
-    pub(super) fn input_gradient<E: Number>(&self, isa: Isa, dh: &Plain) -> Plain {
+    /// Gradient of an input that only the updates read, `[rows, in]`, in the format `O` it came in.
+    pub(super) fn input_gradient<E: Number, O: Number>(&self, isa: Isa, dh: &Plain) -> Plain {
         let down = View::new(&self.down[..], self.rank(), self.width);
         let rows = dims(dh).0;
-        narrow::<E>(isa, view(dh), (down, Stored::Plain)).tensor(&[rows, self.width])
+        let down = (down, Stored::Plain);
+        narrow::<E, O>(isa, view(dh), down).tensor(&[rows, self.width])
     }
 
     /// Gradients of down and up of each part; none for parts without an update.
@@ -181,10 +190,14 @@ fn packed<E: Number, R>(
 }
 
 /// `a b`, `[rows, n]`.
-fn narrow<E: Number>(isa: Isa, a: View<'_, E>, (b, stored): (View<'_, f32>, Stored)) -> Buffer<E> {
+fn narrow<E: Number, O: Number>(
+    isa: Isa,
+    a: View<'_, E>,
+    (b, stored): (View<'_, f32>, Stored),
+) -> Buffer<O> {
     packed::<E, _>(isa, b, stored, |b| {
         let n = b.n();
-        let mut product = Buffer::<E>::new(a.rows() * n);
+        let mut product = Buffer::<O>::new(a.rows() * n);
         multiply(a, b, &mut product, &mut [(); 0], |spot, out, _| {
             spot.store(isa, n, out);
         });

@@ -1,0 +1,348 @@
+//! Finished runs side by side: their figures, and the paired differences of those that answered the same test rows.
+//!
+//! `predictions.parquet ─rebuild→ Predictions ─judge→ Comparison`. What is rebuilt has to give the figure that the run
+//! itself wrote down; a pair of runs that cannot be compared row by row is named with the reason.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use retune_data::processor::Labels;
+use retune_data::read::{ReadOptions, read};
+use retune_data::{Column, Processor, Table, Target};
+use retune_eval::metrics::point;
+use retune_eval::{Comparison, Evaluation, Matrix, Predictions, RunRecord, judge};
+use serde::Serialize;
+
+use crate::bundle::{read_json, read_manifest};
+use crate::error::{Error, Result};
+use crate::tasks::{self, Task};
+
+/// Picks the resamples; any number does.
+const SEED: u64 = 42;
+/// Scores are stored exactly; sums may be taken in another order.
+const TOLERANCE: f64 = 1e-9;
+
+/// Runs and how they differ.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Compared {
+    /// Folder of each run.
+    pub folders: Vec<PathBuf>,
+    /// The runs, each under a title of its own.
+    pub runs: Vec<RunRecord>,
+    /// Differences of the runs that answered the same test rows, for every pair of them.
+    pub comparisons: Vec<Comparison>,
+    /// The other pairs.
+    pub unpaired: Vec<Unpaired>,
+    /// What the differences cannot say.
+    pub notes: Vec<String>,
+}
+
+/// Two runs of which only the intervals can be compared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unpaired {
+    /// Title of the one.
+    pub left: String,
+    /// Title of the other.
+    pub right: String,
+    /// Why their answers cannot be paired.
+    pub why: String,
+}
+
+/// The test rows of a run as it answered them.
+struct Answered {
+    task: String,
+    labels: BTreeSet<String>,
+    evaluation: Evaluation,
+    /// Right answers as text.
+    truth: Vec<String>,
+    predictions: Predictions,
+}
+
+/// Compares the bundles in `folders`, every one with every later one: positive differences say that the earlier one is
+/// better.
+///
+/// # Errors
+/// Fewer than two folders, one given twice, or one that is no whole bundle.
+pub fn compare(folders: &[PathBuf]) -> Result<Compared> {
+    let runs = records(folders)?;
+    let answered: Vec<_> = folders
+        .iter()
+        .zip(&runs)
+        .map(|(folder, run)| answered(folder, run))
+        .collect();
+    let mut out = Compared {
+        folders: folders.to_vec(),
+        runs,
+        comparisons: Vec::new(),
+        unpaired: Vec::new(),
+        notes: Vec::new(),
+    };
+    for left in 0..folders.len() {
+        for right in left + 1..folders.len() {
+            let (a, b) = (&out.runs[left].title, &out.runs[right].title);
+            match paired((a, &answered[left]), (b, &answered[right])) {
+                Ok((comparison, notes)) => {
+                    out.comparisons.push(comparison);
+                    out.notes.extend(notes);
+                }
+                Err(why) => out.unpaired.push(Unpaired {
+                    left: a.clone(),
+                    right: b.clone(),
+                    why,
+                }),
+            }
+        }
+    }
+    if let n @ 2.. = out.comparisons.len() {
+        out.notes.push(format!(
+            "each of the {n} intervals misses the true difference in one of twenty cases; together they miss more often"
+        ));
+    }
+    Ok(out)
+}
+
+/// The records of the runs, titled by folder name where that tells them apart, else by path.
+fn records(folders: &[PathBuf]) -> Result<Vec<RunRecord>> {
+    if folders.len() < 2 {
+        return Err(Error::User(
+            "one run alone has nothing to be compared with; name two or more folders".to_string(),
+        ));
+    }
+    let mut seen = HashSet::new();
+    let mut runs = Vec::new();
+    for folder in folders {
+        read_manifest(folder)?;
+        let place = folder.canonicalize();
+        let place = place.map_err(|e| Error::io("read", folder, e))?;
+        if !seen.insert(place) {
+            return Err(Error::User(format!(
+                "{} is named twice; name each run once",
+                folder.display()
+            )));
+        }
+        let mut run: RunRecord = read_json(&folder.join("run.json"))?;
+        run.evaluated = read_json(&folder.join("metrics.json"))?;
+        runs.push(run);
+    }
+    let name = |folder: &Path| folder.file_name().map(|n| n.to_string_lossy().into_owned());
+    let names: BTreeSet<_> = folders.iter().map(|folder| name(folder)).collect();
+    let told_apart = names.len() == folders.len();
+    for (run, folder) in runs.iter_mut().zip(folders) {
+        run.title = match name(folder) {
+            Some(name) if told_apart => name,
+            _ => folder.display().to_string(),
+        };
+    }
+    Ok(runs)
+}
+
+/// The difference of two runs, with what weakens it, or why there is none.
+fn paired(
+    (a, left): (&str, &std::result::Result<Answered, String>),
+    (b, right): (&str, &std::result::Result<Answered, String>),
+) -> std::result::Result<(Comparison, Vec<String>), String> {
+    let side = |title: &str, why: &String| format!("{title}: {why}");
+    let left = left.as_ref().map_err(|why| side(a, why))?;
+    let right = right.as_ref().map_err(|why| side(b, why))?;
+    if left.task != right.task {
+        return Err(format!("one does {}, the other {}", left.task, right.task));
+    }
+    if left.labels != right.labels {
+        return Err("they answer with different labels".to_string());
+    }
+    let order = same_rows(left, right)?;
+    let right = right.predictions.subset(&order);
+    let verdict = judge(
+        &[&left.predictions],
+        &[(b, vec![&right])],
+        &left.evaluation,
+        SEED,
+    );
+    let mut notes = verdict.notes.into_iter();
+    let Some(found) = verdict.floors.get(b) else {
+        let why = notes.next();
+        return Err(why.unwrap_or_else(|| "their figures have no difference to rate".to_string()));
+    };
+    let comparison = Comparison {
+        left: a.to_string(),
+        right: b.to_string(),
+        verdict: found.clone(),
+    };
+    Ok((
+        comparison,
+        notes.map(|note| format!("{a} against {note}")).collect(),
+    ))
+}
+
+/// Where each row of `left` stands in `right`, when both hold the same rows with the same right answers.
+fn same_rows(left: &Answered, right: &Answered) -> std::result::Result<Vec<usize>, String> {
+    let (ours, theirs) = (&left.predictions.ids, &right.predictions.ids);
+    let places: HashMap<&String, usize> = theirs.iter().zip(0..).collect();
+    let found: Vec<usize> = ours
+        .iter()
+        .filter_map(|id| places.get(id).copied())
+        .collect();
+    if found.len() != ours.len() || ours.len() != theirs.len() {
+        return Err(format!(
+            "their test rows differ: {} and {}, {} of them the same",
+            ours.len(),
+            theirs.len(),
+            found.len()
+        ));
+    }
+    if places.len() != theirs.len() && ours != theirs {
+        return Err("their test rows cannot be told apart by their places".to_string());
+    }
+    let order = if ours == theirs {
+        (0..ours.len()).collect()
+    } else {
+        found
+    };
+    let changed = order.iter().zip(&left.truth);
+    match changed
+        .filter(|(at, truth)| right.truth[**at] != **truth)
+        .count()
+    {
+        0 => Ok(order),
+        n => Err(format!(
+            "{n} of their test rows have other labels now and then"
+        )),
+    }
+}
+
+/// The answers of a bundle, rebuilt from its predictions; or why they cannot be.
+fn answered(folder: &Path, run: &RunRecord) -> std::result::Result<Answered, String> {
+    let path = folder.join("predictions.parquet");
+    let table = read(&path, &ReadOptions::default()).map_err(|e| e.to_string())?;
+    let processor: Processor =
+        read_json(&folder.join("processor.json")).map_err(|e| e.to_string())?;
+    let labels = processor.labels();
+    let task = tasks::task(&run.task)
+        .ok_or_else(|| format!("task `{}` is not known to this version", run.task))?;
+    let evaluation = task.evaluation(labels);
+    let truth = texts(column(&table, "truth")?);
+    let predictions = rebuilt(&table, &truth, task, labels)?;
+    let found = point(&predictions, &evaluation);
+    let wanted = run.evaluated.metrics.get(&evaluation.primary);
+    let (Some(found), Some(wanted)) = (found.get(&evaluation.primary), wanted) else {
+        return Err(format!("{} is undefined on its rows", evaluation.primary));
+    };
+    if (found - wanted.value).abs() > TOLERANCE * wanted.value.abs().max(1.0) {
+        return Err(format!(
+            "predictions.parquet gives {} {found}, metrics.json says {}",
+            evaluation.primary, wanted.value
+        ));
+    }
+    Ok(Answered {
+        task: run.task.clone(),
+        labels: labels.names().iter().cloned().collect(),
+        evaluation,
+        truth,
+        predictions,
+    })
+}
+
+/// Scores and right answers of the rows of `predictions.parquet`.
+fn rebuilt(
+    table: &Table,
+    truth: &[String],
+    task: &dyn Task,
+    labels: &Labels,
+) -> std::result::Result<Predictions, String> {
+    let ids = table.columns.first().filter(|c| c.name == "row");
+    let ids = texts(ids.ok_or("predictions.parquet has no column `row`")?);
+    let names = match labels {
+        Labels::Number { .. } => vec!["predicted".to_string()],
+        _ => labels
+            .names()
+            .iter()
+            .map(|n| format!("score_{n}"))
+            .collect(),
+    };
+    let scores = names.iter().map(|name| column(table, name));
+    let scores: Vec<&Column> = scores.collect::<std::result::Result<_, _>>()?;
+    let mut data = Vec::with_capacity(truth.len() * scores.len());
+    for row in 0..truth.len() {
+        for column in &scores {
+            let score = column.number(row);
+            data.push(
+                score.ok_or_else(|| format!("`{}` has no value in row {row}", column.name))? as f32,
+            );
+        }
+    }
+    let targets = truth.iter().map(|text| {
+        target(text, labels).ok_or_else(|| format!("it does not know the label `{text}`"))
+    });
+    let targets: Vec<Target> = targets.collect::<std::result::Result<_, _>>()?;
+    Ok(Predictions {
+        scores: Matrix {
+            rows: truth.len(),
+            cols: scores.len(),
+            data,
+        },
+        targets: task.targets(&targets),
+        slices: Vec::new(),
+        ids,
+    })
+}
+
+/// The last column of this name: those of the data file stand before those of the answers.
+fn column<'a>(table: &'a Table, name: &str) -> std::result::Result<&'a Column, String> {
+    let found = table.columns.iter().rev().find(|c| c.name == name);
+    found.ok_or_else(|| format!("predictions.parquet has no column `{name}`"))
+}
+
+fn texts(column: &Column) -> Vec<String> {
+    let text = |row| column.text(row).unwrap_or_default().into_owned();
+    (0..column.len()).map(text).collect()
+}
+
+/// The right answer that [`Task::truth`] wrote as `text`.
+fn target(text: &str, labels: &Labels) -> Option<Target> {
+    match labels {
+        Labels::Classes { names } => {
+            let class = names.iter().position(|name| name == text)?;
+            Some(Target::Class(class as u32))
+        }
+        Labels::MultiLabel { names } => {
+            let mut rest = if text == "(none)" { "" } else { text };
+            let mut flags = Vec::with_capacity(names.len());
+            for name in names {
+                let after = rest.strip_prefix(name.as_str());
+                let after = after.filter(|rest| rest.is_empty() || rest.starts_with(", "));
+                flags.push(Some(after.is_some()));
+                rest = after.map_or(rest, |after| after.strip_prefix(", ").unwrap_or(after));
+            }
+            rest.is_empty().then_some(Target::Labels(flags))
+        }
+        Labels::Number { .. } => text.parse().ok().map(Target::Value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn right_answers_are_read_as_they_are_written() {
+        let names = ["a", "a, b", "c"].map(str::to_string).to_vec();
+        let labels = Labels::MultiLabel {
+            names: names.clone(),
+        };
+        let task = tasks::task("text-multi-label").unwrap();
+        for flags in [
+            [false, false, false],
+            [true, false, true],
+            [false, false, true],
+        ] {
+            let wanted = Target::Labels(flags.map(Some).to_vec());
+            let text = task.truth(&wanted, &labels);
+            assert_eq!(target(&text, &labels), Some(wanted), "{text}");
+        }
+        let classes = Labels::Classes { names };
+        assert_eq!(target("a, b", &classes), Some(Target::Class(1)));
+        assert_eq!(target("b", &classes), None);
+    }
+}
