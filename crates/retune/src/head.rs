@@ -93,6 +93,7 @@ impl Head {
         source: &mut Source,
         origins: &[Option<usize>],
     ) -> Result<Self, WeightsError> {
+        source.allow_new();
         let width = self.out.weight.dims()[1];
         let before = host_values(&self.out);
         let fresh = exact(Linear::load(source, "head.out", width, origins.len())?);

@@ -357,7 +357,10 @@ fn the_adapter_of_a_run_comes_back_as_the_model_that_was_trained() {
     let error = exported(&second, &dir.path().join("p2"))
         .unwrap_err()
         .to_string();
-    assert!(error.contains("is itself an adapter"), "{error}");
+    assert!(
+        error.contains("on top of the adapter") && error.contains("--hf"),
+        "{error}"
+    );
 }
 
 #[test]

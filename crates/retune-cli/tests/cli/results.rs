@@ -368,6 +368,60 @@ fn export_is_compared_before_it_is_called_done() {
 }
 
 #[test]
+fn an_adapter_is_exported_and_is_a_model_like_any_other() {
+    let folder = Folder::with_bundle();
+    folder
+        .retune(&["export", "out", "--peft", "peft"])
+        .refuses(&["--method lora", "--hf"]);
+    assert!(!folder.path("peft").exists());
+    folder
+        .train(&["data.csv", "--method", "lora", "--out", "lora"])
+        .succeeds();
+    let outcome = folder
+        .retune(&["export", "lora", "--peft", "peft"])
+        .succeeds();
+    assert!(
+        outcome.stdout.contains("rows: largest difference"),
+        "{}",
+        outcome.stdout
+    );
+    assert!(folder.path("peft/adapter_model.safetensors").is_file());
+    assert!(!folder.path("peft/model.safetensors").exists());
+    folder
+        .retune(&["plan", "data.csv", "--model", "peft"])
+        .succeeds();
+    folder
+        .retune(&["export", "lora", "--peft", "p", "--hf", "h"])
+        .refuses(&["--hf", "--peft"]);
+}
+
+#[test]
+fn a_run_that_goes_on_from_a_bundle_names_it() {
+    let folder = Folder::with_bundle();
+    let line = |i: usize| format!("{i} a film,{}", ["positive", "mixed"][i % 2]);
+    folder.write("more.csv", table("text,label", 40, line));
+    let arguments = ["train", "more.csv", "--model", "out", "--max-steps", "2"];
+    folder
+        .retune(&[&arguments[..], &["--out", "next"]].concat())
+        .succeeds()
+        .says(&["keeps what it knows of positive", "mixed", "negative"]);
+    let manifest = |name: &str| -> serde_json::Value {
+        serde_json::from_str(&folder.read(&format!("{name}/bundle.json"))).unwrap()
+    };
+    let next = manifest("next");
+    assert_eq!(manifest("out")["parent"], serde_json::Value::Null);
+    assert_eq!(next["parent"]["reference"], "out");
+    assert_eq!(next["parent"]["sha256"].as_str().unwrap().len(), 64);
+    assert_eq!(next["loaded"]["classes"]["dropped"][0], "negative");
+
+    // A bundle that is no longer what was written is no start.
+    folder.write("out/processor.json", "{}");
+    folder
+        .retune(&[&arguments[..], &["--out", "third"]].concat())
+        .refuses(&["processor.json", "SHA-256"]);
+}
+
+#[test]
 fn lists_are_not_empty() {
     let folder = Folder::new();
     for (kind, name) in [

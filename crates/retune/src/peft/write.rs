@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{CONFIG, DOWN, PREFIX, UPDATES, WEIGHTS, is_adapter};
+use super::{CONFIG, DOWN, PREFIX, UPDATES, WEIGHTS};
 use crate::bundle::{BaseRecord, Bundle, pretty};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
@@ -32,6 +32,7 @@ pub fn export_peft(
 ) -> Result<ExportCheck> {
     export::refuse(&bundle, dir)?;
     let lora = lora(&bundle)?;
+    whole_base(&bundle.manifest.base)?;
     let staging = export::begin(&bundle, dir, &[UPDATES, "model.safetensors"])?;
     let updates = Checkpoint::open(&bundle.folder.join(UPDATES))?;
     let head = head(&bundle)?;
@@ -135,15 +136,20 @@ fn reference(base: &BaseRecord) -> (String, Option<String>) {
     }
 }
 
+/// Checks that the base model was no adapter itself.
+fn whole_base(base: &BaseRecord) -> Result<()> {
+    if !base.files.contains_key(CONFIG) {
+        return Ok(());
+    }
+    Err(Error::User(format!(
+        "the bundle was tuned on top of the adapter {}, so its updates alone are no adapter of a whole model; \
+         export the whole model with --hf",
+        base.reference
+    )))
+}
+
 /// Checks that the base model is the one that was tuned.
 fn same_base(then: &BaseRecord, now: &BaseModel) -> Result<()> {
-    if then.files.contains_key(CONFIG) || is_adapter(Path::new(&then.reference)) {
-        return Err(Error::User(format!(
-            "the bundle was tuned on top of the adapter {}, so its updates alone are no adapter of a whole model; \
-             export the whole model with --hf",
-            then.reference
-        )));
-    }
     let weights = |name: &&String| name.ends_with(".safetensors");
     let changed = then.files.keys().filter(weights);
     match changed

@@ -7,7 +7,7 @@ use retune::data::processor::Labels;
 use retune::model::Model;
 use retune::ops::Precision;
 use retune::pretrained::BaseModel;
-use retune::weights::{HeadClasses, LoadReport, Place, host_values};
+use retune::weights::{Adapters, HeadClasses, LoadReport, Place, host_values};
 
 use super::with_every_engine;
 
@@ -15,10 +15,17 @@ const OUT: [&str; 2] = ["head.out.weight", "head.out.bias"];
 
 /// The tiny model that was tuned for these three classes, built for others.
 fn built(labels: &Labels) -> (Model, LoadReport) {
+    built_with(labels, None)
+}
+
+fn built_with(labels: &Labels, adapters: Option<Adapters>) -> (Model, LoadReport) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden/bert-tiny");
     let hub = HubOptions::from_env();
     let base = BaseModel::resolve(&folder.display().to_string(), &hub, true, &mut |_| ());
-    let place = Place::cpu(false, Precision::F32);
+    let place = Place {
+        adapters,
+        ..Place::cpu(false, Precision::F32)
+    };
     base.unwrap()
         .unwrap()
         .build(labels, &place, 1, None)
@@ -110,4 +117,25 @@ fn a_head_for_nothing_of_this_starts_anew() {
             assert!(rows(&fresh).iter().all(|row| !before.contains(row)));
         }
     });
+}
+
+#[test]
+fn a_head_never_gets_a_low_rank_update() {
+    let everywhere = Adapters {
+        rank: 2,
+        scale: 1.0,
+        dropout: 0.0,
+        targets: vec![".*".to_string()],
+    };
+    for names in [
+        ["negative", "neutral", "positive"],
+        ["positive", "neutral", "negative"],
+        ["a", "b", "c"],
+    ] {
+        let (model, report) = built_with(&classes(&names), Some(everywhere.clone()));
+        let updates = report.new.iter().filter(|path| path.contains(".adapter."));
+        assert_eq!(updates.count(), 24); // two factors for each of six layers, twice
+        let head = host_values(&model.head);
+        assert_eq!(head.len(), 4, "{names:?}");
+    }
 }
