@@ -17,6 +17,7 @@ import random
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 
@@ -29,7 +30,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=600, help="training rows")
     parser.add_argument("--shuffled", type=int, default=20, help="runs with shuffled labels")
     parser.add_argument("--pairs", type=int, default=40, help="pairs of equal recipes")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2, help="of one run")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     return parser.parse_args()
 
 
@@ -69,37 +71,47 @@ def train(args: argparse.Namespace, files: list[Path], out: Path, *more: object)
     return json.loads((out / "metrics.json").read_text())
 
 
+def fooled(args: argparse.Namespace, parts: list[list[dict]], seed: int) -> str:
+    """The verdict of a run on shuffled labels."""
+    chance = random.Random(seed)
+    here = args.work / f"shuffled-{seed}"
+    tables = [shuffled(parts[0], chance), shuffled(parts[1], chance), parts[2]]
+    files = [write(here / f"{name}.csv", table) for name, table in zip(("train", "valid", "test"), tables)]
+    verdict = train(args, files, here / "run", "--seed", seed)["verdict"]
+    floors = {name: floor["word"] for name, floor in verdict["floors"].items()}
+    print(f"shuffled {seed}: {verdict['word']} {floors}", file=sys.stderr, flush=True)
+    return verdict["word"]
+
+
+def told_apart(args: argparse.Namespace, files: list[Path], pair: int) -> tuple[bool, list[float]]:
+    """Whether two runs of one recipe are told apart, and their accuracies."""
+    runs = [args.work / f"same-{2 * pair + side}" for side in (0, 1)]
+    accuracies = []
+    for side, out in enumerate(runs):
+        found = train(args, files, out, "--seed", 2 * pair + side, "--verdict", "off")
+        accuracies.append(found["metrics"]["accuracy"]["value"])
+    done = subprocess.run([args.retune, "compare", *runs, "--json"], capture_output=True, text=True, check=True)
+    comparison = json.loads(done.stdout)["comparisons"][0]["verdict"]
+    print(f"pair {pair}: {comparison['word']} {comparison['difference']:+.4f}", file=sys.stderr, flush=True)
+    return comparison["word"] != "no evidence", accuracies
+
+
 def main() -> None:
     """Shuffled labels, then equal recipes."""
     args = arguments()
     parts = [rows(args.movie / "train.csv", args.rows), rows(args.movie / "valid.csv", 200), rows(args.movie / "test.csv", 10**6)]
-    words = []
-    for seed in range(args.shuffled):
-        chance = random.Random(seed)
-        here = args.work / f"shuffled-{seed}"
-        tables = [shuffled(parts[0], chance), shuffled(parts[1], chance), parts[2]]
-        files = [write(here / f"{name}.csv", table) for name, table in zip(("train", "valid", "test"), tables)]
-        verdict = train(args, files, here / "run", "--seed", seed)["verdict"]
-        words.append(verdict["word"])
-        floors = {name: floor["word"] for name, floor in verdict["floors"].items()}
-        print(f"shuffled {seed}: {verdict['word']} {floors}", file=sys.stderr, flush=True)
     files = [write(args.work / f"{name}.csv", table) for name, table in zip(("train", "valid", "test"), parts)]
-    apart, accuracies = [], []
-    for pair in range(args.pairs):
-        runs = [args.work / f"same-{2 * pair + side}" for side in (0, 1)]
-        for side, out in enumerate(runs):
-            found = train(args, files, out, "--seed", 2 * pair + side, "--verdict", "off")
-            accuracies.append(found["metrics"]["accuracy"]["value"])
-        done = subprocess.run([args.retune, "compare", *runs, "--json"], capture_output=True, text=True, check=True)
-        comparison = json.loads(done.stdout)["comparisons"][0]["verdict"]
-        apart.append(comparison["word"] != "no evidence")
-        print(f"pair {pair}: {comparison['word']} {comparison['difference']:+.4f}", file=sys.stderr, flush=True)
+    with ThreadPoolExecutor(args.jobs) as pool:
+        words = list(pool.map(lambda seed: fooled(args, parts, seed), range(args.shuffled)))
+        pairs = list(pool.map(lambda pair: told_apart(args, files, pair), range(args.pairs)))
+    accuracies = [accuracy for _, both in pairs for accuracy in both]
     mean = sum(accuracies) / max(len(accuracies), 1)
     spread = (sum((a - mean) ** 2 for a in accuracies) / max(len(accuracies) - 1, 1)) ** 0.5
     print(json.dumps({
         "shuffled": {"runs": len(words), "improved": words.count("improved"), "no evidence": words.count("no evidence"),
                      "worse": words.count("worse")},
-        "same": {"pairs": len(apart), "told apart": sum(apart), "accuracy": mean, "deviation over seeds": spread},
+        "same": {"pairs": len(pairs), "told apart": sum(apart for apart, _ in pairs), "accuracy": mean,
+                 "deviation over seeds": spread},
     }, indent=1))  # fmt: skip
 
 

@@ -172,7 +172,7 @@ struct DataArgs {
 pub struct FileArgs {
     /// Character between the columns of a text file; found by itself when left out (\t for a tab)
     #[arg(long, value_name = "CHAR")]
-    delimiter: Option<String>,
+    pub delimiter: Option<String>,
 
     /// Encoding of a text file, as in windows-1252; UTF-8 when left out
     #[arg(long, value_name = "NAME")]

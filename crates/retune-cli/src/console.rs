@@ -281,6 +281,7 @@ fn sentence(stage: &str) -> &str {
         "base_model" => "measuring the model before tuning",
         "frozen" => "measuring frozen features with a linear head",
         "features" => "computing what the frozen model makes of each row",
+        "doubt" => "asking models about rows that they have not seen",
         "train" => "training",
         "refit" => "training once more on all rows",
         "again" => "training once more with another seed",

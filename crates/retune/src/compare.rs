@@ -4,6 +4,7 @@
 //! itself wrote down; a pair of runs that cannot be compared row by row is named with the reason.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use retune_data::processor::Labels;
@@ -15,12 +16,16 @@ use serde::Serialize;
 
 use crate::bundle::{read_json, read_manifest};
 use crate::error::{Error, Result};
+use crate::recipe::Recipe;
 use crate::tasks::{self, Task};
 
 /// Picks the resamples; any number does.
 const SEED: u64 = 42;
 /// Scores are stored exactly; sums may be taken in another order.
 const TOLERANCE: f64 = 1e-9;
+
+/// Keys in which the runs of one recipe may differ.
+const SEEDS: [&str; 3] = ["seed", "out", "threads"];
 
 /// Runs and how they differ.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,46 +64,117 @@ struct Answered {
 }
 
 /// Compares the bundles in `folders`, every one with every later one: positive differences say that the earlier one is
-/// better.
+/// better. Where `against` names bundles, the runs of `folders` are taken together as one recipe with several seeds, those
+/// of `against` as another, and the recipes are compared.
 ///
 /// # Errors
-/// Fewer than two folders, one given twice, or one that is no whole bundle.
-pub fn compare(folders: &[PathBuf]) -> Result<Compared> {
-    let runs = records(folders)?;
-    let answered: Vec<_> = folders
+/// Fewer than two folders, one given twice, or one that is no whole bundle; runs of one side whose recipes differ in
+/// more than the seed.
+pub fn compare(folders: &[PathBuf], against: &[PathBuf]) -> Result<Compared> {
+    let all: Vec<PathBuf> = folders.iter().chain(against).cloned().collect();
+    let runs = records(&all)?;
+    let sides: Vec<Range<usize>> = if against.is_empty() {
+        (0..all.len()).map(|i| i..i + 1).collect()
+    } else {
+        vec![0..folders.len(), folders.len()..all.len()]
+    };
+    for side in &sides {
+        one_recipe(&all[side.clone()])?;
+    }
+    let answers: Vec<_> = all
         .iter()
         .zip(&runs)
         .map(|(folder, run)| answered(folder, run))
         .collect();
-    let mut out = Compared {
-        folders: folders.to_vec(),
-        runs,
-        comparisons: Vec::new(),
-        unpaired: Vec::new(),
-        notes: Vec::new(),
+    let side = |range: &Range<usize>| Side {
+        title: titles(&runs[range.clone()]),
+        models: &answers[range.clone()],
     };
-    for left in 0..folders.len() {
-        for right in left + 1..folders.len() {
-            let (a, b) = (&out.runs[left].title, &out.runs[right].title);
-            match paired((a, &answered[left]), (b, &answered[right])) {
-                Ok((comparison, notes)) => {
-                    out.comparisons.push(comparison);
-                    out.notes.extend(notes);
+    let (mut comparisons, mut unpaired, mut notes) = (Vec::new(), Vec::new(), Vec::new());
+    for (at, left) in sides.iter().enumerate() {
+        for right in &sides[at + 1..] {
+            let (left, right) = (side(left), side(right));
+            match paired(&left, &right) {
+                Ok((comparison, said)) => {
+                    comparisons.push(comparison);
+                    notes.extend(said);
                 }
-                Err(why) => out.unpaired.push(Unpaired {
-                    left: a.clone(),
-                    right: b.clone(),
+                Err(why) => unpaired.push(Unpaired {
+                    left: left.title,
+                    right: right.title,
                     why,
                 }),
             }
         }
     }
-    if let n @ 2.. = out.comparisons.len() {
-        out.notes.push(format!(
-            "each of the {n} intervals misses the true difference in one of twenty cases; together they miss more often"
+    notes.extend(cautions(&sides, comparisons.len()));
+    Ok(Compared {
+        folders: all,
+        runs,
+        comparisons,
+        unpaired,
+        notes,
+    })
+}
+
+/// One model or more of one recipe.
+struct Side<'a> {
+    title: String,
+    models: &'a [Readable],
+}
+
+/// The answers of a run, or why they cannot be used.
+type Readable = std::result::Result<Answered, String>;
+
+fn titles(runs: &[RunRecord]) -> String {
+    let titles: Vec<&str> = runs.iter().map(|run| run.title.as_str()).collect();
+    titles.join(" + ")
+}
+
+/// What the differences do not say.
+fn cautions(sides: &[Range<usize>], compared: usize) -> Vec<String> {
+    let mut notes = Vec::new();
+    if compared > 0 && sides.iter().any(|side| side.len() == 1) {
+        notes.push(
+            "a side of one run is that one model: the same recipe with another seed may differ as much; to compare \
+             recipes, train each with three seeds or more and type `retune compare A1 A2 A3 --against B1 B2 B3`"
+                .to_string(),
+        );
+    }
+    if compared > 1 {
+        notes.push(format!(
+            "each of the {compared} intervals misses the true difference in one of twenty cases; together they miss \
+             more often"
         ));
     }
-    Ok(out)
+    notes
+}
+
+/// Checks that the runs of a side differ in their seed only.
+fn one_recipe(side: &[PathBuf]) -> Result<()> {
+    let read =
+        |folder: &PathBuf| Recipe::read(&folder.join("recipe.toml")).map_err(Error::Problems);
+    let Some((first, others)) = side.split_first().filter(|(_, others)| !others.is_empty()) else {
+        return Ok(());
+    };
+    let recipe = read(first)?;
+    for folder in others {
+        let changes = recipe.changes(&read(folder)?);
+        let other = changes
+            .iter()
+            .find(|change| !SEEDS.contains(&change.key.as_str()));
+        if let Some(change) = other {
+            return Err(Error::User(format!(
+                "the runs on one side of --against must be of one recipe with other seeds; {} has {} = {}, {} has {}",
+                first.display(),
+                change.key,
+                change.then,
+                folder.display(),
+                change.now
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The records of the runs, titled by folder name where that tells them apart, else by path.
@@ -136,42 +212,47 @@ fn records(folders: &[PathBuf]) -> Result<Vec<RunRecord>> {
     Ok(runs)
 }
 
-/// The difference of two runs, with what weakens it, or why there is none.
-fn paired(
-    (a, left): (&str, &std::result::Result<Answered, String>),
-    (b, right): (&str, &std::result::Result<Answered, String>),
-) -> std::result::Result<(Comparison, Vec<String>), String> {
-    let side = |title: &str, why: &String| format!("{title}: {why}");
-    let left = left.as_ref().map_err(|why| side(a, why))?;
-    let right = right.as_ref().map_err(|why| side(b, why))?;
-    if left.task != right.task {
-        return Err(format!("one does {}, the other {}", left.task, right.task));
+/// The difference of two sides, with what weakens it, or why there is none.
+fn paired(left: &Side, right: &Side) -> std::result::Result<(Comparison, Vec<String>), String> {
+    let (ours, theirs) = (readable(left)?, readable(right)?);
+    let first = ours[0];
+    let mut models = Vec::new();
+    for other in ours.iter().chain(&theirs) {
+        if first.task != other.task {
+            return Err(format!("one does {}, the other {}", first.task, other.task));
+        }
+        if first.labels != other.labels {
+            return Err("they answer with different labels".to_string());
+        }
+        let order = same_rows(first, other)?;
+        models.push(other.predictions.subset(&order));
     }
-    if left.labels != right.labels {
-        return Err("they answer with different labels".to_string());
-    }
-    let order = same_rows(left, right)?;
-    let right = right.predictions.subset(&order);
+    let (ours, theirs) = models.split_at(ours.len());
     let verdict = judge(
-        &[&left.predictions],
-        &[(b, vec![&right])],
-        &left.evaluation,
+        &ours.iter().collect::<Vec<_>>(),
+        &[(&right.title, theirs.iter().collect())],
+        &first.evaluation,
         SEED,
     );
     let mut notes = verdict.notes.into_iter();
-    let Some(found) = verdict.floors.get(b) else {
+    let Some(found) = verdict.floors.get(&right.title) else {
         let why = notes.next();
         return Err(why.unwrap_or_else(|| "their figures have no difference to rate".to_string()));
     };
     let comparison = Comparison {
-        left: a.to_string(),
-        right: b.to_string(),
+        left: left.title.clone(),
+        right: right.title.clone(),
         verdict: found.clone(),
     };
-    Ok((
-        comparison,
-        notes.map(|note| format!("{a} against {note}")).collect(),
-    ))
+    let notes = notes.map(|note| format!("{} against {note}", left.title));
+    Ok((comparison, notes.collect()))
+}
+
+/// The answers of every model of a side, or why one's cannot be used.
+fn readable<'a>(side: &Side<'a>) -> std::result::Result<Vec<&'a Answered>, String> {
+    let models = side.models.iter();
+    let why = |why: &String| format!("{}: {why}", side.title);
+    models.map(|model| model.as_ref().map_err(why)).collect()
 }
 
 /// Where each row of `left` stands in `right`, when both hold the same rows with the same right answers.

@@ -4,7 +4,7 @@
 //! shrink with them, since selecting a model takes labels too. The test rows are the same everywhere. Each finished
 //! point is written down at once, so that a search that was cut off goes on.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
@@ -72,7 +72,7 @@ type On<'a> = &'a mut dyn FnMut(&Event) -> Flow;
 /// to stop.
 pub fn curve(plan: &Plan, options: &CurveOptions, folder: &Path, on: On) -> Result<Curve> {
     let mut points = Points::open(plan, options, folder)?;
-    let work = Work::read(plan, on)?;
+    let work = Work::read(plan, options, on)?;
     let total = (options.shares.len() * options.seeds.len() * MODELS.len()) as u64;
     on(&Event::Stage {
         name: "curve".to_string(),
@@ -81,7 +81,7 @@ pub fn curve(plan: &Plan, options: &CurveOptions, folder: &Path, on: On) -> Resu
     for &seed in &options.seeds {
         for &share in &options.shares {
             for model in MODELS {
-                let rows = work.rows(seed, share);
+                let rows = Share::of(plan, seed, share);
                 let at = (model, share, rows.train.len(), seed);
                 if !points.has(&at) {
                     let scores = work.scores(model, seed, &rows)?;
@@ -239,17 +239,52 @@ struct Share {
     valid: Vec<usize>,
 }
 
+impl Share {
+    fn of(plan: &Plan, seed: u64, share: f64) -> Self {
+        let cut = |rows: &[Example]| {
+            let wanted = (share * rows.len() as f64).round() as usize;
+            let mut order = nested(rows, seed);
+            order.truncate(wanted.max(LEAST_ROWS));
+            order
+        };
+        Self {
+            train: cut(&plan.train),
+            valid: cut(&plan.valid),
+        }
+    }
+
+    /// The rows that any seed and share needs, ascending.
+    fn all(plan: &Plan, options: &CurveOptions) -> Self {
+        // Shares are nested: the largest one holds the others.
+        let largest = options.shares.iter().copied().fold(0.0, f64::max);
+        let (mut train, mut valid) = (BTreeSet::new(), BTreeSet::new());
+        for &seed in &options.seeds {
+            let share = Self::of(plan, seed, largest);
+            train.extend(share.train);
+            valid.extend(share.valid);
+        }
+        Self {
+            train: train.into_iter().collect(),
+            valid: valid.into_iter().collect(),
+        }
+    }
+}
+
 /// What all points need.
 struct Work<'a> {
     plan: &'a Plan,
     objective: Objective,
+    /// The training and validation rows that `features` has, and of all test rows.
+    read: Share,
     features: [Rows; 3],
 }
 
 impl<'a> Work<'a> {
-    fn read(plan: &'a Plan, on: On) -> Result<Self> {
-        let (train, valid, test) = (&plan.train, &plan.valid, &plan.test);
-        let total = train.len() + valid.len() + test.len();
+    fn read(plan: &'a Plan, options: &CurveOptions, on: On) -> Result<Self> {
+        let read = Share::all(plan, options);
+        let train = picked(&plan.train, &read.train);
+        let valid = picked(&plan.valid, &read.valid);
+        let total = train.len() + valid.len() + plan.test.len();
         on(&Event::Stage {
             name: "frozen".to_string(),
             total: Some(total as u64),
@@ -257,7 +292,7 @@ impl<'a> Work<'a> {
         let (model, _) = Job::new(plan).model()?;
         let model = scoring::plain(&model);
         let labels = plan.processor.labels();
-        let objective = Objective::new(&plan.recipe.loss, labels, train);
+        let objective = Objective::new(&plan.recipe.loss, labels, &plan.train);
         let objective = objective.map_err(|problem| Error::Problems(vec![problem]))?;
         let frozen = Frozen {
             task: plan.task,
@@ -265,7 +300,7 @@ impl<'a> Work<'a> {
             objective: &objective,
         };
         let mut before = 0;
-        let features = [train, valid, test].map(|rows| {
+        let features = [&train, &valid, &plan.test].map(|rows| {
             let found = frozen.read((&model, plan.base.pooling), rows, &mut |done| {
                 let done = (before + done) as u64;
                 on(&Event::Progress { done });
@@ -276,31 +311,16 @@ impl<'a> Work<'a> {
         Ok(Self {
             plan,
             objective,
+            read,
             features,
         })
-    }
-
-    fn rows(&self, seed: u64, share: f64) -> Share {
-        let cut = |rows: &[Example]| {
-            let wanted = (share * rows.len() as f64).round() as usize;
-            let mut order = nested(rows, seed);
-            order.truncate(wanted.max(LEAST_ROWS));
-            order
-        };
-        Share {
-            train: cut(&self.plan.train),
-            valid: cut(&self.plan.valid),
-        }
     }
 
     /// What one model trained on some rows answers on the test rows.
     fn scores(&self, model: &str, seed: u64, rows: &Share) -> Result<Matrix> {
         let plan = self.plan;
-        let pick = |from: &[Example], rows: &[usize]| -> Vec<Example> {
-            rows.iter().map(|i| from[*i].clone()).collect()
-        };
-        let train = pick(&plan.train, &rows.train);
-        let valid = pick(&plan.valid, &rows.valid);
+        let train = picked(&plan.train, &rows.train);
+        let valid = picked(&plan.valid, &rows.valid);
         match model {
             "frozen" => {
                 let given = Frozen {
@@ -310,8 +330,8 @@ impl<'a> Work<'a> {
                 };
                 let [all, selecting, test] = &self.features;
                 let rows = (
-                    all.subset(&rows.train),
-                    selecting.subset(&rows.valid),
+                    all.subset(&places(&rows.train, &self.read.train)),
+                    selecting.subset(&places(&rows.valid, &self.read.valid)),
                     test.clone(),
                 );
                 given.scores(rows, &|scores| {
@@ -338,6 +358,17 @@ impl<'a> Work<'a> {
             }
         }
     }
+}
+
+fn picked(from: &[Example], rows: &[usize]) -> Vec<Example> {
+    rows.iter().map(|i| from[*i].clone()).collect()
+}
+
+/// Where each of `rows` is in `sorted`, which has them all.
+fn places(rows: &[usize], sorted: &[usize]) -> Vec<usize> {
+    rows.iter()
+        .filter_map(|row| sorted.binary_search(row).ok())
+        .collect()
 }
 
 /// Row indices in a random order of which every prefix has the classes in their shares.

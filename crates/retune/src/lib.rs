@@ -16,6 +16,7 @@
 pub mod bench;
 pub mod bundle;
 pub mod checkpoint;
+pub mod closer_look;
 pub mod compare;
 pub mod curve;
 pub mod doctor;

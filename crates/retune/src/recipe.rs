@@ -1,5 +1,7 @@
 //! The recipe: what a person asks for, as a TOML file or as flags. It records, [`crate::plan`] decides.
 
+mod changes;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +15,8 @@ use crate::losses::LossRecipe;
 use crate::methods::MethodRecipe;
 use crate::ops::Precision;
 use crate::train::schedule::Schedule;
+
+pub use changes::Change;
 
 /// More threads than any machine has cores; far more threads than cores only get in each other's way.
 const MAX_THREADS: usize = 1024;

@@ -322,11 +322,6 @@ pub(crate) fn score(
     })
 }
 
-fn every_row(plan: &Plan) -> Vec<Example> {
-    let sides = [&plan.train, &plan.valid, &plan.test];
-    sides.into_iter().flatten().cloned().collect()
-}
-
 /// The model trained once more on every row, as the recipe asks; the figures stay those of the model before it.
 fn refitted(
     plan: &Plan,
@@ -334,7 +329,7 @@ fn refitted(
     (best_step, outcome): (u64, &mut Outcome),
     on: On,
 ) -> Result<(Model, Vec<HostTensor>)> {
-    let rows = every_row(plan);
+    let rows = plan.every_row();
     let job = Job::new(plan).on_all(&rows, best_step);
     stage(on, "refit", Some(job.steps.0));
     let (model, _) = job.model()?;
@@ -361,7 +356,7 @@ fn known_features(plan: &Plan, model: &Model, on: On) -> Result<Option<SequenceV
     if !plan.recipe.method.method().frozen_backbone() {
         return Ok(None);
     }
-    let mut rows = every_row(plan);
+    let mut rows = plan.every_row();
     rows.extend(plan.replay.iter().cloned());
     stage(on, "features", Some(rows.len() as u64));
     let base = format!(

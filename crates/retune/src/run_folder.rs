@@ -200,26 +200,14 @@ impl RunFolder {
     pub fn recipe_changes(&self, recipe: &Recipe) -> Result<(Vec<String>, Vec<String>)> {
         let path = self.folder.join(RECIPE);
         let then = Recipe::read(&path).map_err(Error::Problems)?;
-        let all = |recipe: &Recipe| {
-            let table = toml::Table::try_from(recipe).unwrap_or_default();
-            let mut found = BTreeMap::new();
-            flatten("", &toml::Value::Table(table), &mut found);
-            found
-        };
-        let (then, now) = (all(&then), all(recipe));
-        let names = then
-            .keys()
-            .chain(now.keys().filter(|name| !then.contains_key(*name)));
         let (mut fixed, mut free) = (Vec::new(), Vec::new());
-        for name in names.filter(|name| then.get(*name) != now.get(*name)) {
-            let show = |of: &BTreeMap<String, String>| of.get(name).map_or("-", |v| v).to_string();
-            let change = format!("{name}: {} then, {} now", show(&then), show(&now));
-            if name == "threads" || name == "out" {
+        for change in then.changes(recipe) {
+            if change.key == "threads" || change.key == "out" {
                 // The result is the same for any number of threads, in any place.
-            } else if FREE.iter().any(|free| name.starts_with(free)) {
-                free.push(change);
+            } else if FREE.iter().any(|free| change.key.starts_with(free)) {
+                free.push(change.to_string());
             } else {
-                fixed.push(change);
+                fixed.push(change.to_string());
             }
         }
         Ok((fixed, free))
@@ -338,24 +326,6 @@ impl Drop for RunFolder {
 }
 
 /// The values of a recipe by their dotted keys.
-fn flatten(at: &str, value: &toml::Value, found: &mut BTreeMap<String, String>) {
-    match value {
-        toml::Value::Table(table) => {
-            for (key, value) in table {
-                let at = if at.is_empty() {
-                    key.clone()
-                } else {
-                    format!("{at}.{key}")
-                };
-                flatten(&at, value, found);
-            }
-        }
-        other => {
-            found.insert(at.to_string(), other.to_string());
-        }
-    }
-}
-
 fn busy(target: &Path) -> Error {
     Error::User(format!(
         "another run is writing {}; wait for it or choose another --out",

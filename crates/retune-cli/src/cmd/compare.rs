@@ -18,8 +18,12 @@ use crate::failure::Failure;
 #[derive(Debug, Args)]
 pub struct CompareArgs {
     /// Folders that `retune train` wrote, two or more
-    #[arg(value_name = "BUNDLE", required = true, num_args = 2..)]
+    #[arg(value_name = "BUNDLE", required = true)]
     bundles: Vec<PathBuf>,
+
+    /// Folders of another recipe: those before are taken together as seeds of one recipe, and so are these
+    #[arg(long, value_name = "BUNDLE", num_args = 1..)]
+    against: Vec<PathBuf>,
 
     /// Page to write: figures, paired differences and the runs' curves in one chart
     #[arg(long, value_name = "FILE.html")]
@@ -48,7 +52,7 @@ struct Shown<'a> {
 
 /// Prints figures and differences.
 pub fn run(args: &CompareArgs) -> Result<ExitCode, Failure> {
-    let found = compare(&args.bundles)?;
+    let found = compare(&args.bundles, &args.against)?;
     if let Some(path) = &args.out {
         let page = report::render_compare(&found.runs, &found.comparisons);
         write_page(path, &page)?;

@@ -4,6 +4,7 @@
 mod bad_data;
 mod bad_model;
 mod bad_request;
+mod compared;
 mod interrupted;
 mod results;
 

@@ -140,6 +140,12 @@ impl Plan {
         }
     }
 
+    /// Training, validation and test rows in one list.
+    pub(crate) fn every_row(&self) -> Vec<Example> {
+        let sides = [&self.train, &self.valid, &self.test];
+        sides.into_iter().flatten().cloned().collect()
+    }
+
     fn decide(
         recipe: &Recipe,
         (out, mut problems): (PathBuf, Vec<Problem>),
