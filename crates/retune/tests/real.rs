@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use retune::bundle::Bundle;
+use retune::closer_look::closer_look;
 use retune::data::processor::{Labels, Long, TextProcessor, load_tokenizer};
 use retune::data::read::{ReadOptions, read};
 use retune::data::{Example, Features, Meta, Processor, Target};
@@ -206,4 +207,47 @@ fn the_same_run_for_any_number_of_threads() {
     let one = first_steps(1);
     assert_eq!(one.len(), 2);
     assert_eq!(one, first_steps(3));
+}
+
+/// Of 800 sentences, 40 get the other label.
+#[test]
+fn wrong_labels_are_doubted_first() {
+    if minilm().is_none() {
+        return;
+    }
+    let text = std::fs::read_to_string(root().join("data/movie-sentences.csv")).unwrap();
+    let lines: Vec<&str> = text.lines().take(801).collect();
+    let flip = |line: &str| match line.strip_suffix(",positive") {
+        Some(text) => format!("{text},negative"),
+        None => format!("{},positive", line.strip_suffix(",negative").unwrap()),
+    };
+    let planted = |at: usize| at > 0 && at % 20 == 0;
+    let lines: Vec<String> = lines
+        .iter()
+        .enumerate()
+        .map(|(at, line)| {
+            if planted(at) {
+                flip(line)
+            } else {
+                (*line).to_string()
+            }
+        })
+        .collect();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("flipped.csv");
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    let mut recipe = Recipe {
+        model: Some(MODEL.to_string()),
+        out: Some(dir.path().join("out")),
+        ..Recipe::default()
+    };
+    recipe.data.train = Some(file);
+    let plan = Plan::resolve(&recipe, &HubOptions::from_env(), &mut |_| ()).unwrap();
+    let found = closer_look(&plan, &mut |_| Flow::Continue).unwrap();
+    // Row 0 is line 1 of `lines`.
+    let first = found.doubts.iter().take(40);
+    let right = first.filter(|doubt| planted(doubt.row + 1)).count();
+    // By chance 2 of 40 would be right. Crowd labels of single sentences are often ambiguous, and count against it:
+    // where labels are clear, nine of ten are found (bench/doubts.py).
+    assert!(right >= 7, "{right} of 40");
 }
