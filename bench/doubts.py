@@ -2,7 +2,7 @@
 
     python bench/doubts.py --retune target/release/retune --work work/ spam.csv movie-full.csv clothing.csv
 
-Of every file (columns text and label) the first rows are taken; 5 % of them, drawn by a seed, get another label. Of the
+Of every file (columns text and label) some rows are drawn; 5 % of them, drawn by a seed, get another label. Of the
 5 % most doubtful rows, the share that was planted is the precision: 0.05 by chance. Labels that were wrong before count
 against it.
 """
@@ -30,9 +30,11 @@ def arguments() -> argparse.Namespace:
 
 def planted(source: Path, rows: int, seed: int, out: Path) -> set[int]:
     """Writes rows with wrong labels among them to `out`; returns the lines of the file that have them."""
-    table = [row for row, _ in zip(csv.DictReader(source.open(newline="")), range(rows))]
-    labels = sorted({row["label"] for row in table})
+    table = list(csv.DictReader(source.open(newline="")))
     chance = random.Random(seed)
+    chance.shuffle(table)
+    table = table[:rows]
+    labels = sorted({row["label"] for row in table})
     wrong = set(chance.sample(range(len(table)), round(SHARE * len(table))))
     for at in wrong:
         table[at]["label"] = chance.choice([label for label in labels if label != table[at]["label"]])

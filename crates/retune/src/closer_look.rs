@@ -140,7 +140,9 @@ fn doubts(plan: &Plan, rows: &[Example], on: On) -> Result<Vec<Doubt>> {
         }
     };
     let found = suspects(&scores, &targets);
-    let doubted = found.iter().filter(|found| found.suspicion > least);
+    let doubted = found
+        .iter()
+        .filter(|found| found.outvoted && found.suspicion > least);
     Ok(doubted.map(doubt).collect())
 }
 

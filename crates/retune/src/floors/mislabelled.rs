@@ -27,6 +27,8 @@ pub struct Suspect {
     pub suspicion: f64,
     /// The class that fits best instead, or the label that should be the other way round; `None` for numbers.
     pub output: Option<u32>,
+    /// Whether the model's own answer is another than the label; a number is never right to the last digit.
+    pub outvoted: bool,
 }
 
 /// Every row with a label, the most suspicious first. `scores`: `[rows, classes | labels | 1]`, each row from a model
@@ -54,10 +56,12 @@ fn classes(scores: &Matrix, targets: &[Target], found: &mut Vec<Suspect>) {
         let margin = |j: usize| f64::from(scores.row(row)[j]) - thresholds[j].value();
         let others = (0..scores.cols).filter(|&j| j != class && thresholds[j].n > 0.0);
         let best = others.max_by(|&a, &b| margin(a).total_cmp(&margin(b)));
+        let p = scores.row(row);
         found.extend(best.map(|best| Suspect {
             row,
             suspicion: margin(best) - margin(class),
             output: Some(best as u32),
+            outvoted: p.iter().any(|other| *other > p[class]),
         }));
     }
 }
@@ -89,6 +93,7 @@ fn labels(scores: &Matrix, targets: &[Target], found: &mut Vec<Suspect>) {
                 row,
                 suspicion: margin(!flag) - margin(flag),
                 output: Some(label as u32),
+                outvoted: side(scores.row(row)[label], flag) < 0.5,
             }
         };
         // A label that all rows have, or none, cannot be doubted.
@@ -116,6 +121,7 @@ fn numbers(scores: &Matrix, targets: &[Target], found: &mut Vec<Suspect>) {
         row: *row,
         suspicion: distance / deviation,
         output: None,
+        outvoted: true,
     }));
 }
 
@@ -229,6 +235,8 @@ mod tests {
         let targets: Vec<Target> = classes.into_iter().map(Target::Class).collect();
         let found = suspects(&matrix(2, data), &targets);
         assert_eq!(found[0].row, 8);
+        // The shy answers for class 1 are outvoted all the same: margins and votes are told apart.
+        assert!(found.iter().all(|s| s.outvoted == (4..8).contains(&s.row)), "{found:?}");
         assert!(found[1].suspicion <= 0.0, "{found:?}");
     }
 
