@@ -413,7 +413,8 @@ pub fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_value(serde_json::Value::from(text)).map_err(|e| e.to_string())
 }
 
-fn option(text: &str) -> Result<(String, String), String> {
+/// The words on either side of the first `=`.
+pub fn option(text: &str) -> Result<(String, String), String> {
     let (key, value) = text
         .split_once('=')
         .ok_or("expected OPTION=VALUE, as in rank=16")?;

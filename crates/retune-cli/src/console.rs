@@ -89,6 +89,8 @@ impl Stage {
             "steps"
         } else if self.name.ends_with("curve") {
             "points"
+        } else if self.name.ends_with("candidates") {
+            "trainings"
         } else {
             "rows"
         }
@@ -283,6 +285,8 @@ fn sentence(stage: &str) -> &str {
         "features" => "computing what the frozen model makes of each row",
         "doubt" => "asking models about rows that they have not seen",
         "train" => "training",
+        "rates" => "training at rising learning rates",
+        "candidates" => "trying candidates",
         "refit" => "training once more on all rows",
         "again" => "training once more with another seed",
         "curve" => "measuring the points of the curve",

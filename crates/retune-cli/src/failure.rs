@@ -100,7 +100,7 @@ fn flag(key: &str) -> Option<String> {
         | "device" | "threads" | "precision" => key,
         key => {
             let (section, name) = key.split_once('.')?;
-            ["data", "processor", "train", "loss"]
+            ["data", "processor", "train", "loss", "tune"]
                 .contains(&section)
                 .then_some(name)?
         }
@@ -138,6 +138,7 @@ mod tests {
             ("method", "--method"),
             ("method.lora.rank", "--with"),
             ("train.lr", "--lr"),
+            ("tune.over", "--over"),
             ("gates.accuracy", "--gate"),
             ("model", "--model"),
         ] {

@@ -6,8 +6,10 @@
 pub mod bootstrap;
 pub mod calibration;
 pub mod curve;
+pub mod halving;
 pub mod metrics;
 pub mod predictions;
+pub mod range_test;
 pub mod records;
 pub mod report;
 pub mod significance;
@@ -17,11 +19,13 @@ mod verdict;
 
 pub use calibration::{Calibration, temperature};
 pub use curve::{CurvePoint, Forecast, LabelCurve};
+pub use halving::{Candidate, Rung, Search, Trial};
 pub use metrics::{
     METRICS, Metric, evaluate, gain, majority, majority_predictions, metric, mistakes, point,
     reliability,
 };
 pub use predictions::{Matrix, Predictions, Slice, Targets};
+pub use range_test::{RangeTest, TestEnd};
 pub use records::{
     Comparison, Cost, Evaluated, Evaluation, Event, FloorVerdict, Interval, Metrics, RunRecord,
     Verdict, Word,

@@ -1,10 +1,11 @@
 //! `RunRecord → report.html`: one page that needs no other file, no network and no script; likewise a page for a label
-//! curve and one for several runs. And `RunRecord → README.md`, the model card.
+//! curve, for a range test, for a search and for several runs. And `RunRecord → README.md`, the model card.
 //!
 //! Strings of a record reach the page only through `html::text`; the content-security policy in the head lets nothing
 //! run or load even so.
 
 mod answers;
+mod candidates;
 mod card;
 mod chart;
 mod compare;
@@ -14,6 +15,7 @@ mod headline;
 mod html;
 mod labels;
 mod proof;
+mod rates;
 mod series;
 mod whiskers;
 
@@ -21,6 +23,8 @@ use std::fmt::Write;
 
 use self::html::{count, hint, section, text, words};
 use crate::curve::LabelCurve;
+use crate::halving::Search;
+use crate::range_test::RangeTest;
 use crate::records::{Comparison, RunRecord};
 
 pub use self::card::card;
@@ -70,6 +74,26 @@ pub fn render_curve(curve: &LabelCurve) -> String {
     let title = "Score by number of labels";
     let body = match labels::labels(curve) {
         none if none.is_empty() => section("labels", title, &hint("No points were recorded.")),
+        part => part,
+    };
+    page(title, &format!("<h1>{title}</h1>\n"), &body)
+}
+
+/// The page of a learning-rate range test.
+pub fn render_rates(test: &RangeTest) -> String {
+    let title = "Learning-rate range test";
+    let body = match rates::rates(test) {
+        none if none.is_empty() => section("rates", title, &hint("No steps were recorded.")),
+        part => part,
+    };
+    page(title, &format!("<h1>{title}</h1>\n"), &body)
+}
+
+/// The page of a search over candidates; `command` trains the best one.
+pub fn render_search(search: &Search, command: &str) -> String {
+    let title = "Search over candidates";
+    let body = match candidates::candidates(search, command) {
+        none if none.is_empty() => section("candidates", title, &hint("Nothing was measured.")),
         part => part,
     };
     page(title, &format!("<h1>{title}</h1>\n"), &body)
@@ -131,6 +155,8 @@ fn contents(body: &str) -> String {
         ("slices", "Slices"),
         ("mistakes", "Mistakes"),
         ("labels", "Labels"),
+        ("rates", "Rates"),
+        ("candidates", "Candidates"),
         ("cost", "Cost"),
         ("data", "Data"),
         ("machine", "Machine"),

@@ -3,10 +3,14 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use retune_eval::report::{card, render, render_compare, render_curve};
+use retune_eval::halving::rungs;
+use retune_eval::report::{
+    card, render, render_compare, render_curve, render_rates, render_search,
+};
 use retune_eval::{
     Calibration, Comparison, CurvePoint, Evaluated, Evaluation, Event, Goal, LabelCurve, Matrix,
-    Predictions, RunRecord, Slice, Targets, Word, evaluate, judge, reliability, threshold,
+    Predictions, RangeTest, RunRecord, Search, Slice, Targets, TestEnd, Trial, Word, evaluate,
+    judge, reliability, threshold,
 };
 use serde_json::{Value, json};
 
@@ -38,6 +42,24 @@ fn curve(word: &str) -> LabelCurve {
     assert!(curve.forecast.is_some());
     word.clone_into(&mut curve.metric);
     curve
+}
+
+/// Nine candidates of any name, one of which diverges.
+fn search(word: &str) -> Search {
+    let names = (0..9).map(|i| format!("{word}={i}")).collect();
+    let mut search = Search::new("accuracy", 40, rungs(9, 3, 90, 1), names);
+    for rung in 0..search.rungs.len() {
+        for i in search.entrants(rung) {
+            let diverged = i == 7;
+            search.candidates[i].trials.push(Trial {
+                steps: search.rungs[rung].steps(90),
+                score: (!diverged).then_some(0.5 + 0.05 * i as f64 + 0.02 * rung as f64),
+                loss: (!diverged).then_some(0.4),
+                note: diverged.then(|| word.to_owned()),
+            });
+        }
+    }
+    search
 }
 
 /// Adds a verdict, a temperature and a threshold.
@@ -285,6 +307,26 @@ fn other_pages_hold_together_too() {
         check(&render_compare(&runs, &[]));
     }
     check(&render_compare(&[], &[]));
+    let fall = |i: usize| {
+        let log = -7.0 + 7.0 * i as f64 / 99.0;
+        let loss = 0.7 - 0.3 / (1.0 + (-4.0 * (log + 4.0)).exp()) + 9.0 * (log + 2.0).max(0.0);
+        (10_f64.powf(log), loss)
+    };
+    let losses: Vec<(f64, f64)> = (0..100).map(fall).collect();
+    let page = render_rates(&RangeTest::new(&losses, 100, TestEnd::Rose));
+    check(&page);
+    assert!(page.contains("suggested learning rate") && page.contains("class=\"line kept\""));
+    let page = render_rates(&RangeTest::new(&[(1e-5, 0.7); 30], 30, TestEnd::Finished));
+    check(&page);
+    assert!(page.contains("No rate is suggested") && !page.contains("class=\"line kept\""));
+    check(&render_rates(&RangeTest::new(&[], 30, TestEnd::Diverged)));
+    for word in [HOSTILE, "word"] {
+        let page = render_search(&search(word), word);
+        check(&page);
+        assert!(page.contains("the others") && page.contains("too good on average"));
+        let none = Search::new(word, 9, rungs(3, 3, 90, 1), vec![word.to_owned(); 3]);
+        check(&render_search(&none, word));
+    }
     check(&render_curve(&LabelCurve::new("accuracy", Vec::new())));
 }
 

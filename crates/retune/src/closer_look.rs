@@ -261,18 +261,21 @@ fn of_words(plan: &Plan, rows: &[Example], targets: &[Target], part: &Part) -> O
 /// numbers.
 fn together(mut a: Matrix, b: &Matrix, target: Option<&Target>) -> Matrix {
     let cols = a.cols.max(1);
-    for (a, b) in a.data.chunks_mut(cols).zip(b.data.chunks(cols)) {
-        match target {
-            Some(Target::Value(_)) => a.iter_mut().zip(b).for_each(|(a, b)| *a = 0.5 * (*a + b)),
-            Some(Target::Labels(_)) => a.iter_mut().zip(b).for_each(|(a, b)| {
-                let on = (*a * b).sqrt();
-                let off = ((1.0 - *a) * (1.0 - b)).sqrt();
-                *a = share(on, on + off);
-            }),
-            _ => {
-                a.iter_mut().zip(b).for_each(|(a, b)| *a = (*a * b).sqrt());
-                let sum: f32 = a.iter().sum();
-                a.iter_mut().for_each(|a| *a = share(*a, sum));
+    for (row, other) in a.data.chunks_mut(cols).zip(b.data.chunks(cols)) {
+        for (a, b) in row.iter_mut().zip(other) {
+            *a = match target {
+                Some(Target::Value(_)) => 0.5 * (*a + b),
+                Some(Target::Labels(_)) => {
+                    let (on, off) = ((*a * b).sqrt(), ((1.0 - *a) * (1.0 - b)).sqrt());
+                    share(on, on + off)
+                }
+                _ => (*a * b).sqrt(),
+            };
+        }
+        if let Some(Target::Class(_)) = target {
+            let sum: f32 = row.iter().sum();
+            for a in row {
+                *a = share(*a, sum);
             }
         }
     }

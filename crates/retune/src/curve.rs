@@ -5,8 +5,6 @@
 //! point is written down at once, so that a search that was cut off goes on.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
 use std::path::Path;
 
 use retune_data::{Example, Target};
@@ -23,7 +21,9 @@ use crate::losses::Objective;
 use crate::ops;
 use crate::outcome::{predictions, selection};
 use crate::plan::Plan;
+use crate::points::PointFile;
 use crate::proof::{self, SCRATCH_LR};
+use crate::run::on_threads;
 use crate::scoring;
 use crate::train::Flow;
 
@@ -70,7 +70,16 @@ type On<'a> = &'a mut dyn FnMut(&Event) -> Flow;
 /// # Errors
 /// A folder that cannot be written or that holds the points of another curve; diverged training; an observer that asks
 /// to stop.
-pub fn curve(plan: &Plan, options: &CurveOptions, folder: &Path, on: On) -> Result<Curve> {
+pub fn curve(
+    plan: &Plan,
+    options: &CurveOptions,
+    folder: &Path,
+    on: &mut (dyn FnMut(&Event) -> Flow + Send),
+) -> Result<Curve> {
+    on_threads(plan, || measured(plan, options, folder, on))
+}
+
+fn measured(plan: &Plan, options: &CurveOptions, folder: &Path, on: On) -> Result<Curve> {
     let mut points = Points::open(plan, options, folder)?;
     let work = Work::read(plan, options, on)?;
     let total = (options.shares.len() * options.seeds.len() * MODELS.len()) as u64;
@@ -108,46 +117,18 @@ type At = (&'static str, f64, usize, u64);
 
 /// The points so far, in memory and on disk.
 struct Points {
-    file: fs::File,
-    path: std::path::PathBuf,
+    file: PointFile,
     done: Vec<Done>,
 }
 
 impl Points {
     fn open(plan: &Plan, options: &CurveOptions, folder: &Path) -> Result<Self> {
-        fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
         // What decides about a point; shares and seeds may grow.
         let mut recipe = plan.recipe.clone();
         (recipe.out, recipe.threads) = (None, None);
-        let about = recipe.to_toml();
-        let recipe_path = folder.join("recipe.toml");
-        let path = folder.join("points.jsonl");
-        match fs::read_to_string(&recipe_path) {
-            Ok(there) if there != about => {
-                return Err(Error::User(format!(
-                    "{} holds the points of another recipe; choose another folder with --out",
-                    folder.display()
-                )));
-            }
-            Ok(_) => {}
-            Err(_) => {
-                fs::write(&recipe_path, about).map_err(|e| Error::io("write", &recipe_path, e))?;
-            }
-        }
-        let text = fs::read_to_string(&path).unwrap_or_default();
-        // A line that was cut off is measured again.
-        let done = text
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok());
-        let done: Vec<Done> = done
-            .filter(|done: &Done| options.wants(&done.point))
-            .collect();
-        let file = OpenOptions::new().append(true).create(true).open(&path);
-        Ok(Self {
-            file: file.map_err(|e| Error::io("write", &path, e))?,
-            path,
-            done,
-        })
+        let (file, mut done) = PointFile::open(folder, plan, &recipe)?;
+        done.retain(|done: &Done| options.wants(&done.point));
+        Ok(Self { file, done })
     }
 
     fn has(&self, (model, _, rows, seed): &At) -> bool {
@@ -173,9 +154,7 @@ impl Points {
             cols: scores.cols,
             scores: scores.data,
         };
-        let line = serde_json::to_string(&done).map_err(|e| Error::Internal(e.to_string()))?;
-        let written = writeln!(self.file, "\n{line}").and_then(|()| self.file.sync_data());
-        written.map_err(|e| Error::io("write", &self.path, e))?;
+        self.file.add(&done)?;
         self.done.push(done);
         Ok(())
     }

@@ -15,6 +15,7 @@ use crate::losses::LossRecipe;
 use crate::methods::MethodRecipe;
 use crate::ops::Precision;
 use crate::train::schedule::Schedule;
+use crate::tune::TuneRecipe;
 
 pub use changes::Change;
 
@@ -62,6 +63,9 @@ pub struct Recipe {
     pub train: TrainRecipe,
     /// What training minimises.
     pub loss: LossRecipe,
+    /// What `retune tune` tries.
+    #[serde(skip_serializing_if = "TuneRecipe::is_default")]
+    pub tune: TuneRecipe,
     /// Smallest value of a test metric (largest for errors) below which `train` exits with 1.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub gates: BTreeMap<String, f64>,
@@ -253,6 +257,7 @@ impl Default for Recipe {
             require: None,
             refit: None,
             loss: LossRecipe::default(),
+            tune: TuneRecipe::default(),
             gates: BTreeMap::new(),
         }
     }
@@ -386,6 +391,9 @@ impl Recipe {
         found.extend(self.train.problems());
         found.extend(self.loss.problems());
         found.extend(self.data.problems());
+        if !self.tune.is_default() {
+            found.extend(self.tune.problems(self));
+        }
         found
     }
 }

@@ -99,7 +99,8 @@ pub fn resume(
     })
 }
 
-fn on_threads<R: Send>(plan: &Plan, f: impl FnOnce() -> Result<R> + Send) -> Result<R> {
+/// Does `f` on the threads that the recipe asks for.
+pub(crate) fn on_threads<R: Send>(plan: &Plan, f: impl FnOnce() -> Result<R> + Send) -> Result<R> {
     let Some(threads) = plan.recipe.threads else {
         return f();
     };
@@ -108,7 +109,8 @@ fn on_threads<R: Send>(plan: &Plan, f: impl FnOnce() -> Result<R> + Send) -> Res
     pool.install(f)
 }
 
-fn started(plan: &Plan) -> Result<Started> {
+/// What the plan stands on: hashes of the data files and of the base model.
+pub(crate) fn started(plan: &Plan) -> Result<Started> {
     let mut data = BTreeMap::new();
     for path in plan.table.files.iter().filter(|path| path.is_file()) {
         data.insert(path.display().to_string(), sha256(path)?);
@@ -162,7 +164,7 @@ fn carry_out(
     let job = Job::new(plan);
     let (model, loaded) = job.model()?;
     let mut record = recorder(on);
-    let features = known_features(plan, &model, &mut |event| record(event, &mut folder))?;
+    let features = known_features(&job, &model, &sides(plan), &mut |e| record(e, &mut folder))?;
     let mut floors = cheap_floors(plan, &model, &mut |event| record(event, &mut folder))?;
     let meter = Meter::start();
     let fitted = tune(
@@ -351,18 +353,23 @@ fn refitted(
     Ok((model, updates))
 }
 
-/// What the backbone makes of every row, when the method leaves it as it is.
-fn known_features(plan: &Plan, model: &Model, on: On) -> Result<Option<SequenceVectors>> {
-    if !plan.recipe.method.method().frozen_backbone() {
+/// What the backbone makes of `rows`, when the method leaves it as it is.
+pub(crate) fn known_features(
+    job: &Job,
+    model: &Model,
+    rows: &[&[Example]],
+    on: On,
+) -> Result<Option<SequenceVectors>> {
+    if !job.recipe.method.method().frozen_backbone() {
         return Ok(None);
     }
-    let mut rows = plan.every_row();
-    rows.extend(plan.replay.iter().cloned());
+    let plan = job.plan;
+    let rows = rows.concat();
     stage(on, "features", Some(rows.len() as u64));
     let base = format!(
         "{:?} {} {:?}",
         plan.base.files,
-        plan.recipe.products().name(),
+        job.recipe.products().name(),
         model.head.pooling
     );
     let plain = scoring::plain(model);
@@ -371,6 +378,11 @@ fn known_features(plan: &Plan, model: &Model, on: On) -> Result<Option<SequenceV
         on(&Event::Progress { done: done as u64 });
     };
     SequenceVectors::of(&plain, &plan.processor, &rows, cache, &mut progress).map(Some)
+}
+
+/// Training, validation and test rows, and those that are trained on again.
+fn sides(plan: &Plan) -> [&[Example]; 4] {
+    [&plan.train, &plan.valid, &plan.test, &plan.replay]
 }
 
 /// The floors that are measured before tuning: the model as it came, and a linear head on its frozen features.

@@ -338,7 +338,7 @@ fn pretty<T: Serialize>(value: &T) -> Result<Vec<u8>> {
 }
 
 /// Writes a file whole or not at all.
-fn write_synced(path: &Path, content: &[u8]) -> Result<()> {
+pub(crate) fn write_synced(path: &Path, content: &[u8]) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let write = || -> std::io::Result<()> {
         let mut file = readable(".writing-", 0o666).tempfile_in(folder)?;

@@ -221,7 +221,7 @@ fn wrong_labels_are_doubted_first() {
         Some(text) => format!("{text},negative"),
         None => format!("{},positive", line.strip_suffix(",negative").unwrap()),
     };
-    let planted = |at: usize| at > 0 && at % 20 == 0;
+    let planted = |at: usize| at > 0 && at.is_multiple_of(20);
     let lines: Vec<String> = lines
         .iter()
         .enumerate()

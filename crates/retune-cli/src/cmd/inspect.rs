@@ -131,7 +131,7 @@ fn look_closer(args: &InspectArgs, console: &mut Console) -> Result<CloserLook, 
     recipe.data.text.clone_from(&args.text);
     recipe.data.label.clone_from(&args.label);
     recipe.data.ignore.clone_from(&args.ignore);
-    recipe.data.delimiter = args.file.delimiter.clone();
+    recipe.data.delimiter.clone_from(&args.file.delimiter);
     recipe.data.encoding = read.encoding;
     let plan = plan::resolve(&recipe, None, console)?;
     interrupt::listen()?;

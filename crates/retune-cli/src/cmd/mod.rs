@@ -8,6 +8,7 @@ mod eval;
 mod export;
 mod inspect;
 mod list;
+mod lr_find;
 mod plan;
 mod predict;
 mod pull;
@@ -15,6 +16,7 @@ mod quickstart;
 mod report;
 mod runs;
 mod train;
+mod tune;
 
 use std::fs;
 use std::path::Path;
@@ -51,6 +53,10 @@ pub enum Command {
     Plan(plan::PlanArgs),
     /// Examine whether the model of a run trains as it should, from its first batch
     Doctor(doctor::DoctorArgs),
+    /// Find a learning rate by a short training at rising rates
+    LrFind(lr_find::LrFindArgs),
+    /// Choose a recipe from a small space, on the validation rows
+    Tune(tune::TuneArgs),
     /// Tune a model, measure it on rows it has not seen, save it
     Train(train::TrainArgs),
     /// Show how many labels it takes to beat the floors
@@ -82,6 +88,8 @@ pub fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Inspect(args) => inspect::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::LrFind(args) => lr_find::run(&args),
+        Command::Tune(args) => tune::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Curve(args) => curve::run(&args),
         Command::Eval(args) => eval::run(&args),

@@ -76,33 +76,31 @@ fn a_closer_look_finds_wrong_labels_and_writes_them_down() {
     folder.retune(&other).refuses(&["doubts.txt", ".csv"]);
 }
 
-#[test]
-fn runs_are_compared_one_by_one_or_as_recipes() {
-    let folder = Folder::with_reviews();
+/// Runs `a-1`, `a-2` of one recipe and `b-1`, `b-2` of another, measured on the same rows.
+fn four_runs() -> Folder {
+    let folder = Folder::new();
+    folder.write("test.csv", super::reviews(100));
+    let line = |row: usize| {
+        let (word, label) = [("good", "positive"), ("bad", "negative")][row % 2];
+        format!("one more {word} film to train on {row},{label}")
+    };
+    folder.write("train.csv", super::table("text,label", 60, line));
     for (out, seed, lr) in [
         ("a-1", "1", "1e-3"),
         ("a-2", "2", "1e-3"),
         ("b-1", "3", "1e-5"),
         ("b-2", "4", "1e-5"),
     ] {
-        let flags = [
-            "--test", "test.csv", "--out", out, "--seed", seed, "--lr", lr,
-        ];
-        folder.write("test.csv", super::reviews(100));
-        folder.write(
-            "train.csv",
-            super::table("text,label", 60, |row| {
-                let word = if row % 2 == 0 { "good" } else { "bad" };
-                format!(
-                    "one more {word} film to train on {row},{}",
-                    ["positive", "negative"][row % 2]
-                )
-            }),
-        );
-        folder
-            .train(&[&["train.csv", "--verdict", "off"], &flags[..]].concat())
-            .succeeds();
+        let flags = ["--out", out, "--seed", seed, "--lr", lr];
+        let data = ["train.csv", "--test", "test.csv", "--verdict", "off"];
+        folder.train(&[&data[..], &flags].concat()).succeeds();
     }
+    folder
+}
+
+#[test]
+fn runs_are_compared_one_by_one_or_as_recipes() {
+    let folder = four_runs();
     let one_by_one = folder
         .retune(&["compare", "a-1", "a-2", "b-1", "--json"])
         .succeeds();

@@ -7,6 +7,7 @@ mod bad_request;
 mod compared;
 mod interrupted;
 mod results;
+mod search;
 
 use std::fs;
 use std::path::{Path, PathBuf};

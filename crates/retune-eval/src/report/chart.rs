@@ -112,6 +112,9 @@ impl Axis {
     }
 
     fn tick_text(&self, v: f64) -> String {
+        if self.log && v < 9e-4 {
+            return format!("{v:.0e}");
+        }
         if self.log {
             // Powers of ten carry rounding errors.
             return format!("{}", (v * 1e9).round() / 1e9);
@@ -358,6 +361,10 @@ mod tests {
         assert_eq!(texts, ["20", "50", "100", "200", "500", "1000", "2000"]);
         let share = Axis::log("", [0.01, 1.0].into_iter());
         assert_eq!(share.tick_text(share.ticks[0]), "0.01");
+        let rates = Axis::log("", [1e-7, 1.0].into_iter());
+        let texts: Vec<String> = rates.ticks.iter().map(|&t| rates.tick_text(t)).collect();
+        let wanted = ["1e-7", "1e-6", "1e-5", "1e-4", "0.001", "0.01", "0.1", "1"];
+        assert_eq!(texts, wanted);
         for values in [vec![], vec![7.0], vec![0.0, 3.0], vec![1.0, 1e7]] {
             let axis = Axis::log("", values.into_iter());
             assert!(axis.low < axis.high && axis.ticks.len() < 14, "{axis:?}");

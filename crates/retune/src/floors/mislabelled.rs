@@ -236,7 +236,10 @@ mod tests {
         let found = suspects(&matrix(2, data), &targets);
         assert_eq!(found[0].row, 8);
         // The shy answers for class 1 are outvoted all the same: margins and votes are told apart.
-        assert!(found.iter().all(|s| s.outvoted == (4..8).contains(&s.row)), "{found:?}");
+        assert!(
+            found.iter().all(|s| s.outvoted == (4..8).contains(&s.row)),
+            "{found:?}"
+        );
         assert!(found[1].suspicion <= 0.0, "{found:?}");
     }
 

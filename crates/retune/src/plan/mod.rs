@@ -191,7 +191,7 @@ struct Chosen {
 }
 
 /// A problem that lists the valid names and the nearest one.
-fn unknown<'a>(key: &str, got: &str, names: impl Iterator<Item = &'a str>) -> Problem {
+pub(crate) fn unknown<'a>(key: &str, got: &str, names: impl Iterator<Item = &'a str>) -> Problem {
     let names: Vec<&str> = names.collect();
     let similar = |name: &&str| strsim::jaro_winkler(name, got);
     let near = names
@@ -222,7 +222,7 @@ fn check_metrics(recipe: &Recipe, task: &dyn Task, problems: &mut Vec<Problem>) 
 fn out_folder(recipe: &Recipe, problems: &mut Vec<Problem>) -> PathBuf {
     let out = match &recipe.out {
         Some(out) => out.clone(),
-        None => free_run(recipe.data.train.as_deref()),
+        None => free_folder(recipe.data.train.as_deref(), ""),
     };
     let taken = match std::fs::read_dir(&out) {
         Ok(mut entries) => entries.next().is_some() && !run_folder::abandoned(&out),
@@ -258,7 +258,8 @@ fn out_folder(recipe: &Recipe, problems: &mut Vec<Problem>) -> PathBuf {
     out
 }
 
-fn free_run(data: Option<&Path>) -> PathBuf {
+/// `runs/NAME` after the data file, with an ending.
+pub fn named_after(data: Option<&Path>, ending: &str) -> PathBuf {
     let file = data.and_then(Path::file_name);
     let file = file.map_or("run".to_string(), |s| s.to_string_lossy().into_owned());
     // `x.parquet.brotli` is named `x` too.
@@ -266,7 +267,12 @@ fn free_run(data: Option<&Path>) -> PathBuf {
         .split('.')
         .find(|part| !part.is_empty())
         .unwrap_or("run");
-    let first = Path::new("runs").join(name);
+    Path::new("runs").join(format!("{name}{ending}"))
+}
+
+/// The first free one of `runs/NAME`, `runs/NAME-2`, ….
+pub fn free_folder(data: Option<&Path>, ending: &str) -> PathBuf {
+    let first = named_after(data, ending);
     if first.exists() {
         numbered(&first)
     } else {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::TrainOptions;
 
 /// Shape of the learning rate after warm-up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Schedule {
     /// Falls in a straight line to 0 at the end.
@@ -15,6 +15,10 @@ pub enum Schedule {
     Cosine,
     /// Stays.
     Constant,
+    /// Rises by equal factors, from this share of the highest rate at the first step to all of it at the last. For
+    /// range tests: recipes do not offer it.
+    #[serde(skip)]
+    Exponential(f64),
 }
 
 /// Rate of the 1-based `step`, as transformers' `get_*_schedule_with_warmup` gives it: the first step of
@@ -34,11 +38,13 @@ pub fn rate(options: &TrainOptions, step: u64) -> f64 {
             Schedule::Linear => (1.0 - share).max(0.0),
             Schedule::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * share).cos()),
             Schedule::Constant => 1.0,
+            Schedule::Exponential(from) => from.powf(1.0 - done / (total - 1.0).max(1.0)),
         }
 }
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     fn options(schedule: Schedule, warmup_share: f64) -> TrainOptions {
@@ -74,5 +80,20 @@ mod tests {
     fn cosine_is_half_in_the_middle_and_constant_stays() {
         assert!((rate(&options(Schedule::Cosine, 0.0), 6) - 0.5).abs() < 1e-12);
         assert_eq!(rate(&options(Schedule::Constant, 0.0), 9), 1.0);
+    }
+
+    #[test]
+    fn exponential_rises_by_equal_factors_and_is_no_word_of_recipes() {
+        let options = options(Schedule::Exponential(1e-9), 0.0);
+        for step in 1..=10 {
+            let log = rate(&options, step).log10();
+            assert!(
+                (log + 10.0 - step as f64).abs() < 1e-9,
+                "step {step}: {log}"
+            );
+        }
+        let error = serde_json::from_str::<Schedule>("\"exponential\"").unwrap_err();
+        assert!(!error.to_string().contains("Exponential"), "{error}");
+        assert!(error.to_string().contains("constant"), "{error}");
     }
 }
