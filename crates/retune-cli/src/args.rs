@@ -9,6 +9,7 @@ macro_rules! overrule {
     };
 }
 
+mod decide;
 mod loss;
 
 use std::path::{Path, PathBuf};
@@ -94,6 +95,9 @@ pub struct RunArgs {
 
     #[command(flatten)]
     loss: loss::LossArgs,
+
+    #[command(flatten)]
+    decide: decide::DecideArgs,
 }
 
 #[derive(Debug, Args)]
@@ -329,6 +333,7 @@ impl RunArgs {
         self.data.lay_over(&mut recipe.data);
         self.fit.lay_over(&mut recipe.train);
         self.loss.lay_over(&mut recipe.loss);
+        self.decide.lay_over(&mut recipe.decide);
         recipe.gates.extend(self.gates.iter().cloned());
         Ok(recipe)
     }

@@ -291,6 +291,8 @@ fn sentence(stage: &str) -> &str {
         "again" => "training once more with another seed",
         "curve" => "measuring the points of the curve",
         "calibrate" => "setting the confidence right on the validation rows",
+        "decide" => "choosing the decision threshold on the validation rows",
+        "parent" => "measuring what the model before knew",
         "classical" => "measuring a classical model",
         "scratch" => "training the same model from random numbers, to compare",
         "evaluate" => "measuring on the test rows",

@@ -8,7 +8,7 @@ use crate::table::{Column, Table};
 /// A text with case folded and everything but letters and digits turned into single spaces.
 ///
 /// Texts without letters or digits, such as smileys, keep their signs: they would all be the same otherwise.
-pub(crate) fn fold(text: &str) -> String {
+pub fn fold(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         // An apostrophe inside a word is no boundary: "it's" is "its".

@@ -18,6 +18,7 @@ pub mod split;
 pub mod table;
 pub mod write;
 
+pub use duplicates::fold;
 pub use error::{DataError, Result};
 pub use example::{Example, Features, Meta, Target};
 pub use processor::Processor;

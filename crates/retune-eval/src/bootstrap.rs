@@ -179,6 +179,7 @@ mod tests {
             targets: Targets::Value(vec![0.0; rows]),
             slices: Vec::new(),
             ids: Vec::new(),
+            decision: None,
         };
         let sign = |weights: &[u32]| {
             weights

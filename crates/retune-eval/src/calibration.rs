@@ -121,6 +121,7 @@ impl Calibration {
                 targets: targets.clone(),
                 slices: Vec::new(),
                 ids: Vec::new(),
+                decision: None,
             };
             let log_loss = (metric("log_loss")?.compute)(&Sample::new(&p));
             let bins = reliability(&p, BINS);

@@ -6,6 +6,7 @@
 pub mod bootstrap;
 pub mod calibration;
 pub mod curve;
+pub mod decision;
 pub mod halving;
 pub mod metrics;
 pub mod predictions;
@@ -19,6 +20,7 @@ mod verdict;
 
 pub use calibration::{Calibration, temperature};
 pub use curve::{CurvePoint, Forecast, LabelCurve};
+pub use decision::Decision;
 pub use halving::{Candidate, Rung, Search, Trial};
 pub use metrics::{
     METRICS, Metric, evaluate, gain, majority, majority_predictions, metric, mistakes, point,
@@ -27,8 +29,8 @@ pub use metrics::{
 pub use predictions::{Matrix, Predictions, Slice, Targets};
 pub use range_test::{RangeTest, TestEnd};
 pub use records::{
-    Comparison, Cost, Evaluated, Evaluation, Event, FloorVerdict, Interval, Metrics, RunRecord,
-    Verdict, Word,
+    Change, Chosen, Comparison, Cost, Decided, Evaluated, Evaluation, Event, FloorVerdict,
+    Interval, Metrics, ParentTest, RunRecord, Verdict, Word,
 };
-pub use threshold::{Goal, OutOfReach, Threshold, threshold};
+pub use threshold::{Goal, OutOfReach, Threshold, nearest, threshold};
 pub use verdict::judge;

@@ -1,5 +1,7 @@
 //! What a model answered and what was right, for a whole split.
 
+use crate::decision::Decision;
+
 /// A dense row-major matrix of scores.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Matrix {
@@ -49,9 +51,34 @@ pub struct Predictions {
     pub slices: Vec<Slice>,
     /// A name of each row for reports: `file:line`.
     pub ids: Vec<String>,
+    /// How scores become answers where a goal was stated; `None` for the usual answers, the class with the largest
+    /// score and every label from one half on.
+    pub decision: Option<Decision>,
 }
 
 impl Predictions {
+    /// The class that row `i` is answered with.
+    pub fn class(&self, i: usize) -> usize {
+        let scores = self.scores.row(i);
+        let decision = self.decision.as_ref();
+        decision.map_or_else(|| top(scores), |d| d.class(scores))
+    }
+
+    /// Whether a row with this score is answered with `label`.
+    pub fn flag(&self, label: usize, score: f32) -> bool {
+        let decision = self.decision.as_ref();
+        decision.map_or_else(|| flagged(score), |d| d.flag(label, score))
+    }
+
+    /// The same with the usual answers, whatever was decided.
+    #[must_use]
+    pub fn usual(&self) -> Self {
+        Self {
+            decision: None,
+            ..self.clone()
+        }
+    }
+
     /// The scores and right answers of the given rows, in their order, without slices and ids.
     #[must_use]
     pub fn subset(&self, rows: &[usize]) -> Self {
@@ -79,6 +106,7 @@ impl Predictions {
             targets,
             slices: Vec::new(),
             ids: Vec::new(),
+            decision: self.decision.clone(),
         }
     }
 
@@ -110,4 +138,9 @@ pub fn top(scores: &[f32]) -> usize {
         }
     }
     best
+}
+
+/// Whether a label's probability says yes where nothing else was decided: from one half up.
+pub(crate) fn flagged(score: f32) -> bool {
+    score >= 0.5
 }

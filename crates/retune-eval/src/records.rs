@@ -6,12 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::calibration::Calibration;
 use crate::curve::LabelCurve;
-use crate::threshold::Threshold;
 
+mod decided;
+mod parent;
 mod proof;
 #[cfg(test)]
 pub(crate) mod sample;
 
+pub use decided::{Change, Chosen, Decided};
+pub use parent::ParentTest;
 pub use proof::{Comparison, Cost, FloorVerdict, Verdict, Word};
 
 /// A value with its 95 % interval.
@@ -72,9 +75,12 @@ pub struct Evaluated {
     /// Whether probabilities mean what they say, before and after temperature scaling.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<Calibration>,
-    /// From which score on a row is called positive.
+    /// What a stated goal made of the answers: the figures above are those of the decided ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub threshold: Option<Threshold>,
+    pub decision: Option<Decided>,
+    /// What became of the parent's answers, where the run went on with a tuned model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_test: Option<ParentTest>,
     /// Sentences about what the figures cannot say: metrics left out, too few rows, what a baseline is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,

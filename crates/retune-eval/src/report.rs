@@ -10,10 +10,12 @@ mod card;
 mod chart;
 mod compare;
 mod curves;
+mod decision;
 mod figures;
 mod headline;
 mod html;
 mod labels;
+mod parent;
 mod proof;
 mod rates;
 mod series;
@@ -41,13 +43,14 @@ pub fn render(r: &RunRecord) -> String {
     let body = [
         headline::headline(r),
         proof::verdict(r),
+        parent::parent(r),
         headline::notes(r),
         figures::metrics(r),
         answers::before_after(r),
         section("training", "Training", &curves::curves(r)),
         answers::confusion(r),
         answers::calibration(r),
-        proof::threshold(r),
+        decision::decision(r),
         figures::classes(r),
         figures::slices(r),
         answers::mistakes(r),
@@ -142,6 +145,7 @@ fn contents(body: &str) -> String {
     for (id, name) in [
         ("result", "Result"),
         ("verdict", "Did it help?"),
+        ("parent", "Before"),
         ("runs", "Runs"),
         ("differences", "Differences"),
         ("metrics", "Figures"),
@@ -150,7 +154,7 @@ fn contents(body: &str) -> String {
         ("confusion", "Confusion"),
         ("calibration", "Confidence"),
         ("scatter", "Predictions"),
-        ("threshold", "Threshold"),
+        ("threshold", "Decision"),
         ("classes", "Classes"),
         ("slices", "Slices"),
         ("mistakes", "Mistakes"),

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::metrics::METRICS;
-use crate::records::{Evaluated, Interval, Metrics, SliceMetrics, Verdict};
+use crate::records::{
+    Decided, Evaluated, Interval, Metrics, ParentTest, PerClass, SliceMetrics, Verdict,
+};
 
 /// Floors in the order in which people ask for them; others follow by name.
 const FLOORS: &[(&str, &str)] = &[
@@ -20,9 +22,10 @@ const FLOORS: &[(&str, &str)] = &[
 const SLICE_VALUES: usize = 20;
 
 /// The figures of `e`: one line per metric, the primary one first and marked with `*`; then the primary metric by
-/// slice, largest first; then what the figures cannot say. Ends with a line break.
+/// slice, largest first; then what was decided for a goal and what became of a
+/// parent's answers; then what the figures cannot say. Ends with a line break.
 ///
-/// Columns: the tuned model, then each floor in `baselines`. Cells: `value [low, high]`, the 95 % interval.
+/// Columns: the tuned model, where a goal was stated also with the usual answers, then each floor in `baselines`. Cells: `value [low, high]`, the 95 % interval.
 pub fn table(e: &Evaluated) -> String {
     let columns = columns(e);
     let mut rows = vec![
@@ -49,6 +52,12 @@ pub fn table(e: &Evaluated) -> String {
     let mut out = align(&rows);
     for (column, values) in &e.slices {
         let _ = write!(out, "\n{} by `{column}`\n{}", e.primary, slice(e, values));
+    }
+    if let Some(d) = &e.decision {
+        let _ = write!(out, "\n{}", decision(d));
+    }
+    if let Some(p) = &e.parent_test {
+        let _ = write!(out, "\n{}", parent(p));
     }
     for (i, note) in e.notes.iter().enumerate() {
         let gap = if i == 0 { "\n" } else { "" };
@@ -85,6 +94,63 @@ pub fn verdict(v: &Verdict) -> String {
     for note in &v.notes {
         let _ = writeln!(out, "note: {note}");
     }
+    out
+}
+
+/// What became of the parent's answers. Ends with a line break.
+fn parent(p: &ParentTest) -> String {
+    format!(
+        "on {} test rows of {}, the model before: {} {} before, {} now; better by {}: {}\n",
+        p.n,
+        p.parent,
+        p.change.metric,
+        cell(&p.before),
+        cell(&p.after),
+        cell(&p.change.interval()),
+        p.change.word
+    )
+}
+
+/// What answers are decided for: one line per class with its threshold and its figures before and after; the cost of a
+/// row. Ends with a line break.
+fn decision(d: &Decided) -> String {
+    let mut out = format!("answers are decided for: {}\n", d.goal);
+    let mut rows = vec![
+        ["", "", "precision", "recall", "F1"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    for c in &d.thresholds {
+        let line = |name: String, from: f64, of: &PerClass| {
+            let figures = [&of.precision, &of.recall, &of.f1].map(cell);
+            let names = [name, format!("from {}", number(from))];
+            names.into_iter().chain(figures).collect::<Vec<_>>()
+        };
+        let mark = if c.threshold.met {
+            ""
+        } else {
+            " (goal not reached)"
+        };
+        rows.push(line(
+            format!("  {}{mark}", c.after.class),
+            c.threshold.value,
+            &c.after,
+        ));
+        rows.push(line(String::new(), 0.5, &c.before));
+    }
+    if rows.len() > 1 {
+        out.push_str(&align(&rows));
+    }
+    if let Some(c) = &d.cost {
+        let (before, after) = (cell(&c.before), cell(&c.after));
+        let _ = writeln!(
+            out,
+            "  mean cost of a row {after}, with the usual answers {before}"
+        );
+    }
+    out.push_str(
+        "  floors, gains and the verdict are about the usual answers: the largest score, labels from 0.5 on\n",
+    );
     out
 }
 
@@ -155,7 +221,9 @@ pub fn number(v: f64) -> String {
 
 fn columns(e: &Evaluated) -> Vec<(String, &Metrics)> {
     let floor = |name: &str| (title(name).to_owned(), &e.baselines[name]);
+    let usual = e.decision.iter();
     std::iter::once(("tuned".to_owned(), &e.metrics))
+        .chain(usual.map(|d| ("tuned, usual answers".to_owned(), &d.usual)))
         .chain(floors(e).into_iter().map(floor))
         .collect()
 }

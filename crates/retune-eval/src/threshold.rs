@@ -4,12 +4,13 @@
 //! equal scores are always on one side, and the answer is exact for the rows at hand.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// What a threshold is chosen for.
+/// What a threshold is chosen for; written `f1`, `precision=0.9`, `recall=0.8` or `cost=1:10`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(try_from = "String", into = "String")]
 pub enum Goal {
     /// The largest F1.
     F1,
@@ -24,6 +25,72 @@ pub enum Goal {
         /// Cost of a positive row that is missed.
         false_negative: f64,
     },
+}
+
+impl FromStr for Goal {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!(
+                "`{text}` is not a goal; write f1, precision=0.9, recall=0.8, or cost=1:10 (of a false alarm and of a miss)"
+            )
+        };
+        let number = |text: &str| text.trim().parse::<f64>().map_err(|_| wrong());
+        let share = |text: &str| {
+            let share = number(text)?;
+            if share > 0.0 && share <= 1.0 {
+                Ok(share)
+            } else {
+                Err(format!("{share} is out of range 0 to 1; try 0.9"))
+            }
+        };
+        match text.trim().split_once('=') {
+            None if text.trim() == "f1" => Ok(Self::F1),
+            Some(("precision", wanted)) => Ok(Self::Precision(share(wanted)?)),
+            Some(("recall", wanted)) => Ok(Self::Recall(share(wanted)?)),
+            Some(("cost", costs)) => {
+                let (alarm, miss) = costs.split_once(':').ok_or_else(wrong)?;
+                let (false_positive, false_negative) = (number(alarm)?, number(miss)?);
+                let fits = |cost: f64| cost >= 0.0 && cost.is_finite();
+                if !fits(false_positive)
+                    || !fits(false_negative)
+                    || false_positive + false_negative == 0.0
+                {
+                    return Err(format!(
+                        "costs {false_positive}:{false_negative} must be 0 or more, and one of them above 0; try cost=1:10"
+                    ));
+                }
+                Ok(Self::Cost {
+                    false_positive,
+                    false_negative,
+                })
+            }
+            _ => Err(wrong()),
+        }
+    }
+}
+
+impl TryFrom<String> for Goal {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Goal> for String {
+    fn from(goal: Goal) -> Self {
+        match goal {
+            Goal::F1 => "f1".to_owned(),
+            Goal::Precision(p) => format!("precision={p}"),
+            Goal::Recall(r) => format!("recall={r}"),
+            Goal::Cost {
+                false_positive,
+                false_negative,
+            } => format!("cost={false_positive}:{false_negative}"),
+        }
+    }
 }
 
 impl fmt::Display for Goal {
@@ -48,8 +115,8 @@ impl fmt::Display for Goal {
 pub struct Threshold {
     /// Rows whose score is at least this are called positive.
     pub value: f64,
-    /// What it was chosen for, in words.
-    pub goal: String,
+    /// Whether it reaches the goal on those rows.
+    pub met: bool,
     /// Of the rows called positive, the share that is; 0 when none is called positive.
     pub precision: f64,
     /// Of the positive rows, the share that is found.
@@ -59,6 +126,14 @@ pub struct Threshold {
     /// Mean cost of a row, where the goal is a cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<f64>,
+}
+
+impl Threshold {
+    /// Whether a row with this score is called positive.
+    pub fn reached(&self, score: f32) -> bool {
+        // The value was a score; as one it is the same number again, however it was written down in between.
+        score >= self.value as f32
+    }
 }
 
 /// A goal that no threshold reaches on the rows at hand.
@@ -118,6 +193,26 @@ impl Cut {
         let misses = self.positives - self.hits;
         (false_positive * self.false_alarms as f64 + false_negative * misses as f64) / rows as f64
     }
+
+    /// What calling these of `rows` rows positive gives; a share of nothing is 0.
+    fn threshold(&self, goal: Goal, rows: usize) -> Threshold {
+        let known = self.positives > 0;
+        let cost = match goal {
+            Goal::Cost {
+                false_positive,
+                false_negative,
+            } => Some(self.cost(false_positive, false_negative, rows.max(1))),
+            _ => None,
+        };
+        Threshold {
+            value: self.value,
+            met: true,
+            precision: self.precision(),
+            recall: if known { self.recall() } else { 0.0 },
+            f1: if known { self.f1() } else { 0.0 },
+            cost,
+        }
+    }
 }
 
 /// The threshold on `scores` of the positive class, one per row of `truth`, that serves `goal` best. Of equally good
@@ -162,21 +257,47 @@ pub fn threshold(scores: &[f32], truth: &[bool], goal: Goal) -> Result<Threshold
         };
         return Err(OutOfReach { goal, best });
     };
-    let cost = match goal {
-        Goal::Cost {
-            false_positive,
-            false_negative,
-        } => Some(cut.cost(false_positive, false_negative, truth.len())),
+    Ok(cut.threshold(goal, truth.len()))
+}
+
+/// As [`threshold`]; where the goal is out of reach the threshold that comes nearest to it, and why. Nearest is the
+/// largest precision or recall there is, and one half without a positive row that has a score.
+///
+/// # Panics
+/// As [`threshold`].
+pub fn nearest(scores: &[f32], truth: &[bool], goal: Goal) -> (Threshold, Option<OutOfReach>) {
+    let far = match threshold(scores, truth, goal) {
+        Ok(found) => return (found, None),
+        Err(far) => far,
+    };
+    let reachable = match (goal, far.best) {
+        (Goal::Precision(_), Some(best)) => threshold(scores, truth, Goal::Precision(best)).ok(),
+        (Goal::Recall(_), Some(best)) => threshold(scores, truth, Goal::Recall(best)).ok(),
         _ => None,
     };
-    Ok(Threshold {
-        value: cut.value,
-        goal: goal.to_string(),
-        precision: cut.precision(),
-        recall: if cut.positives > 0 { cut.recall() } else { 0.0 },
-        f1: if cut.positives > 0 { cut.f1() } else { 0.0 },
-        cost,
-    })
+    let found = reachable.unwrap_or_else(|| half(scores, truth, goal));
+    (
+        Threshold {
+            met: false,
+            ..found
+        },
+        Some(far),
+    )
+}
+
+/// One half, as a threshold.
+fn half(scores: &[f32], truth: &[bool], goal: Goal) -> Threshold {
+    let called = |wanted: bool| {
+        let rows = scores.iter().zip(truth);
+        rows.filter(|(s, t)| **s >= 0.5 && **t == wanted).count() as u64
+    };
+    let cut = Cut {
+        value: 0.5,
+        hits: called(true),
+        false_alarms: called(false),
+        positives: truth.iter().filter(|t| **t).count() as u64,
+    };
+    cut.threshold(goal, truth.len())
 }
 
 /// Every different way to call rows positive, from none of them to all: thresholds fall.
@@ -298,5 +419,49 @@ mod tests {
         assert!(threshold(&[f32::NAN], &[true], Goal::F1).is_err());
         let half = threshold(&[f32::NAN, 0.4], &[true, true], Goal::Recall(0.9)).unwrap_err();
         assert_eq!(half.best, Some(0.5));
+    }
+
+    #[test]
+    fn the_nearest_threshold_stands_in_for_one_out_of_reach() {
+        let (scores, truth) = ([0.9, 0.8, 0.7, 0.6], [false, true, true, false]);
+        let (found, far) = nearest(&scores, &truth, Goal::Precision(0.9));
+        // Precision by threshold: 0, 1/2, 2/3, 1/2.
+        assert_eq!((found.value as f32, found.met), (0.7, false));
+        assert_eq!(far.unwrap().best, Some(2.0 / 3.0));
+        let (found, far) = nearest(&scores, &truth, Goal::Precision(0.6));
+        assert!(found.met && far.is_none());
+        let (found, far) = nearest(&[0.9, 0.2], &[false, false], Goal::F1);
+        assert_eq!((found.value, found.met, found.precision), (0.5, false, 0.0));
+        assert_eq!(far.unwrap().best, None);
+    }
+
+    #[test]
+    fn goals_are_read_as_they_are_written() {
+        for text in [
+            "f1",
+            "precision=0.9",
+            "recall=0.8",
+            "cost=1:10",
+            "cost=0:2.5",
+        ] {
+            let goal: Goal = text.parse().unwrap();
+            assert_eq!(String::from(goal), text);
+        }
+        for (text, said) in [
+            ("F1", "not a goal"),
+            ("f1=2", "not a goal"),
+            ("precision", "not a goal"),
+            ("precision=high", "not a goal"),
+            ("precision=90", "out of range 0 to 1"),
+            ("recall=0", "out of range 0 to 1"),
+            ("cost=1", "not a goal"),
+            ("cost=-1:2", "0 or more"),
+            ("cost=0:0", "above 0"),
+            ("cost=inf:1", "0 or more"),
+            ("recall=NaN", "out of range"),
+        ] {
+            let error = text.parse::<Goal>().unwrap_err();
+            assert!(error.contains(said), "{text}: {error}");
+        }
     }
 }

@@ -70,7 +70,8 @@ struct Estimated {
 }
 
 /// Judges the tuned model, or one model per seed, against each floor (likewise) in the primary metric of `evaluation`.
-/// All of them answer the same rows in the same order; `seed` picks the resamples.
+/// All of them answer the same rows in the same order; `seed` picks the resamples. Of every model the usual answers
+/// count, as in [`crate::gain`].
 ///
 /// Never fails on what it is given to judge. Where nothing can be compared (no rows, scores that are not finite, a
 /// metric that is undefined) the word is [`Word::NoEvidence`] and a note says why. A floor whose own answers leave the
@@ -202,7 +203,7 @@ fn side(models: &[&Predictions], m: &Metric) -> Result<Side, (String, bool)> {
     if let Some(reason) = models.iter().find_map(|p| unrateable(p)) {
         return Err((reason, false));
     }
-    let models: Vec<Arc<Facts>> = models.iter().map(|p| Arc::new(Facts::new(p))).collect();
+    let models: Vec<Arc<Facts>> = models.iter().map(|p| Arc::new(Facts::usual(p))).collect();
     let values = models
         .iter()
         .map(|f| (m.compute)(&Sample::of(Arc::clone(f))));

@@ -38,6 +38,7 @@ fn predictions(cols: usize, data: &[f32], targets: Targets) -> Predictions {
         targets,
         slices: Vec::new(),
         ids: Vec::new(),
+        decision: None,
     }
 }
 

@@ -52,6 +52,7 @@ fn predictions(case: &Value) -> Predictions {
         targets,
         slices: Vec::new(),
         ids: Vec::new(),
+        decision: None,
     }
 }
 

@@ -8,9 +8,9 @@ use retune_eval::report::{
     card, render, render_compare, render_curve, render_rates, render_search,
 };
 use retune_eval::{
-    Calibration, Comparison, CurvePoint, Evaluated, Evaluation, Event, Goal, LabelCurve, Matrix,
-    Predictions, RangeTest, RunRecord, Search, Slice, Targets, TestEnd, Trial, Word, evaluate,
-    judge, reliability, threshold,
+    Calibration, Comparison, CurvePoint, Decision, Evaluated, Evaluation, Event, Goal, LabelCurve,
+    Matrix, ParentTest, Predictions, RangeTest, RunRecord, Search, Slice, Targets, TestEnd, Trial,
+    Word, evaluate, judge, reliability,
 };
 use serde_json::{Value, json};
 
@@ -62,17 +62,34 @@ fn search(word: &str) -> Search {
     search
 }
 
-/// Adds a verdict, a temperature and a threshold.
+/// Adds a verdict, a temperature and what became of a parent's answers.
 fn prove(evaluated: &mut Evaluated, p: &Predictions, e: &Evaluation, word: &str) {
     let floor = p.with_constant_scores(p.scores.row(0));
     let floors = [(word, vec![&floor]), ("frozen", vec![&floor])];
     let mut verdict = judge(&[p], &floors, e, 0);
     verdict.notes.push(word.to_owned());
+    evaluated.parent_test = Some(ParentTest {
+        parent: word.to_owned(),
+        n: 60,
+        seen: 3,
+        unknown: 0,
+        before: evaluated.metrics[&e.primary],
+        after: evaluated.metrics[&e.primary],
+        change: verdict.floors["frozen"].clone(),
+    });
     evaluated.verdict = Some(verdict);
     evaluated.calibration = Calibration::measure(&p.scores, &p.targets, 1.5);
-    let mut chosen = threshold(&[0.9, 0.2], &[true, false], Goal::F1).unwrap();
-    word.clone_into(&mut chosen.goal);
-    evaluated.threshold = Some(chosen);
+}
+
+/// A threshold out of reach for two classes, costs for more.
+fn decision(p: &Predictions, classes: usize) -> Option<Decision> {
+    match classes {
+        0 | 1 => None,
+        2 => Some(Decision::fit(p, Goal::Precision(1.0), 1).0),
+        _ => Some(Decision::Costs {
+            costs: vec![vec![1.0; classes]; classes],
+        }),
+    }
 }
 
 /// A record with `word` in every string, of a model with `classes` classes (none: a number).
@@ -87,7 +104,7 @@ fn record(word: &str, classes: usize) -> RunRecord {
             0.3 / (i % 5 + 1) as f32
         }
     };
-    let p = Predictions {
+    let mut p = Predictions {
         scores: Matrix {
             rows,
             cols,
@@ -102,6 +119,7 @@ fn record(word: &str, classes: usize) -> RunRecord {
             values: vec![word.to_owned(); rows],
         }],
         ids: Vec::new(),
+        decision: None,
     };
     let names: Vec<String> = (0..classes).map(|k| format!("{word}{k}")).collect();
     let primary = if classes == 0 { "rmse" } else { "accuracy" };
@@ -112,6 +130,7 @@ fn record(word: &str, classes: usize) -> RunRecord {
         primary: primary.to_owned(),
         classes: names.clone(),
     };
+    p.decision = decision(&p, classes);
     let mut evaluated = evaluate(&p, &e, word, 0);
     evaluated.compare(word, (&p, &p.with_constant_scores(p.scores.row(0))), &e, 0);
     evaluated.notes.push(word.to_owned());
@@ -222,6 +241,7 @@ fn every_part_with_content_is_there() {
         "slices",
         "verdict",
         "threshold",
+        "parent",
         "labels",
         "cost",
     ] {
@@ -251,7 +271,9 @@ fn every_part_with_content_is_there() {
 #[test]
 fn the_page_begins_with_one_sentence() {
     let mut r = record("word", 3);
-    r.evaluated.metrics.get_mut("accuracy").unwrap().value = 0.842;
+    // Where answers were decided for a goal, the sentence is about the usual ones, as the floors are.
+    let decision = r.evaluated.decision.as_mut().unwrap();
+    decision.usual.get_mut("accuracy").unwrap().value = 0.842;
     let frozen = r.evaluated.baselines["word"].clone();
     r.evaluated.baselines.insert("frozen".to_owned(), frozen);
     let frozen = r.evaluated.baselines.get_mut("frozen").unwrap();
@@ -271,6 +293,10 @@ fn the_page_begins_with_one_sentence() {
                     (better by 0.052, 95 % interval 0.020 to 0.090), in 2 min 4 s; 500 of the 1000 labels would have \
                     sufficed.</p>";
     assert!(first.starts_with(sentence), "{}", &first[..400]);
+    assert!(page.contains("Decided for least expected cost of an answer, accuracy 0.333"));
+    r.evaluated.decision = None;
+    r.evaluated.metrics.get_mut("accuracy").unwrap().value = 0.843;
+    assert!(render(&r).contains("head → 0.843 after tuning"));
     r.curve = None;
     r.costs.clear();
     r.machine = vec![("wall time".to_owned(), "24 s".to_owned())];
@@ -370,6 +396,42 @@ fn a_card_says_what_is_known_and_nothing_else() {
     let text = card(&r);
     assert!(!text.contains("license:") && !text.contains("base_model:"));
     assert!(!text.contains("Did tuning help?"));
+}
+
+#[test]
+fn decided_answers_stand_beside_the_usual_ones() {
+    let mut r = record("word", 2);
+    let page = render(&r);
+    for expected in [
+        "<p>Answers are decided for this goal: precision of at least 1. <b>No threshold reached it on the validation \
+         rows for <bdi>word1</bdi></b>: the nearest one was taken.</p>",
+        "these rows, from 0.5",
+        "tuned, usual answers",
+        "Floors, gains and the verdict are about the usual answers of both sides",
+    ] {
+        assert!(page.contains(expected), "{expected} is missing");
+    }
+    assert!(!page.contains("Mean cost of a row"));
+    let text = card(&r);
+    assert!(text.contains(
+        "- answers are decided for this goal: precision of at least 1\n- word1 from a score of "
+    ));
+    assert!(text.contains("this one is nearest"));
+    let console = retune_eval::table::table(&r.evaluated);
+    assert!(
+        console.contains("tuned, usual answers") && console.contains("word1 (goal not reached)"),
+        "{console}"
+    );
+
+    let costs = record("word", 3);
+    assert!(render(&costs).contains("Mean cost of a row"));
+    assert!(card(&costs).contains("- mean cost of a test row: "));
+    assert!(retune_eval::table::table(&costs.evaluated).contains("  mean cost of a row "));
+
+    r.evaluated.decision = None;
+    let page = render(&r);
+    assert!(!page.contains("usual answers") && !page.contains("<section id=\"threshold\""));
+    assert!(!card(&r).contains("usual answers"));
 }
 
 #[test]

@@ -4,8 +4,8 @@
 
 use retune_eval::metrics::METRICS;
 use retune_eval::{
-    Calibration, Evaluated, Evaluation, Goal, Matrix, Predictions, Slice, Targets, evaluate, judge,
-    threshold,
+    Calibration, Decision, Evaluated, Evaluation, Goal, Matrix, ParentTest, Predictions, Slice,
+    Targets, evaluate, judge,
 };
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ fn schema() -> Value {
     serde_json::from_str(&std::fs::read_to_string(SCHEMA).unwrap()).unwrap()
 }
 
-/// Every part filled: slices, classes, confusion, a floor, a gain, a verdict, a temperature, a threshold, a note.
+/// Every part filled: slices, classes, confusion, a floor, a gain, a verdict, a temperature, a threshold with costs, a note.
 fn evaluated() -> Evaluated {
     let data = vec![0.9, 0.1, 0.4, 0.6, 0.3, 0.7, 0.8, 0.2];
     let p = Predictions {
@@ -33,13 +33,22 @@ fn evaluated() -> Evaluated {
             values: ["a", "a", "b", "b"].map(str::to_owned).to_vec(),
         }],
         ids: Vec::new(),
+        decision: None,
     };
     let e = Evaluation {
         metrics: vec!["accuracy".to_owned(), "log_loss".to_owned()],
         primary: "accuracy".to_owned(),
         classes: vec!["no".to_owned(), "yes".to_owned()],
     };
-    let mut out = evaluate(&p, &e, "test", 0);
+    let goal = Goal::Cost {
+        false_positive: 1.0,
+        false_negative: 2.0,
+    };
+    let decided = Predictions {
+        decision: Some(Decision::fit(&p, goal, 1).0),
+        ..p.clone()
+    };
+    let mut out = evaluate(&decided, &e, "test", 0);
     out.compare(
         "majority",
         (&p, &p.with_constant_scores(&[0.7, 0.3])),
@@ -48,12 +57,17 @@ fn evaluated() -> Evaluated {
     );
     let floor = p.with_constant_scores(&[0.7, 0.3]);
     out.verdict = Some(judge(&[&p], &[("majority", vec![&floor])], &e, 0));
+    let before = out.metrics["accuracy"];
+    out.parent_test = Some(ParentTest {
+        parent: "runs/old".to_owned(),
+        n: 4,
+        seen: 1,
+        unknown: 0,
+        before,
+        after: before,
+        change: out.verdict.as_ref().unwrap().floors["majority"].clone(),
+    });
     out.calibration = Calibration::measure(&p.scores, &p.targets, 2.0);
-    let goal = Goal::Cost {
-        false_positive: 1.0,
-        false_negative: 2.0,
-    };
-    out.threshold = threshold(&[0.1, 0.6], &[false, true], goal).ok();
     out
 }
 
@@ -70,6 +84,7 @@ fn check(root: &Value, part: &Value, value: &Value, at: &str, problems: &mut Vec
                     "object" => value.is_object(),
                     "array" => value.is_array(),
                     "string" => value.is_string(),
+                    "boolean" => value.is_boolean(),
                     "number" => value.is_number(),
                     "integer" => value.is_u64() || value.is_i64(),
                     other => panic!("{at}: type {other} is not known to this test"),
@@ -160,14 +175,15 @@ fn what_is_written_is_what_the_schema_describes() {
 fn records_without_a_verdict_stay_readable() {
     let mut written = serde_json::to_value(evaluated()).unwrap();
     let keys = written.as_object_mut().unwrap();
-    for key in ["verdict", "calibration", "threshold"] {
+    for key in ["verdict", "calibration", "decision", "parent_test"] {
         assert!(keys.remove(key).is_some(), "{key} was not written");
     }
     let read: Evaluated = serde_json::from_value(written).unwrap();
     assert_eq!(
-        (read.verdict, read.calibration, read.threshold),
+        (read.verdict, read.calibration, read.decision),
         (None, None, None)
     );
+    assert_eq!(read.parent_test, None);
 }
 
 #[test]

@@ -78,6 +78,7 @@ fn predictions(case: &Value, side: &str) -> Predictions {
         targets,
         slices: Vec::new(),
         ids: Vec::new(),
+        decision: None,
     }
 }
 

@@ -51,6 +51,7 @@ fn predictions(cols: usize, data: Vec<f32>, targets: Targets) -> Predictions {
         targets,
         slices: Vec::new(),
         ids: Vec::new(),
+        decision: None,
     }
 }
 

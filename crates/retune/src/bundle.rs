@@ -11,7 +11,7 @@ use retune_data::roles::Roles;
 use retune_data::split::SplitRecord;
 use retune_data::{Column, Processor, Table, Values};
 use retune_eval::metrics::majority_predictions;
-use retune_eval::{Cost, Evaluated, RunRecord, Targets, evaluate};
+use retune_eval::{Cost, Decision, Evaluated, Targets, evaluate};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Checkpoint;
@@ -66,6 +66,9 @@ pub struct Manifest {
     pub split: SplitRecord,
     /// SHA-256 of each data file.
     pub data: BTreeMap<String, String>,
+    /// How scores become answers where a goal was stated; the usual answers in bundles that do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Decision>,
     /// What is known of the training answers, for the prior baseline.
     pub prior: Prior,
     /// Step of the saved weights, and steps done.
@@ -307,16 +310,7 @@ fn manifest(folder: &Path, saved: &Saved) -> Result<Manifest> {
             files.insert((*name).to_string(), sha256(&path)?);
         }
     }
-    let mut data = BTreeMap::new();
-    for path in plan
-        .table
-        .files
-        .iter()
-        .filter(|path| path.is_file())
-        .take(64)
-    {
-        data.insert(path.display().to_string(), sha256(path)?);
-    }
+    let data = hashes(plan)?;
     let targets: Vec<_> = plan.train.iter().map(|e| e.target.clone()).collect();
     Ok(Manifest {
         format: FORMAT,
@@ -336,6 +330,7 @@ fn manifest(folder: &Path, saved: &Saved) -> Result<Manifest> {
         loaded: saved.loaded.clone(),
         split: plan.split.clone(),
         data,
+        decision: saved.outcome.predictions.decision.clone(),
         prior: Prior::of(&plan.task.targets(&targets), plan.processor.labels()),
         best_step: saved.steps.0,
         steps: saved.steps.1,
@@ -344,6 +339,15 @@ fn manifest(folder: &Path, saved: &Saved) -> Result<Manifest> {
         peak_rss_bytes: retune_kernels::process::peak_resident_bytes(),
         files,
     })
+}
+
+/// SHA-256 of each data file, of the first ones where they are many.
+pub(crate) fn hashes(plan: &Plan) -> Result<BTreeMap<String, String>> {
+    let files = plan.table.files.iter().filter(|path| path.is_file());
+    let files = files.take(64);
+    files
+        .map(|path| Ok((path.display().to_string(), sha256(path)?)))
+        .collect()
 }
 
 /// SHA-256 of a file, in hexadecimal.
@@ -375,8 +379,10 @@ fn predictions_table(plan: &Plan, outcome: &Outcome) -> Table {
         name: "truth".to_string(),
         values: text(plan.test.iter().map(truth).collect()),
     });
+    let predicted = &outcome.predictions;
+    let decision = predicted.decision.as_ref();
     let answers: Vec<_> = (0..rows.len())
-        .map(|i| plan.task.answer(outcome.predictions.scores.row(i), labels))
+        .map(|i| plan.task.answer(predicted.scores.row(i), labels, decision))
         .collect();
     columns.extend(crate::predictor::answer_columns(&answers, labels));
     Table {
@@ -431,7 +437,8 @@ impl Bundle {
 
     /// Answers rows and texts.
     pub fn predictor(self) -> Predictor {
-        Predictor::new(self.task, self.processor, self.model)
+        let decision = self.manifest.decision;
+        Predictor::new(self.task, self.processor, self.model).deciding(decision)
     }
 
     /// Figures on labelled rows, by slice.
@@ -457,6 +464,7 @@ impl Bundle {
             targets: self.task.targets(&targets),
             slices: columns.collect::<retune_data::Result<_>>()?,
             ids: rows.iter().map(|r| table.place(*r)).collect(),
+            decision: self.manifest.decision.clone(),
         };
         let name = table
             .files
@@ -501,10 +509,19 @@ impl Bundle {
     }
 
     /// The report page, rendered anew from the run's record.
+    ///
+    /// # Errors
+    /// Not a bundle, or one without a record that can be read.
     pub fn report(folder: &Path) -> Result<String> {
-        read_manifest(folder)?;
-        let record: RunRecord = read_json(&folder.join("run.json"))?;
-        Ok(retune_eval::report::render(&record))
+        Ok(retune_eval::report::render(&record::read(folder)?))
+    }
+
+    /// The model card, written anew from the run's record.
+    ///
+    /// # Errors
+    /// As [`Bundle::report`].
+    pub fn card(folder: &Path) -> Result<String> {
+        Ok(retune_eval::report::card(&record::read(folder)?))
     }
 }
 

@@ -54,13 +54,17 @@ pub struct Unpaired {
 }
 
 /// The test rows of a run as it answered them.
-struct Answered {
+pub(crate) struct Answered {
     task: String,
-    labels: BTreeSet<String>,
+    /// Its classes or labels, in the order of its outputs.
+    pub(crate) names: Vec<String>,
     evaluation: Evaluation,
+    /// The texts of each row.
+    pub(crate) texts: Vec<Vec<String>>,
     /// Right answers as text.
     truth: Vec<String>,
-    predictions: Predictions,
+    /// The usual answers, whatever was decided.
+    pub(crate) predictions: Predictions,
 }
 
 /// Compares the bundles in `folders`, every one with every later one: positive differences say that the earlier one is
@@ -108,6 +112,7 @@ pub fn compare(folders: &[PathBuf], against: &[PathBuf]) -> Result<Compared> {
         }
     }
     notes.extend(cautions(&sides, comparisons.len()));
+    notes.extend(decided(&runs));
     Ok(Compared {
         folders: all,
         runs,
@@ -148,6 +153,18 @@ fn cautions(sides: &[Range<usize>], compared: usize) -> Vec<String> {
         ));
     }
     notes
+}
+
+/// What is said where answers of a run are decided for a goal.
+fn decided(runs: &[RunRecord]) -> Option<String> {
+    let decided = runs.iter().filter(|r| r.evaluated.decision.is_some());
+    let titles: Vec<&str> = decided.map(|r| r.title.as_str()).collect();
+    (!titles.is_empty()).then(|| {
+        format!(
+            "answers of {} are decided for a goal; differences are about the usual answers of all runs",
+            titles.join(", ")
+        )
+    })
 }
 
 /// Checks that the runs of a side differ in their seed only.
@@ -216,12 +233,13 @@ fn records(folders: &[PathBuf]) -> Result<Vec<RunRecord>> {
 fn paired(left: &Side, right: &Side) -> std::result::Result<(Comparison, Vec<String>), String> {
     let (ours, theirs) = (readable(left)?, readable(right)?);
     let first = ours[0];
+    let names = |of: &Answered| of.names.iter().cloned().collect::<BTreeSet<_>>();
     let mut models = Vec::new();
     for other in ours.iter().chain(&theirs) {
         if first.task != other.task {
             return Err(format!("one does {}, the other {}", first.task, other.task));
         }
-        if first.labels != other.labels {
+        if names(first) != names(other) {
             return Err("they answer with different labels".to_string());
         }
         let order = same_rows(first, other)?;
@@ -292,7 +310,7 @@ fn same_rows(left: &Answered, right: &Answered) -> std::result::Result<Vec<usize
 }
 
 /// The answers of a bundle, rebuilt from its predictions; or why they cannot be.
-fn answered(folder: &Path, run: &RunRecord) -> std::result::Result<Answered, String> {
+pub(crate) fn answered(folder: &Path, run: &RunRecord) -> std::result::Result<Answered, String> {
     let path = folder.join("predictions.parquet");
     let table = read(&path, &ReadOptions::default()).map_err(|e| e.to_string())?;
     let processor: Processor =
@@ -304,7 +322,7 @@ fn answered(folder: &Path, run: &RunRecord) -> std::result::Result<Answered, Str
     let truth = texts(column(&table, "truth")?);
     let predictions = rebuilt(&table, &truth, task, labels)?;
     let found = point(&predictions, &evaluation);
-    let wanted = run.evaluated.metrics.get(&evaluation.primary);
+    let wanted = run.evaluated.usual().get(&evaluation.primary);
     let (Some(found), Some(wanted)) = (found.get(&evaluation.primary), wanted) else {
         return Err(format!("{} is undefined on its rows", evaluation.primary));
     };
@@ -316,11 +334,22 @@ fn answered(folder: &Path, run: &RunRecord) -> std::result::Result<Answered, Str
     }
     Ok(Answered {
         task: run.task.clone(),
-        labels: labels.names().iter().cloned().collect(),
+        names: labels.names().to_vec(),
         evaluation,
+        texts: row_texts(&table, &processor),
         truth,
         predictions,
     })
+}
+
+/// The texts of each row: the columns that stand behind `row`.
+fn row_texts(table: &Table, processor: &Processor) -> Vec<Vec<String>> {
+    let Processor::Text(text) = processor;
+    let columns = table.columns.iter().skip(1).take(text.text.len());
+    let columns: Vec<&Column> = columns.filter(|c| text.text.contains(&c.name)).collect();
+    let cell = |row: usize, c: &&Column| c.text(row).unwrap_or_default().into_owned();
+    let of = |row: usize| columns.iter().map(|c| cell(row, c)).collect();
+    (0..table.rows()).map(of).collect()
 }
 
 /// Scores and right answers of the rows of `predictions.parquet`.
@@ -364,6 +393,7 @@ fn rebuilt(
         targets: task.targets(&targets),
         slices: Vec::new(),
         ids,
+        decision: None,
     })
 }
 

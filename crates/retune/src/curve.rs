@@ -4,7 +4,8 @@
 //! shrink with them, since selecting a model takes labels too. The test rows are the same everywhere. Each finished
 //! point is written down at once, so that a search that was cut off goes on.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
 use std::path::Path;
 
 use retune_data::{Example, Target};
@@ -13,6 +14,7 @@ use retune_eval::{CurvePoint, Event, LabelCurve, Matrix, Predictions, judge, poi
 use retune_kernels::dropout::mix;
 use serde::{Deserialize, Serialize};
 
+use crate::bundle::{hashes, read_json};
 use crate::error::{Error, Result};
 use crate::floors::classical::Effort;
 use crate::floors::frozen::{Frozen, Rows};
@@ -23,10 +25,14 @@ use crate::outcome::{predictions, selection};
 use crate::plan::Plan;
 use crate::points::PointFile;
 use crate::proof::{self, SCRATCH_LR};
+use crate::recipe::Recipe;
 use crate::run::on_threads;
+use crate::run_folder::RECIPE;
 use crate::scoring;
 use crate::train::Flow;
 
+/// The finished curve in its folder.
+pub const CURVE: &str = "curve.json";
 /// Fewest optimiser steps of a network at any share: a few batches teach nothing.
 const LEAST_STEPS: u64 = 60;
 /// Fewest rows that train, and that select.
@@ -52,6 +58,49 @@ pub struct Curve {
     pub curve: LabelCurve,
     /// What was forecast for all labels from half of them, and the mean score that they gave.
     pub checked: Option<(retune_eval::Forecast, f64)>,
+    /// SHA-256 of each data file.
+    #[serde(default)]
+    pub data: BTreeMap<String, String>,
+}
+
+/// The curve in a folder beside the run in `folder` that asks the same: equal data files, and a recipe that differs
+/// only in what no point of a curve depends on. The first one by name; `None` where there is none.
+pub(crate) fn beside(
+    folder: &Path,
+    recipe: &Recipe,
+    data: &BTreeMap<String, String>,
+) -> Option<LabelCurve> {
+    let above = folder.parent()?;
+    let above = if above.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        above
+    };
+    let mut folders: Vec<_> = fs::read_dir(above)
+        .ok()?
+        .flatten()
+        .map(|e| e.path())
+        .collect();
+    folders.sort();
+    folders.into_iter().find_map(|folder| {
+        let about = Recipe::read(&folder.join(RECIPE)).ok()?;
+        let found: Curve = read_json(&folder.join(CURVE)).ok()?;
+        let same = question(&about) == question(recipe) && found.data == *data && !data.is_empty();
+        same.then_some(found.curve)
+    })
+}
+
+/// The part of a recipe that decides about the points of a curve.
+fn question(recipe: &Recipe) -> Recipe {
+    let plain = Recipe::default();
+    let mut recipe = recipe.clone();
+    (recipe.out, recipe.threads) = (None, None);
+    (recipe.verdict, recipe.require, recipe.refit) = (plain.verdict, None, None);
+    (recipe.decide, recipe.gates) = (plain.decide, plain.gates);
+    recipe.data.slices = plain.data.slices;
+    recipe.train.checkpoint_every = plain.train.checkpoint_every;
+    recipe.train.keep_checkpoints = plain.train.keep_checkpoints;
+    recipe
 }
 
 /// A point with what it answered on the test rows.
@@ -106,7 +155,7 @@ fn measured(plan: &Plan, options: &CurveOptions, folder: &Path, on: On) -> Resul
             }
         }
     }
-    Ok(points.concluded(plan, options))
+    points.concluded(plan, options)
 }
 
 /// What is measured at each share.
@@ -160,7 +209,7 @@ impl Points {
     }
 
     /// Points, gaps with intervals over seeds and test rows, and forecasts.
-    fn concluded(&self, plan: &Plan, options: &CurveOptions) -> Curve {
+    fn concluded(&self, plan: &Plan, options: &CurveOptions) -> Result<Curve> {
         let evaluation = plan.task.evaluation(plan.processor.labels());
         let points = self.done.iter().map(|done| done.point.clone()).collect();
         let mut curve = LabelCurve::new(&evaluation.primary, points);
@@ -189,7 +238,11 @@ impl Points {
             let forecast = curve.forecast(CHECKED_FROM, band.rows, seed)?;
             Some((forecast, band.score.value))
         });
-        Curve { curve, checked }
+        Ok(Curve {
+            curve,
+            checked,
+            data: hashes(plan)?,
+        })
     }
 
     fn predictions(&self, plan: &Plan, model: &str, rows: usize) -> Vec<Predictions> {

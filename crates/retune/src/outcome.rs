@@ -3,7 +3,7 @@
 use retune_data::{Example, Target};
 use retune_eval::metrics::majority_predictions;
 use retune_eval::records::Shown;
-use retune_eval::{Evaluated, Matrix, Predictions, evaluate};
+use retune_eval::{Decision, Evaluated, Matrix, Predictions, evaluate};
 
 use crate::bundle;
 use crate::plan::Plan;
@@ -23,6 +23,7 @@ pub(crate) fn predictions(
         targets: plan.task.targets(&targets),
         slices: Vec::new(),
         ids: Vec::new(),
+        decision: None,
     };
     if details {
         let at: Vec<usize> = rows.iter().map(|e| e.meta.row as usize).collect();
@@ -60,14 +61,20 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// Of the test rows' scores; `before` are those of the model as it came.
-    pub(crate) fn new(plan: &Plan, scores: Matrix, before: Option<&Matrix>) -> Self {
+    /// Of the test rows' scores and how they become answers; `before` are the scores of the model as it came.
+    pub(crate) fn new(
+        plan: &Plan,
+        (scores, decision): (Matrix, Option<Decision>),
+        before: Option<&Matrix>,
+    ) -> Self {
         let evaluation = plan.task.evaluation(plan.processor.labels());
-        let predicted = predictions(plan, &plan.test, scores, true);
+        let predicted = Predictions {
+            decision,
+            ..predictions(plan, &plan.test, scores, true)
+        };
         Self {
-            before_after: before.map_or(Vec::new(), |before| {
-                before_after(plan, &predicted.scores, before)
-            }),
+            before_after: before
+                .map_or(Vec::new(), |before| before_after(plan, &predicted, before)),
             evaluated: evaluate(&predicted, &evaluation, "test", plan.recipe.seed),
             predictions: predicted,
         }
@@ -82,11 +89,13 @@ impl Outcome {
 }
 
 /// A test row as reports show it.
-pub(crate) fn shown(plan: &Plan, index: usize, scores: &Matrix) -> Shown {
+pub(crate) fn shown(plan: &Plan, index: usize, predicted: &Predictions) -> Shown {
     let example = &plan.test[index];
     let row = example.meta.row as usize;
     let labels = plan.processor.labels();
-    let answer = plan.task.answer(scores.row(index), labels);
+    let decision = predicted.decision.as_ref();
+    let scores = predicted.scores.row(index);
+    let answer = plan.task.answer(scores, labels, decision);
     let truth = plan.task.truth(&example.target, labels);
     let text: Vec<String> = plan
         .roles
@@ -116,7 +125,7 @@ fn shortened(text: &str) -> String {
 }
 
 /// Five test rows of short, readable texts, spread over the split.
-fn before_after(plan: &Plan, after: &Matrix, before: &Matrix) -> Vec<(Shown, String)> {
+fn before_after(plan: &Plan, after: &Predictions, before: &Matrix) -> Vec<(Shown, String)> {
     const WANTED: usize = 5;
     let n = plan.test.len();
     let readable = |i: &usize| (8..=40).contains(&plan.test[*i].tokens());
@@ -129,7 +138,9 @@ fn before_after(plan: &Plan, after: &Matrix, before: &Matrix) -> Vec<(Shown, Str
         .step_by(step)
         .take(WANTED)
         .map(|i| {
-            let old = plan.task.answer(before.row(i), plan.processor.labels());
+            let old = plan
+                .task
+                .answer(before.row(i), plan.processor.labels(), None);
             (shown(plan, i, after), old.phrase())
         })
         .collect()

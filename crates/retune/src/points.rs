@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::recipe::Recipe;
 use crate::run::started;
-use crate::run_folder::{Started, write_synced};
+use crate::run_folder::{RECIPE, Started, write_synced};
 
 /// The file that new points are added to.
 pub(crate) struct PointFile {
@@ -32,7 +32,7 @@ impl PointFile {
         recipe: &Recipe,
     ) -> Result<(Self, Vec<P>)> {
         fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
-        same(folder, "recipe.toml", &recipe.to_toml(), "another recipe")?;
+        same(folder, RECIPE, &recipe.to_toml(), "another recipe")?;
         let Started { data, base, .. } = started(plan)?;
         let inputs = serde_json::json!({ "data": data, "base": base }).to_string();
         same(

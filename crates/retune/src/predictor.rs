@@ -4,6 +4,7 @@ use std::path::Path;
 
 use retune_data::processor::Labels;
 use retune_data::{Column, Example, Features, Meta, Processor, Table, Target, Values};
+use retune_eval::Decision;
 
 use crate::error::Result;
 use crate::model::Model;
@@ -18,15 +19,22 @@ pub struct Predictor {
     task: &'static dyn Task,
     processor: Processor,
     model: Model,
+    decision: Option<Decision>,
 }
 
 impl Predictor {
+    /// With the usual answers.
     pub(crate) fn new(task: &'static dyn Task, processor: Processor, model: Model) -> Self {
         Self {
             task,
             processor,
             model,
+            decision: None,
         }
+    }
+
+    pub(crate) fn deciding(self, decision: Option<Decision>) -> Self {
+        Self { decision, ..self }
     }
 
     /// One answer per row of a table that has the text columns of training.
@@ -94,8 +102,9 @@ impl Predictor {
     fn answer(&self, examples: &[Example]) -> Vec<Prediction> {
         let quiet = &mut |_| ();
         let (scores, _) = scoring::scores(&self.model, self.task, &self.processor, examples, quiet);
+        let (labels, decision) = (self.processor.labels(), self.decision.as_ref());
         (0..scores.rows)
-            .map(|i| self.task.answer(scores.row(i), self.processor.labels()))
+            .map(|i| self.task.answer(scores.row(i), labels, decision))
             .collect()
     }
 }

@@ -10,6 +10,7 @@ use retune_data::processor::Long;
 use retune_eval::{Evaluated, Word};
 use serde::{Deserialize, Serialize};
 
+use crate::decide::DecideRecipe;
 use crate::error::Problem;
 use crate::losses::LossRecipe;
 use crate::methods::MethodRecipe;
@@ -66,6 +67,9 @@ pub struct Recipe {
     /// What `retune tune` tries.
     #[serde(skip_serializing_if = "TuneRecipe::is_default")]
     pub tune: TuneRecipe,
+    /// What answers are decided for.
+    #[serde(skip_serializing_if = "DecideRecipe::is_empty")]
+    pub decide: DecideRecipe,
     /// Smallest value of a test metric (largest for errors) below which `train` exits with 1.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub gates: BTreeMap<String, f64>,
@@ -258,6 +262,7 @@ impl Default for Recipe {
             refit: None,
             loss: LossRecipe::default(),
             tune: TuneRecipe::default(),
+            decide: DecideRecipe::default(),
             gates: BTreeMap::new(),
         }
     }
@@ -390,6 +395,7 @@ impl Recipe {
         }
         found.extend(self.train.problems());
         found.extend(self.loss.problems());
+        found.extend(self.decide.problems());
         found.extend(self.data.problems());
         if !self.tune.is_default() {
             found.extend(self.tune.problems(self));

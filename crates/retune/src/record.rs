@@ -5,9 +5,12 @@ use std::path::Path;
 use retune_data::Example;
 use retune_eval::{Event, RunRecord, Targets};
 
-use crate::bundle::{Manifest, Saved};
+use crate::bundle::{Manifest, Saved, read_json, read_manifest};
+use crate::curve;
 use crate::error::{Error, Result};
 use crate::outcome::shown;
+use crate::recipe::Recipe;
+use crate::run_folder::RECIPE;
 
 /// Mistakes shown.
 const MISTAKES: usize = 20;
@@ -54,14 +57,24 @@ pub(crate) fn of(events_at: &Path, saved: &Saved, manifest: &Manifest) -> Result
         },
         mistakes: retune_eval::metrics::mistakes(predictions, MISTAKES)
             .into_iter()
-            .map(|i| shown(plan, i, &predictions.scores))
+            .map(|i| shown(plan, i, predictions))
             .collect(),
         before_after: saved.outcome.before_after.clone(),
         costs: saved.costs.clone(),
-        curve: None,
+        curve: curve::beside(&plan.out, &plan.recipe, &manifest.data),
         fingerprints: manifest.data.clone(),
         license: None,
     })
+}
+
+/// The record of a bundle, with the label curve that may have been measured since.
+pub(crate) fn read(folder: &Path) -> Result<RunRecord> {
+    let manifest = read_manifest(folder)?;
+    let mut record: RunRecord = read_json(&folder.join("run.json"))?;
+    let recipe = Recipe::read(&folder.join(RECIPE)).ok();
+    let curve = recipe.and_then(|recipe| curve::beside(folder, &recipe, &manifest.data));
+    record.curve = curve.or(record.curve);
+    Ok(record)
 }
 
 pub(crate) fn events(path: &Path) -> Result<Vec<Event>> {

@@ -9,10 +9,12 @@ use retune_eval::records::Shown;
 use retune_eval::{Calibration, Cost, Evaluated, Event, Matrix, metric};
 
 use crate::bundle::{self, Saved, sha256};
+use crate::decide;
 use crate::error::{Error, Result};
 use crate::features::SequenceVectors;
 use crate::floors::classical::Effort;
 use crate::floors::frozen::Frozen;
+use crate::forgetting;
 use crate::job::Job;
 use crate::losses::Objective;
 use crate::model::Model;
@@ -237,9 +239,17 @@ fn finished(plan: &Plan, outcome: Outcome, (seconds, interrupted): (f64, bool)) 
 /// The model as it is kept, and what it shows on the test rows.
 fn measured(plan: &Plan, model: Model, floors: &[Floor], on: On) -> (Model, Outcome) {
     let (model, calibration) = calibrated(plan, model, on);
+    let (decision, notes) = decide::fit(plan, &model, on);
     let (scores, _) = score(plan, &model, &plan.test, "evaluate", on);
     let before = floors.iter().find(|floor| floor.name == "base_model");
-    let mut outcome = Outcome::new(plan, scores, before.map(|floor| &floor.scores[0]));
+    let mut outcome = Outcome::new(
+        plan,
+        (scores, decision),
+        before.map(|floor| &floor.scores[0]),
+    );
+    let (parent_test, why) = forgetting::measure(plan, &model, on);
+    outcome.evaluated.parent_test = parent_test;
+    outcome.evaluated.notes.extend(notes.into_iter().chain(why));
     outcome.evaluated.calibration = calibration;
     (model, outcome)
 }

@@ -28,6 +28,7 @@ const LOCK: &str = ".lock";
 const PARTS: &str = ".bundle.partial";
 /// Keys of a recipe that no optimiser step depends on.
 const FREE: &[&str] = &[
+    "decide.",
     "gates.",
     "require",
     "verdict",

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use retune::curve::{Curve, CurveOptions, curve};
+use retune::curve::{CURVE, Curve, CurveOptions, curve};
 use retune::eval::report::render_curve;
 
 use super::plan;
@@ -80,7 +80,7 @@ pub fn run(args: &CurveArgs) -> Result<ExitCode, Failure> {
     let json = serde_json::to_string_pretty(&found).unwrap_or_default();
     for (path, text) in [
         (&page, render_curve(&found.curve)),
-        (&out.join("curve.json"), json),
+        (&out.join(CURVE), json),
     ] {
         fs::write(path, text).map_err(|e| {
             Failure::user(format!(

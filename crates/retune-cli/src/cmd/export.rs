@@ -9,7 +9,7 @@ use retune::hub::HubOptions;
 use retune::peft::export_peft;
 
 use super::open;
-use crate::console::{Console, answer};
+use crate::console::{Console, answer, tell};
 use crate::failure::Failure;
 
 #[derive(Debug, Args)]
@@ -36,6 +36,14 @@ struct Layout {
 /// Writes the folder; the library reads it back and compares before this returns.
 pub fn run(args: &ExportArgs) -> Result<ExitCode, Failure> {
     let bundle = open(&args.bundle)?;
+    if let Some(decision) = &bundle.manifest.decision {
+        tell(&format!(
+            "note: the model's answers are decided for the {}; other programs answer with the largest score, and labels \
+             from 0.5 on: `decision` in {} says how to answer",
+            decision.goal(),
+            args.bundle.join("bundle.json").display()
+        ));
+    }
     if let Some(dir) = &args.layout.peft {
         let mut console = Console::new();
         let on = &mut |progress| console.download(progress);

@@ -65,7 +65,7 @@ pub enum Command {
     Eval(eval::EvalArgs),
     /// Answer new texts with a saved model
     Predict(predict::PredictArgs),
-    /// Write a saved model's report page anew
+    /// Write a saved model's report page, or its model card, anew
     Report(report::ReportArgs),
     /// List the runs below a folder
     Runs(runs::RunsArgs),

@@ -1,4 +1,4 @@
-//! `retune report`: a saved model's page, rendered anew from its records.
+//! `retune report`: a saved model's page or card, written anew from its records.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,19 +15,24 @@ pub struct ReportArgs {
     /// Folder that `retune train` wrote
     bundle: PathBuf,
 
-    /// Where to write the page [default: BUNDLE/report.html]
+    /// Write the model card in place of the page: Markdown, with the front matter that model hubs read
+    #[arg(long)]
+    card: bool,
+
+    /// Where to write it [default: BUNDLE/report.html, or BUNDLE/card.md]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
 
-/// Writes the page and prints its path.
+/// Writes the page or the card and prints its path.
 pub fn run(args: &ReportArgs) -> Result<ExitCode, Failure> {
-    let page = Bundle::report(&args.bundle)?;
-    let path = args
-        .out
-        .clone()
-        .unwrap_or_else(|| args.bundle.join("report.html"));
-    write_page(&path, &page)?;
+    let (text, name) = if args.card {
+        (Bundle::card(&args.bundle)?, "card.md")
+    } else {
+        (Bundle::report(&args.bundle)?, "report.html")
+    };
+    let path = args.out.clone().unwrap_or_else(|| args.bundle.join(name));
+    write_page(&path, &text)?;
     answer(&path.display().to_string());
     Ok(ExitCode::SUCCESS)
 }

@@ -25,7 +25,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "DIR")]
     resume: Option<PathBuf>,
 
-    /// Go on although gates, verdict or saved states are to be handled differently now
+    /// Go on although gates, verdict, decision or saved states are to be handled differently now
     #[arg(long, requires = "resume")]
     force: bool,
 

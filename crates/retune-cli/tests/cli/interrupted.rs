@@ -197,6 +197,9 @@ fn nothing_of_a_cut_off_run_is_overwritten_and_only_the_same_run_goes_on() {
         .retune(&["train", "--resume", "out", "--gate", "accuracy=0.1"])
         .refuses(&["gates.accuracy", "--force"]);
     folder
+        .retune(&["train", "--resume", "out", "--decide", "f1"])
+        .refuses(&["decide.goal: - then, \"f1\" now (--force allows this)"]);
+    folder
         .retune(&["train", "--resume", "nowhere"])
         .refuses(&["holds no run"]);
     let data = folder.read("data.csv");

@@ -5,6 +5,8 @@ mod bad_data;
 mod bad_model;
 mod bad_request;
 mod compared;
+mod decided;
+mod going_on;
 mod interrupted;
 mod results;
 mod search;

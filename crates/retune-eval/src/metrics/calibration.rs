@@ -1,7 +1,7 @@
 //! Whether probabilities mean what they say: log loss, Brier score, expected calibration error.
 
-use super::sample::{BINS, ClassFacts, Facts, Sample, bin_of, flagged, weighted_mean};
-use crate::predictions::{Predictions, Targets, top};
+use super::sample::{BINS, ClassFacts, Facts, Sample, bin_of, weighted_mean};
+use crate::predictions::{Predictions, Targets};
 
 pub(super) fn log_loss(s: &Sample) -> f64 {
     match &*s.facts {
@@ -45,17 +45,21 @@ pub(super) fn ece(s: &Sample) -> f64 {
 /// empty, by rising confidence.
 ///
 /// The confidence is the score of the predicted class; with labels, each known flag is one answer whose confidence is
-/// the larger of `p` and `1 - p`. Empty for regression. Scores that are not finite are left out.
+/// `p` where it is answered with yes and `1 - p` else. Empty for regression. Scores that are not finite are left out.
 pub fn reliability(p: &Predictions, bins: usize) -> Vec<(f64, f64, u64)> {
     let answers: Vec<(f64, bool)> = match &p.targets {
         Targets::Class(truth) => (0..p.scores.rows)
             .map(|r| {
-                let best = top(p.scores.row(r));
+                let best = p.class(r);
                 (f64::from(p.scores.row(r)[best]), best == truth[r] as usize)
             })
             .collect(),
-        Targets::Labels(truth) => (p.scores.data.iter().zip(truth))
-            .filter_map(|(&s, t)| t.map(|t| (f64::from(s.max(1.0 - s)), t == flagged(s))))
+        Targets::Labels(truth) => (p.scores.data.iter().zip(truth).enumerate())
+            .filter_map(|(cell, (&s, t))| {
+                let flag = p.flag(cell % p.scores.cols, s);
+                let confidence = if flag { s } else { 1.0 - s };
+                t.map(|t| (f64::from(confidence), t == flag))
+            })
             .collect(),
         Targets::Value(_) => Vec::new(),
     };

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::classification::{f1, precision, recall};
-use super::sample::{Counts, Facts, Sample, flagged};
+use super::decided::decided;
+use super::sample::{Counts, Facts, Sample};
 use super::{Kind, METRICS, Metric, metric};
 use crate::bootstrap::{Draws, interval, resample};
-use crate::predictions::{Predictions, Targets, top};
+use crate::predictions::{Predictions, Targets};
 use crate::records::{Evaluated, Evaluation, Interval, Metrics, PerClass, SliceMetrics};
 
 /// Values of one slice column that are rated; the most frequent ones are kept.
@@ -17,7 +18,8 @@ const SLICE_VALUES: usize = 50;
 const FEW_ROWS: usize = 100;
 
 /// Rates a split: every metric of `e` with a 95 % interval from 1000 resamples, slices, per-class figures and the
-/// confusion matrix. Baselines stay empty: see [`Evaluated::compare`].
+/// confusion matrix. They are those of the answers that `p` decides for, and beside them stand the figures of the usual
+/// ones. Baselines stay empty: see [`Evaluated::compare`].
 ///
 /// Every number in the answer is finite. A metric that is undefined on these rows is left out, and a note says why.
 ///
@@ -39,7 +41,8 @@ pub fn evaluate(p: &Predictions, e: &Evaluation, split: &str, seed: u64) -> Eval
         confusion: Vec::new(),
         verdict: None,
         calibration: None,
-        threshold: None,
+        decision: None,
+        parent_test: None,
         notes: Vec::new(),
     };
     if let Some(reason) = unrateable(p) {
@@ -50,6 +53,7 @@ pub fn evaluate(p: &Predictions, e: &Evaluation, split: &str, seed: u64) -> Eval
     out.metrics = measure(&facts, &chosen, seed);
     out.per_class = per_class(&facts, &e.classes, seed);
     out.confusion = confusion(&facts);
+    out.decision = decided(p, (&chosen, e), &out.per_class, seed);
     for m in chosen.iter().filter(|m| !out.metrics.contains_key(m.name)) {
         notes.push(format!(
             "{} is left out: it is undefined on these rows ({})",
@@ -146,7 +150,8 @@ pub fn majority_predictions(train: &Targets, p: &Predictions) -> Predictions {
 }
 
 /// How much better `tuned` is than `floor` in one metric, in the metric's units: positive is better, whichever way the
-/// metric points. Both are rated on the same resamples, so the interval is that of the difference.
+/// metric points. Both are rated on the same resamples, so the interval is that of the difference. Of both the usual
+/// answers count: a threshold that one side alone has chosen would compare goals and not models.
 ///
 /// `None` when the metric is unknown or undefined on these rows.
 ///
@@ -161,7 +166,7 @@ pub fn gain(tuned: &Predictions, floor: &Predictions, name: &str, seed: u64) -> 
     if unrateable(tuned).or_else(|| unrateable(floor)).is_some() {
         return None;
     }
-    let models = [tuned, floor].map(|p| Arc::new(Facts::new(p)));
+    let models = [tuned, floor].map(|p| Arc::new(Facts::usual(p)));
     let by = |of: &[Sample]| m.sign() * ((m.compute)(&of[0]) - (m.compute)(&of[1]));
     let differences =
         resample(&models, Draws::usual(seed), 1, &|of, out| out[0] = by(of)).remove(0);
@@ -204,17 +209,21 @@ fn wrongness(p: &Predictions, row: usize) -> Option<f64> {
     let scores = p.scores.row(row);
     let wrong = match &p.targets {
         Targets::Class(truth) => {
-            (top(scores) != truth[row] as usize).then(|| f64::from(scores[top(scores)]))
+            let answer = p.class(row);
+            (answer != truth[row] as usize).then(|| f64::from(scores[answer]))
         }
         Targets::Labels(truth) => {
             let flags = &truth[row * p.scores.cols..(row + 1) * p.scores.cols];
             let wrong = scores
                 .iter()
                 .zip(flags)
-                .filter(|&(&s, &t)| t.is_some_and(|t| t != flagged(s)));
-            wrong
-                .map(|(&s, _)| f64::from(s.max(1.0 - s)))
-                .max_by(f64::total_cmp)
+                .enumerate()
+                .filter_map(|(l, (&s, &t))| {
+                    let flag = p.flag(l, s);
+                    let confidence = if flag { s } else { 1.0 - s };
+                    t.is_some_and(|t| t != flag).then(|| f64::from(confidence))
+                });
+            wrong.max_by(f64::total_cmp)
         }
         Targets::Value(truth) => {
             Some((f64::from(scores[0]) - f64::from(truth[row])).abs()).filter(|&e| e > 0.0)
@@ -251,17 +260,17 @@ fn choose(e: &Evaluation, kind: Kind, notes: &mut Vec<String>) -> Vec<&'static M
     chosen
 }
 
-/// The metrics of `e` with intervals; none when the scores cannot be rated.
+/// The metrics of `e` of the usual answers, with intervals; none when the scores cannot be rated.
 fn figures(p: &Predictions, e: &Evaluation, seed: u64) -> Metrics {
     if unrateable(p).is_some() {
         return Metrics::new();
     }
-    let facts = Arc::new(Facts::new(p));
+    let facts = Arc::new(Facts::usual(p));
     let chosen = choose(e, facts.kind(), &mut Vec::new());
     measure(&facts, &chosen, seed)
 }
 
-fn measure(facts: &Arc<Facts>, chosen: &[&Metric], seed: u64) -> Metrics {
+pub(super) fn measure(facts: &Arc<Facts>, chosen: &[&Metric], seed: u64) -> Metrics {
     let whole = Sample::of(Arc::clone(facts));
     let models = std::slice::from_ref(facts);
     let figures = resample(models, Draws::usual(seed), chosen.len(), &|of, out| {
@@ -275,7 +284,7 @@ fn measure(facts: &Arc<Facts>, chosen: &[&Metric], seed: u64) -> Metrics {
         .collect()
 }
 
-fn per_class(facts: &Arc<Facts>, names: &[String], seed: u64) -> Vec<PerClass> {
+pub(super) fn per_class(facts: &Arc<Facts>, names: &[String], seed: u64) -> Vec<PerClass> {
     let whole = Sample::of(Arc::clone(facts));
     let counts = whole.counts();
     let width = counts.hit.len();

@@ -2,6 +2,7 @@
 
 mod calibration;
 mod classification;
+mod decided;
 mod evaluate;
 mod regression;
 mod sample;

@@ -7,7 +7,7 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 
 use super::Kind;
-use crate::predictions::{Predictions, Targets, top};
+use crate::predictions::{Predictions, Targets};
 
 /// Bins of the expected calibration error.
 pub(crate) const BINS: usize = 15;
@@ -85,6 +85,15 @@ pub(crate) enum Facts {
 }
 
 impl Facts {
+    /// With the usual answers, whatever was decided.
+    pub(crate) fn usual(p: &Predictions) -> Self {
+        if p.decision.is_some() {
+            Self::new(&p.usual())
+        } else {
+            Self::new(p)
+        }
+    }
+
     pub(crate) fn new(p: &Predictions) -> Self {
         let (rows, cols) = (p.scores.rows, p.scores.cols);
         assert_eq!(
@@ -150,7 +159,7 @@ pub(crate) struct ClassFacts {
 impl ClassFacts {
     fn new(p: &Predictions, truth: &[u32]) -> Self {
         let (rows, classes) = (p.scores.rows, p.scores.cols);
-        let predicted: Vec<u32> = (0..rows).map(|r| top(p.scores.row(r)) as u32).collect();
+        let predicted: Vec<u32> = (0..rows).map(|r| p.class(r) as u32).collect();
         let confidence: Vec<f64> = (0..rows)
             .map(|r| f64::from(p.scores.row(r)[predicted[r] as usize]))
             .collect();
@@ -245,7 +254,9 @@ impl LabelFacts {
                 Ranking::new(known.collect())
             })
             .collect();
-        let predicted = p.scores.data.iter().map(|&s| flagged(s)).collect();
+        let predicted = (p.scores.data.iter().enumerate())
+            .map(|(cell, &s)| p.flag(cell % labels, s))
+            .collect();
         Self {
             rows,
             labels,
@@ -429,11 +440,6 @@ fn rank_one(ranks: &[Ranks], weights: &[u32]) -> Ranked {
             f64::NAN
         },
     }
-}
-
-/// Whether a label's probability says yes: from one half up.
-pub(crate) fn flagged(score: f32) -> bool {
-    score >= 0.5
 }
 
 /// Equal-width bin of a confidence: bin `b` holds `(b / bins, (b + 1) / bins]`, and bin 0 also 0.

@@ -63,7 +63,8 @@ pub(crate) fn evaluated() -> Evaluated {
         confusion: vec![vec![180, 30], vec![35, 155]],
         verdict: None,
         calibration: None,
-        threshold: None,
+        decision: None,
+        parent_test: None,
         notes: vec!["base_model has an untrained head".to_owned()],
     }
 }

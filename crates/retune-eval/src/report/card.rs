@@ -4,10 +4,11 @@
 
 use std::fmt::Write;
 
+use super::decision::USUAL;
 use super::headline::floor_title;
 use super::html::{duration, text};
 use super::proof::sentence;
-use crate::records::{Cost, Interval, RunRecord, Word};
+use crate::records::{Cost, Decided, Interval, RunRecord, Word};
 use crate::table::{floors, in_order, lower_is_better, number, ordered};
 
 /// The model card of a run.
@@ -19,6 +20,7 @@ pub fn card(r: &RunRecord) -> String {
         data(r),
         evaluation(r),
         verdict(r),
+        parent(r),
         confidence(r),
         costs(r),
         reproduce(r),
@@ -237,12 +239,15 @@ fn evaluation(r: &RunRecord) -> String {
     }
     let floors = floors(e);
     let mut head = vec!["metric".to_owned(), "tuned".to_owned()];
+    head.extend(e.decision.iter().map(|_| "tuned, usual answers".to_owned()));
     head.extend(floors.iter().map(|f| floor(f)));
     let rows: Vec<Vec<String>> = ordered(e)
         .iter()
         .map(|name| {
             let of_floors = floors.iter().map(|f| e.baselines[*f].get(name));
-            let figures = std::iter::once(e.metrics.get(name)).chain(of_floors);
+            let usual = e.decision.iter().map(|d| d.usual.get(name));
+            let figures = std::iter::once(e.metrics.get(name)).chain(usual);
+            let figures = figures.chain(of_floors);
             std::iter::once(line(name))
                 .chain(figures.map(|f| f.map_or("–".to_owned(), within)))
                 .collect()
@@ -286,6 +291,24 @@ fn verdict(r: &RunRecord) -> String {
     out
 }
 
+/// What became of the answers of the model that this one went on from.
+fn parent(r: &RunRecord) -> String {
+    let Some(p) = &r.evaluated.parent_test else {
+        return String::new();
+    };
+    format!(
+        "## What it knew before\n\n- On {} test rows of {}, which it went on from: {} {} before and {} after, better by {} \
+         ({}).\n\n",
+        p.n,
+        line(&p.parent),
+        line(&p.change.metric),
+        within(&p.before),
+        within(&p.after),
+        within(&p.change.interval()),
+        p.change.word
+    )
+}
+
 fn confidence(r: &RunRecord) -> String {
     let e = &r.evaluated;
     let mut out = String::new();
@@ -301,22 +324,46 @@ fn confidence(r: &RunRecord) -> String {
             number(c.log_loss_after)
         );
     }
-    if let Some(t) = &e.threshold {
-        let _ = writeln!(
-            out,
-            "- positive from a score of {} on (goal: {}): precision {}, recall {}, F1 {}",
-            number(t.value),
-            line(&t.goal),
-            number(t.precision),
-            number(t.recall),
-            number(t.f1)
-        );
-    }
+    out.push_str(&e.decision.as_ref().map_or(String::new(), decision));
     if out.is_empty() {
         out
     } else {
         format!("## Confidence\n\n{out}\n")
     }
+}
+
+/// What answers are decided for, and what that changes.
+fn decision(d: &Decided) -> String {
+    let mut out = format!("- answers are decided for this goal: {}\n", line(&d.goal));
+    for c in &d.thresholds {
+        let missed = if c.threshold.met {
+            ""
+        } else {
+            "; no threshold reached the goal on the validation rows, this one is nearest"
+        };
+        let _ = writeln!(
+            out,
+            "- {} from a score of {} on: precision {}, recall {}, F1 {} on test rows; from 0.5 on: precision {}, recall \
+             {}, F1 {}{missed}",
+            line(&c.after.class),
+            number(c.threshold.value),
+            within(&c.after.precision),
+            within(&c.after.recall),
+            within(&c.after.f1),
+            within(&c.before.precision),
+            within(&c.before.recall),
+            within(&c.before.f1),
+        );
+    }
+    if let Some(c) = &d.cost {
+        let (before, after) = (within(&c.before), within(&c.after));
+        let _ = writeln!(
+            out,
+            "- mean cost of a test row: {after}; with the usual answers {before}"
+        );
+    }
+    let _ = writeln!(out, "- {}", line(USUAL));
+    out
 }
 
 fn costs(r: &RunRecord) -> String {

@@ -16,6 +16,7 @@ pub(super) fn metrics(r: &RunRecord) -> String {
     let e = &r.evaluated;
     let floors = floors(e);
     let mut head = heads(&["metric", "tuned"]);
+    head.extend(e.decision.iter().map(|_| "tuned, usual answers".to_owned()));
     head.extend(floors.iter().map(|f| floor_title(f)));
     let mut meanings = String::new();
     let mut rows = Vec::new();
@@ -34,11 +35,9 @@ pub(super) fn metrics(r: &RunRecord) -> String {
             format!("{}{mark}{arrow}", text(&name)),
             figure(&e.metrics[&name]),
         ];
-        row.extend(
-            floors
-                .iter()
-                .map(|f| e.baselines[*f].get(&name).map_or("–".to_owned(), figure)),
-        );
+        let usual = e.decision.iter().map(|d| &d.usual);
+        let others = usual.chain(floors.iter().map(|f| &e.baselines[*f]));
+        row.extend(others.map(|figures| figures.get(&name).map_or("–".to_owned(), figure)));
         rows.push(row);
         if let Some(m) = metric(&name) {
             let _ = write!(meanings, "<dt>{}</dt><dd>{}</dd>", m.name, text(m.doc));

@@ -14,11 +14,12 @@ struct Comparison {
 }
 
 /// The header's card: the primary figure, one sentence in large print, and a picture of the floors. One line per
-/// floor follows where no verdict says more about them further down.
+/// floor follows where no verdict says more about them further down. Floors are held against the usual answers; what
+/// decided ones give has a line of its own.
 pub(super) fn headline(r: &RunRecord) -> String {
     let e = &r.evaluated;
     let name = text(&e.primary);
-    let Some(own) = e.metrics.get(&e.primary) else {
+    let Some(own) = e.usual().get(&e.primary) else {
         let sentence =
             format!("<p class=\"verdict\">{name} could not be computed: see the notes.</p>");
         return section("result", "Result", &sentence);
@@ -41,15 +42,38 @@ pub(super) fn headline(r: &RunRecord) -> String {
     }
     let out = format!(
         "<div class=\"hero\"><div><p class=\"big\"><b>{}</b> {name}</p>\
-         <p class=\"quiet\">95 % interval {} · {} in <bdi>{}</bdi></p>\n<p class=\"verdict\">{}</p>{list}</div>{}</div>\n",
+         <p class=\"quiet\">95 % interval {} · {} in <bdi>{}</bdi></p>\n<p class=\"verdict\">{}</p>{}{list}</div>{}</div>\n",
         number(own.value),
         range(own),
         count(e.n, "row"),
         text(&e.split),
         conclusion(&words),
+        decided(r),
         picture(r, own),
     );
     section("result", "Result", &out)
+}
+
+/// The line on answers that are decided for a goal.
+fn decided(r: &RunRecord) -> String {
+    let e = &r.evaluated;
+    let Some(d) = &e.decision else {
+        return String::new();
+    };
+    let own = e.metrics.get(&e.primary);
+    let own = own.map_or(String::new(), |own| {
+        format!(
+            ", {} {} ({})",
+            text(&e.primary),
+            number(own.value),
+            range(own)
+        )
+    });
+    format!(
+        "<p>The figure above is that of the usual answers. Decided for {}{own}: see <a href=\"#threshold\">the \
+         decision</a>.</p>",
+        text(&d.goal)
+    )
 }
 
 /// What the page cannot promise: notes of the evaluation, then of the run.

@@ -10,10 +10,10 @@ use crate::table::{floors, in_order, number};
 
 /// The run in one sentence (HTML text without tags): from the score of frozen features (else of the first floor there
 /// is) to that of the tuned model, the interval of the difference, the time, and how many labels would have done.
-/// Empty where the primary metric could not be computed.
+/// Empty where the primary metric could not be computed. It is about the usual answers, as the floors are.
 pub(super) fn sentence(r: &RunRecord) -> String {
     let e = &r.evaluated;
-    let Some(own) = e.metrics.get(&e.primary) else {
+    let Some(own) = e.usual().get(&e.primary) else {
         return String::new();
     };
     let name = text(&e.primary);
@@ -295,24 +295,4 @@ pub(super) fn temperature(r: &RunRecord) -> String {
     );
     let head = heads(&["test rows", "before", "after"]);
     hint(&sentence) + &table("Temperature scaling", "figures", &head, &rows)
-}
-
-/// The threshold of the positive class.
-pub(super) fn threshold(r: &RunRecord) -> String {
-    let Some(t) = &r.evaluated.threshold else {
-        return String::new();
-    };
-    let cost = t.cost.map_or(String::new(), |c| {
-        format!(", at a mean cost of {} per row", number(c))
-    });
-    let sentence = format!(
-        "<p>Rows that score at least <b>{}</b> are called positive (goal: {}). On the rows it was chosen on that has \
-         precision {}, recall {} and F1 {}{cost}.</p>\n",
-        number(t.value),
-        text(&t.goal),
-        number(t.precision),
-        number(t.recall),
-        number(t.f1),
-    );
-    section("threshold", "Decision threshold", &sentence)
 }

@@ -180,10 +180,13 @@ pub(super) fn encode(chosen: Chosen, read: Read) -> Result<Plan, Problem> {
     );
     let replay = encode(&read.replay)?;
     Objective::new(&recipe.loss, processor.labels(), &train)?;
+    let misfit = recipe.decide.misfit(processor.labels());
+    misfit.map_or(Ok(()), Err)?;
     let mut notes = table.notes.clone();
     notes.extend(split.record.notes.iter().cloned());
     notes.extend(left_out(read.unlabelled));
     notes.extend(again(&recipe.data, replay.len()));
+    notes.extend(recipe.decide.note(processor.labels(), &train));
     let rows = TrainRows {
         train: &train,
         replay: &replay,

@@ -10,7 +10,7 @@ use burn::tensor::Tensor;
 use retune_data::Target;
 use retune_data::processor::Labels;
 use retune_data::roles::TaskKind;
-use retune_eval::{Evaluation, Targets};
+use retune_eval::{Decision, Evaluation, Targets};
 use serde::{Deserialize, Serialize};
 
 use crate::head::Units;
@@ -45,8 +45,8 @@ pub trait Task: Debug + Send + Sync {
     }
     /// `problem_type` of transformers' `config.json`.
     fn problem_type(&self) -> &'static str;
-    /// One answer from one row of scores.
-    fn answer(&self, scores: &[f32], labels: &Labels) -> Answer;
+    /// One answer from one row of scores, the usual one where nothing is decided.
+    fn answer(&self, scores: &[f32], labels: &Labels, decision: Option<&Decision>) -> Answer;
     /// The right answer of one row, as reports show it.
     fn truth(&self, target: &Target, labels: &Labels) -> String {
         let name = |i: usize| labels.names().get(i).cloned().unwrap_or_default();
@@ -87,6 +87,9 @@ pub struct Answer {
     /// Probability of each class or label; empty for regression.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub scores: BTreeMap<String, f64>,
+    /// From which score on a class or label is answered, where a goal has chosen that.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub thresholds: BTreeMap<String, f64>,
 }
 
 impl Answer {
@@ -134,5 +137,13 @@ fn named_scores(scores: &[f32], labels: &Labels) -> BTreeMap<String, f64> {
         .iter()
         .cloned()
         .zip(scores.iter().map(|s| f64::from(*s)))
+        .collect()
+}
+
+fn named_thresholds(decision: Option<&Decision>, labels: &Labels) -> BTreeMap<String, f64> {
+    let thresholds = decision.map_or(Vec::new(), Decision::thresholds);
+    thresholds
+        .into_iter()
+        .filter_map(|(class, t)| Some((labels.names().get(class)?.clone(), t.value)))
         .collect()
 }

@@ -4,9 +4,9 @@ use burn::tensor::{Tensor, activation};
 use retune_data::Target;
 use retune_data::processor::Labels;
 use retune_data::roles::TaskKind;
-use retune_eval::{Evaluation, Targets};
+use retune_eval::{Decision, Evaluation, Targets};
 
-use super::{Answer, Task, named_scores};
+use super::{Answer, Task, named_scores, named_thresholds};
 use crate::losses::{Loss, Objective};
 
 /// The task's entry.
@@ -70,16 +70,19 @@ impl Task for TextClassification {
         "single_label_classification"
     }
 
-    fn answer(&self, scores: &[f32], labels: &Labels) -> Answer {
-        let best = (0..scores.len())
-            .rev()
-            .max_by(|a, b| scores[*a].total_cmp(&scores[*b]));
+    fn answer(&self, scores: &[f32], labels: &Labels, decision: Option<&Decision>) -> Answer {
+        let largest = || {
+            let classes = (0..scores.len()).rev();
+            classes.max_by(|a, b| scores[*a].total_cmp(&scores[*b]))
+        };
+        let best = decision.map_or_else(largest, |decision| Some(decision.class(scores)));
         Answer {
             label: best.and_then(|i| labels.names().get(i).cloned()),
             labels: None,
             value: None,
             confidence: best.map(|i| f64::from(scores[i])),
             scores: named_scores(scores, labels),
+            thresholds: named_thresholds(decision, labels),
         }
     }
 

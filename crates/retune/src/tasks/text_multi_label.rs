@@ -4,9 +4,9 @@ use burn::tensor::{Tensor, activation};
 use retune_data::Target;
 use retune_data::processor::Labels;
 use retune_data::roles::TaskKind;
-use retune_eval::{Evaluation, Targets};
+use retune_eval::{Decision, Evaluation, Targets};
 
-use super::{Answer, Task, named_scores};
+use super::{Answer, Task, named_scores, named_thresholds};
 use crate::losses::{Loss, Objective};
 
 /// The task's entry.
@@ -67,15 +67,22 @@ impl Task for TextMultiLabel {
         "multi_label_classification"
     }
 
-    fn answer(&self, scores: &[f32], labels: &Labels) -> Answer {
-        let applies = |(name, score): (&String, &f32)| (*score >= 0.5).then(|| name.clone());
-        let sure = scores.iter().map(|s| s.max(1.0 - s)).fold(1.0, f32::min);
+    fn answer(&self, scores: &[f32], labels: &Labels, decision: Option<&Decision>) -> Answer {
+        let flag = |(label, score): (usize, &f32)| {
+            decision.map_or(*score >= 0.5, |decision| decision.flag(label, *score))
+        };
+        let flags: Vec<bool> = scores.iter().enumerate().map(flag).collect();
+        let chosen = labels.names().iter().zip(&flags).filter(|(_, flag)| **flag);
+        let sure = scores.iter().zip(&flags);
+        let sure = sure.map(|(s, flag)| if *flag { *s } else { 1.0 - s });
+        let sure = sure.fold(1.0, f32::min);
         Answer {
             label: None,
-            labels: Some(labels.names().iter().zip(scores).filter_map(applies).collect()),
+            labels: Some(chosen.map(|(name, _)| name.clone()).collect()),
             value: None,
             confidence: Some(f64::from(sure)),
             scores: named_scores(scores, labels),
+            thresholds: named_thresholds(decision, labels),
         }
     }
 

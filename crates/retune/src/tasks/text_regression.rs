@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use retune_data::Target;
 use retune_data::processor::Labels;
 use retune_data::roles::TaskKind;
-use retune_eval::{Evaluation, Targets};
+use retune_eval::{Decision, Evaluation, Targets};
 use std::collections::BTreeMap;
 
 use super::{Answer, Task};
@@ -74,13 +74,14 @@ impl Task for TextRegression {
         "regression"
     }
 
-    fn answer(&self, scores: &[f32], _labels: &Labels) -> Answer {
+    fn answer(&self, scores: &[f32], _labels: &Labels, _decision: Option<&Decision>) -> Answer {
         Answer {
             label: None,
             labels: None,
             value: scores.first().map(|v| f64::from(*v)),
             confidence: None,
             scores: BTreeMap::new(),
+            thresholds: BTreeMap::new(),
         }
     }
 

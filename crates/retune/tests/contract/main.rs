@@ -316,7 +316,7 @@ fn scores_and_answers_make_sense() {
             let scores = task.scores(Tensor::from_data(data, &scoring::cpu(false)));
             let scores: Vec<f32> = scores.into_data().try_to_vec().unwrap();
             assert!(scores.iter().all(|s| s.is_finite()));
-            let answer = task.answer(&scores[..outputs], &labels);
+            let answer = task.answer(&scores[..outputs], &labels, None);
             let json = serde_json::to_value(&answer).unwrap();
             let keys = ["label", "labels", "value"];
             assert_eq!(

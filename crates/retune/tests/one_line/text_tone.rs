@@ -4,9 +4,9 @@ use burn::tensor::{Tensor, activation};
 use retune_data::Target;
 use retune_data::processor::Labels;
 use retune_data::roles::TaskKind;
-use retune_eval::{Evaluation, Targets};
+use retune_eval::{Decision, Evaluation, Targets};
 
-use super::{Answer, Task, named_scores};
+use super::{Answer, Task, named_scores, named_thresholds};
 use crate::losses::{Loss, Objective};
 
 /// The task's entry.
@@ -56,13 +56,14 @@ impl Task for TextTone {
         "single_label_classification"
     }
 
-    fn answer(&self, scores: &[f32], labels: &Labels) -> Answer {
+    fn answer(&self, scores: &[f32], labels: &Labels, decision: Option<&Decision>) -> Answer {
         Answer {
             label: labels.names().first().cloned(),
             labels: None,
             value: None,
             confidence: None,
             scores: named_scores(scores, labels),
+            thresholds: named_thresholds(decision, labels),
         }
     }
 
