@@ -89,6 +89,8 @@ def main() -> None:
                     if not stopped:
                         break
                     kills += 1
+                    if (out / "bundle.json").is_file():
+                        break  # Killed after the whole bundle was in its place.
                     begun = (out / "started.json").is_file()
                     early += not begun
                     if begun:

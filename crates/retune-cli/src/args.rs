@@ -83,6 +83,10 @@ pub struct RunArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     threads: Option<usize>,
 
+    /// Memory that the run may use, in 10^9 bytes; what needs more is not begun [default: what is free]
+    #[arg(long, value_name = "GB", allow_negative_numbers = true)]
+    memory: Option<f64>,
+
     /// Format of products: f32, or bf16 with f32 weights [default: bf16 where the CPU multiplies it]
     #[arg(long, value_name = "NAME", value_parser = word::<Precision>)]
     precision: Option<Precision>,
@@ -321,6 +325,7 @@ impl RunArgs {
             self.seed => recipe.seed,
             self.device => recipe.device,
             self.threads => recipe.threads,
+            self.memory => recipe.memory,
             self.precision => recipe.precision,
             self.out => recipe.out,
             self.verdict => recipe.verdict,

@@ -97,7 +97,7 @@ fn flag(key: &str) -> Option<String> {
         key if key.starts_with("gates.") => "gate",
         key if key.starts_with("method.") => "with",
         "method" | "verdict" | "require" | "refit" | "model" | "task" | "seed" | "out"
-        | "device" | "threads" | "precision" => key,
+        | "device" | "threads" | "memory" | "precision" => key,
         key => {
             let (section, name) = key.split_once('.')?;
             ["data", "processor", "train", "loss", "tune"]

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::path::Path;
 
 use memmap2::{Mmap, MmapOptions};
@@ -40,6 +40,31 @@ impl MappedFile {
         // reads of a byte giving the same answer.
         let bytes = unsafe { MmapOptions::new().map_copy_read_only(&file)? };
         Ok(Self { bytes })
+    }
+
+    /// Gives the pages that hold these bytes back to the system; they are read again when they are touched again.
+    ///
+    /// # Panics
+    /// When the range ends beyond the file.
+    #[cfg_attr(
+        unix,
+        expect(
+            unsafe_code,
+            reason = "pages of a private mapping could hold what was written to them"
+        )
+    )]
+    pub fn let_go(&self, range: Range<usize>) {
+        assert!(range.end <= self.len(), "{range:?} of {} bytes", self.len());
+        #[cfg(unix)]
+        {
+            // SAFETY: nothing can be written to the mapping, so that its pages hold what the file holds. Whether the
+            // system follows the advice changes no byte.
+            let _ = unsafe {
+                let advice = memmap2::UncheckedAdvice::DontNeed;
+                self.bytes
+                    .unchecked_advise_range(advice, range.start, range.len())
+            };
+        }
     }
 
     /// Length in bytes.
@@ -88,10 +113,24 @@ mod tests {
     }
 
     #[test]
+    fn pages_that_were_let_go_are_read_again() {
+        let content: Vec<u8> = (0..100_000u32).map(|i| (i % 251) as u8).collect();
+        let path = scratch("again", &content);
+        let mapped = MappedFile::open(&path).unwrap();
+        for _ in 0..2 {
+            assert_eq!(&mapped[..], &content[..]);
+            mapped.let_go(50_000..60_000);
+            mapped.let_go(0..mapped.len());
+        }
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
     fn an_empty_file_has_no_bytes() {
         let path = scratch("empty", b"");
         let mapped = MappedFile::open(&path).unwrap();
         assert!(mapped.is_empty());
+        mapped.let_go(0..0);
         assert_eq!(&mapped[..], b"");
         std::fs::remove_file(&path).unwrap();
     }

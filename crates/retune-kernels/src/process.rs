@@ -1,11 +1,88 @@
-//! What the running process uses.
+//! What the running process uses, and what it may use.
+
+use std::path::Path;
 
 /// Largest resident size of this process so far, in bytes; `None` where the system does not tell.
 pub fn peak_resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    kib("/proc/self/status", "VmHWM:")
+}
+
+/// Memory that this process could have in all, in bytes: what it has now and what the machine, or the control group
+/// that it runs in, could still give it. `None` where the system does not tell.
+pub fn memory_bytes() -> Option<u64> {
+    let own = kib("/proc/self/status", "VmRSS:")?;
+    let machine = kib("/proc/meminfo", "MemAvailable:")?;
+    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let group = group_bytes(Path::new("/sys/fs/cgroup"), &groups);
+    Some(own + group.map_or(machine, |group| machine.min(group)))
+}
+
+/// Gives memory that was freed, and that the allocator keeps for later, back to the system. Costs some milliseconds;
+/// elsewhere than on glibc it does nothing.
+#[cfg_attr(
+    all(target_os = "linux", target_env = "gnu"),
+    expect(unsafe_code, reason = "asks the allocator")
+)]
+pub fn give_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        // SAFETY: declared as in malloc.h.
+        unsafe extern "C" {
+            fn malloc_trim(pad: usize) -> i32;
+        }
+        // SAFETY: it may be called at any time from any thread and touches no block in use.
+        unsafe { malloc_trim(0) };
+    }
+}
+
+/// A figure in KiB on the line of a status file that begins with `name`, in bytes.
+fn kib(path: &str, name: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let line = text.lines().find(|line| line.starts_with(name))?;
     let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(kib * 1024)
+}
+
+/// Bytes that the tightest memory limit among the process's control groups still allows; `None` where none is set.
+/// `groups` is what `/proc/self/cgroup` says, `root` the folder of the groups.
+fn group_bytes(root: &Path, groups: &str) -> Option<u64> {
+    // `0::/a/b` is version 2, which has one tree; `4:memory:/a/b` is version 1.
+    let places = groups.lines().filter_map(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (fields.next()?, fields.next()?);
+        let path = path.trim_start_matches('/');
+        if controllers.is_empty() {
+            return Some((root.to_path_buf(), path, ["memory.max", "memory.current"]));
+        }
+        let memory = controllers.split(',').any(|name| name == "memory");
+        let files = ["memory.limit_in_bytes", "memory.usage_in_bytes"];
+        memory.then(|| (root.join("memory"), path, files))
+    });
+    let free = places.flat_map(|(tree, path, files)| {
+        // In a container the path may be the host's: the tree then begins at the process's own group.
+        let inside = Path::new(path).ancestors().map(Path::to_path_buf);
+        let folders: Vec<_> = inside.map(|folder| tree.join(folder)).collect();
+        folders
+            .into_iter()
+            .filter_map(move |folder| free_bytes(&folder, files))
+    });
+    free.min()
+}
+
+/// Bytes below the limit of the control group in `folder`. Files that it has read count as used until the memory is
+/// needed, so they are taken off.
+fn free_bytes(folder: &Path, [limit, used]: [&str; 2]) -> Option<u64> {
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).ok();
+    let number = |name: &str| read(name)?.trim().parse::<u64>().ok();
+    let stat = read("memory.stat").unwrap_or_default();
+    let cached = stat.lines().filter_map(|line| {
+        let (name, bytes) = line.split_once(' ')?;
+        // Version 1 counts the groups below in a line of its own.
+        let counts = name == "inactive_file" || name == "total_inactive_file";
+        bytes.trim().parse::<u64>().ok().filter(|_| counts)
+    });
+    let used = number(used)?.saturating_sub(cached.max().unwrap_or(0));
+    Some(number(limit)?.saturating_sub(used))
 }
 
 /// Page faults of this process so far that needed no disk; `None` where the system does not tell.
@@ -43,12 +120,55 @@ pub fn energy_joules() -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     #[test]
     #[cfg(target_os = "linux")]
     fn is_at_least_what_was_just_touched() {
         let block = vec![1u8; 64 << 20];
         std::hint::black_box(&block);
         assert!(super::peak_resident_bytes() >= Some(64 << 20));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn memory_is_at_least_what_the_process_has() {
+        let block = vec![1u8; 64 << 20];
+        std::hint::black_box(&block);
+        assert!(super::memory_bytes() >= Some(64 << 20));
+    }
+
+    #[test]
+    fn giving_back_leaves_what_is_in_use() {
+        let kept: Vec<Vec<u8>> = (0..100u8).map(|i| vec![i; 10_000]).collect();
+        drop(vec![vec![1u8; 10_000]; 1_000]);
+        super::give_back();
+        assert!((0..100u8).all(|i| kept[i as usize].iter().all(|byte| *byte == i)));
+    }
+
+    #[test]
+    fn the_tightest_control_group_counts() {
+        let dir = std::env::temp_dir().join(format!("retune-groups-{}", std::process::id()));
+        let write = |name: &str, text: &str| {
+            let path = dir.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        let bytes = |groups: &str| super::group_bytes(&dir, groups);
+        assert_eq!(bytes("0::/a/b\n"), None);
+        write("a/b/memory.max", "max\n");
+        write("a/b/memory.current", "70\n");
+        assert_eq!(bytes("0::/a/b\n"), None, "no limit is set");
+        write("a/memory.max", "1000\n");
+        write("a/memory.current", "300\n");
+        write("a/memory.stat", "anon 200\ninactive_file 100\n");
+        assert_eq!(bytes("0::/a/b\n"), Some(800), "of the group above");
+        write("a/b/memory.max", "90\n");
+        assert_eq!(bytes("0::/a/b\n"), Some(20));
+        write("memory/c/memory.limit_in_bytes", "50\n");
+        write("memory/c/memory.usage_in_bytes", "60\n");
+        assert_eq!(bytes("4:cpu:/x\n3:memory,other:/c\n"), Some(0));
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Weights and tokenizer are stored the way Hugging Face checkpoints are, so that an export is a copy.
 //! `bundle.json` holds a format version and the SHA-256 of every file that answers depend on.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -22,14 +23,14 @@ use crate::model::{Model, Pooling};
 use crate::ops::Precision;
 use crate::outcome::Outcome;
 use crate::peft;
-use crate::plan::Plan;
-use crate::predictor::Predictor;
+use crate::plan::{Forecast, Plan};
+use crate::predictor::{self, Predictor};
 use crate::pretrained::read_config;
 use crate::record;
 use crate::run_folder::{self, RunFolder};
 use crate::scoring;
 use crate::tasks::{self, Task};
-use crate::weights::{HostTensor, LoadReport, Place, host_values};
+use crate::weights::{HostTensor, LoadReport, Named, Place, host, params};
 
 /// Version of the folder's layout. Every released version stays readable.
 pub const FORMAT: u32 = 1;
@@ -79,6 +80,9 @@ pub struct Manifest {
     pub seconds: f64,
     /// Largest resident size of the run in bytes, where the system tells.
     pub peak_rss_bytes: Option<u64>,
+    /// What the plan expected of time and memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forecast: Option<Forecast>,
     /// Whether the model was trained once more on every row after it was measured: the figures are of the model before.
     #[serde(default)]
     pub refit: bool,
@@ -257,14 +261,17 @@ pub(crate) fn write_weights(folder: &Path, model: &Model, config: &ModelConfig) 
             .next()
             .unwrap_or_default()
     };
-    let tensors: Vec<_> = host_values(model)
-        .into_iter()
-        .map(|(path, shape, values)| (key(&path), shape, values))
-        .collect();
-    Ok(crate::checkpoint::write(
-        &folder.join("model.safetensors"),
-        &tensors,
+    let named = params(model);
+    let entry = |named: &Named| (key(&named.path), named.shape.clone());
+    let entries: Vec<_> = named.iter().map(entry).collect();
+    // One tensor at a time: a second copy of the model need not fit into memory.
+    let mut values = |i: usize| Cow::Owned(host(named[i].value.clone()));
+    let path = folder.join("model.safetensors");
+    Ok(crate::checkpoint::write_each(
+        &path,
+        &entries,
         &[],
+        &mut values,
     )?)
 }
 
@@ -337,6 +344,7 @@ fn manifest(folder: &Path, saved: &Saved) -> Result<Manifest> {
         seconds: saved.seconds,
         refit: plan.recipe.refit.is_some(),
         peak_rss_bytes: retune_kernels::process::peak_resident_bytes(),
+        forecast: Some(plan.summary.forecast),
         files,
     })
 }
@@ -367,7 +375,7 @@ fn predictions_table(plan: &Plan, outcome: &Outcome) -> Table {
     }];
     for name in &plan.roles.text {
         if let Ok(column) = plan.table.column(name) {
-            let cell = |row: &usize| column.text(*row).map(std::borrow::Cow::into_owned);
+            let cell = |row: &usize| column.text(*row).map(Cow::into_owned);
             columns.push(Column {
                 name: name.clone(),
                 values: text(rows.iter().map(cell).collect()),
@@ -384,7 +392,7 @@ fn predictions_table(plan: &Plan, outcome: &Outcome) -> Table {
     let answers: Vec<_> = (0..rows.len())
         .map(|i| plan.task.answer(predicted.scores.row(i), labels, decision))
         .collect();
-    columns.extend(crate::predictor::answer_columns(&answers, labels));
+    columns.extend(predictor::answer_columns(&answers, labels));
     Table {
         columns,
         ..Table::default()
@@ -405,6 +413,8 @@ pub struct Bundle {
     pub processor: Processor,
     /// The model, outside the gradient graph.
     pub model: Model,
+    /// Tokens that the model has a vector for.
+    pub vectors: usize,
 }
 
 impl Bundle {
@@ -425,7 +435,9 @@ impl Bundle {
         let outputs = processor.labels().outputs();
         let mut model = load_model(folder, &config, outputs, manifest.precision)?;
         model.head.pooling = manifest.pooling;
+        let vectors = (family_of(&config)?.facts)(&config)?.vocabulary;
         Ok(Self {
+            vectors,
             folder: folder.to_path_buf(),
             manifest,
             task,
@@ -437,17 +449,18 @@ impl Bundle {
 
     /// Answers rows and texts.
     pub fn predictor(self) -> Predictor {
-        let decision = self.manifest.decision;
-        Predictor::new(self.task, self.processor, self.model).deciding(decision)
+        Predictor::new(self)
     }
 
     /// Figures on labelled rows, by slice.
     ///
     /// # Errors
-    /// The table lacks the bundle's columns, or holds answers that the model does not know.
+    /// The table lacks the bundle's columns, or holds answers or tokens that the model does not know.
     pub fn evaluate(&self, table: &Table, slices: &[String]) -> Result<Evaluated> {
         let (rows, unlabelled) = self.labelled(table)?;
         let examples = self.processor.examples(table, &rows, true)?;
+        let place = |row: u64| table.place(row as usize);
+        predictor::known(&self.processor, &examples, self.vectors, &place)?;
         let (scores, _) = scoring::scores(
             &self.model,
             self.task,

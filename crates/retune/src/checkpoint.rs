@@ -261,6 +261,8 @@ impl Checkpoint {
                 entry.dtype
             ))
         })?;
+        // The values are a copy: the file need not stay in memory beside them.
+        file.let_go(entry.bytes.clone());
         let bad = values.iter().filter(|value| !value.is_finite()).count();
         if bad > 0 {
             return Err(unusable(format!(

@@ -25,7 +25,7 @@ const SEED: u64 = 42;
 const TOLERANCE: f64 = 1e-9;
 
 /// Keys in which the runs of one recipe may differ.
-const SEEDS: [&str; 3] = ["seed", "out", "threads"];
+const SEEDS: [&str; 4] = ["seed", "out", "threads", "memory"];
 
 /// Runs and how they differ.
 #[derive(Debug, Clone, PartialEq)]

@@ -94,7 +94,7 @@ pub(crate) fn beside(
 fn question(recipe: &Recipe) -> Recipe {
     let plain = Recipe::default();
     let mut recipe = recipe.clone();
-    (recipe.out, recipe.threads) = (None, None);
+    (recipe.out, recipe.threads, recipe.memory) = (None, None, None);
     (recipe.verdict, recipe.require, recipe.refit) = (plain.verdict, None, None);
     (recipe.decide, recipe.gates) = (plain.decide, plain.gates);
     recipe.data.slices = plain.data.slices;
@@ -174,7 +174,7 @@ impl Points {
     fn open(plan: &Plan, options: &CurveOptions, folder: &Path) -> Result<Self> {
         // What decides about a point; shares and seeds may grow.
         let mut recipe = plan.recipe.clone();
-        (recipe.out, recipe.threads) = (None, None);
+        (recipe.out, recipe.threads, recipe.memory) = (None, None, None);
         let (file, mut done) = PointFile::open(folder, plan, &recipe)?;
         done.retain(|done: &Done| options.wants(&done.point));
         Ok(Self { file, done })

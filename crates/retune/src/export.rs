@@ -10,7 +10,6 @@ use crate::bundle::{Bundle, load_model};
 use crate::error::{Error, Result};
 use crate::model::{Model, Pooling};
 use crate::peft::UPDATES;
-use crate::predictor::Predictor;
 use crate::pretrained::read_config;
 use crate::staging::Staging;
 
@@ -76,12 +75,11 @@ pub(crate) fn begin(bundle: &Bundle, dir: &Path, without: &[&str]) -> Result<Sta
 
 /// Compares the bundle with the model that its export was read back as, adds `parity.json` and publishes.
 pub(crate) fn compared(bundle: Bundle, copy: Model, staging: Staging) -> Result<ExportCheck> {
-    let (task, processor) = (bundle.task, bundle.processor.clone());
     let folder = bundle.folder.clone();
     let predictor = bundle.predictor();
     let texts = sample(&folder, predictor.text_columns())?;
     let wanted = predictor.outputs(&texts)?;
-    let got = Predictor::new(task, processor, copy).outputs(&texts)?;
+    let got = predictor.with_model(copy).outputs(&texts)?;
     let max_difference = wanted
         .iter()
         .flatten()

@@ -264,6 +264,7 @@ impl<'a> Job<'a> {
     /// the updates that were added, by path; none for other methods.
     pub fn finished(&self, fitted: Model) -> Result<(Model, Vec<HostTensor>)> {
         let mut tuned = scoring::plain(&fitted);
+        drop(fitted);
         tuned.head = tuned.head.folded();
         let method = self.recipe.method.method();
         let adapters = method.adapters(self.plan.base.family.adapted);
@@ -272,6 +273,9 @@ impl<'a> Job<'a> {
             return Ok((tuned, Vec::new()));
         }
         let mut values = host_values(&tuned);
+        // The head's dropout and units travel with it; the backbone need not stay in memory beside what is built of it.
+        let Model { head, backbone } = tuned;
+        drop(backbone);
         let updates = factors(&values, share.unwrap_or(1.0));
         if let Some(adapters) = adapters {
             values = merged(values, adapters.scale);
@@ -289,8 +293,7 @@ impl<'a> Job<'a> {
             let found = values.iter().find(|(name, ..)| name == path);
             found.map(|(_, _, values)| values.clone())
         });
-        // The head's dropout and units travel with it.
-        whole.head = tuned.head;
+        whole.head = head;
         Ok((whole, updates))
     }
 }

@@ -6,7 +6,8 @@ use retune_data::processor::Labels;
 use retune_data::{Column, Example, Features, Meta, Processor, Table, Target, Values};
 use retune_eval::Decision;
 
-use crate::error::Result;
+use crate::bundle::Bundle;
+use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::scoring;
 use crate::tasks::{Answer, Task};
@@ -20,37 +21,42 @@ pub struct Predictor {
     processor: Processor,
     model: Model,
     decision: Option<Decision>,
+    /// Tokens that the model has a vector for.
+    vectors: usize,
 }
 
 impl Predictor {
-    /// With the usual answers.
-    pub(crate) fn new(task: &'static dyn Task, processor: Processor, model: Model) -> Self {
+    pub(crate) fn new(bundle: Bundle) -> Self {
         Self {
-            task,
-            processor,
-            model,
-            decision: None,
+            task: bundle.task,
+            processor: bundle.processor,
+            model: bundle.model,
+            decision: bundle.manifest.decision,
+            vectors: bundle.vectors,
         }
     }
 
-    pub(crate) fn deciding(self, decision: Option<Decision>) -> Self {
-        Self { decision, ..self }
+    /// The same with another model in place of its own.
+    pub(crate) fn with_model(self, model: Model) -> Self {
+        Self { model, ..self }
     }
 
     /// One answer per row of a table that has the text columns of training.
     ///
     /// # Errors
-    /// A text column is missing.
+    /// A text column is missing; a text has a token that the model does not know.
     pub fn predict(&self, table: &Table) -> Result<Vec<Prediction>> {
         let rows: Vec<usize> = (0..table.rows()).collect();
         let examples = self.processor.examples(table, &rows, false)?;
+        let place = |row: u64| table.place(row as usize);
+        known(&self.processor, &examples, self.vectors, &place)?;
         Ok(self.answer(&examples))
     }
 
     /// One answer per text; each entry holds one text, or two where the model reads pairs.
     ///
     /// # Errors
-    /// The wrong number of texts.
+    /// The wrong number of texts; a text has a token that the model does not know.
     pub fn predict_texts(&self, texts: &[Vec<String>]) -> Result<Vec<Prediction>> {
         Ok(self.answer(&self.examples(texts)?))
     }
@@ -58,7 +64,7 @@ impl Predictor {
     /// Raw outputs per text, `[texts][outputs]`: logits, or values in the user's units.
     ///
     /// # Errors
-    /// The wrong number of texts.
+    /// As [`Predictor::predict_texts`].
     pub fn outputs(&self, texts: &[Vec<String>]) -> Result<Vec<Vec<f32>>> {
         let examples = self.examples(texts)?;
         let matrix = scoring::outputs(&self.model, &self.processor, &examples);
@@ -75,7 +81,10 @@ impl Predictor {
                 weight: 1.0,
             },
         };
-        Ok(features.into_iter().enumerate().map(example).collect())
+        let examples: Vec<Example> = features.into_iter().enumerate().map(example).collect();
+        let place = |row: u64| format!("text {}", row + 1);
+        known(&self.processor, &examples, self.vectors, &place)?;
+        Ok(examples)
     }
 
     /// The text columns that a table needs.
@@ -106,6 +115,22 @@ impl Predictor {
         (0..scores.rows)
             .map(|i| self.task.answer(scores.row(i), labels, decision))
             .collect()
+    }
+}
+
+/// Refuses examples with a token beyond the `vectors` of a model; `place` names the place of a row.
+pub(crate) fn known(
+    processor: &Processor,
+    examples: &[Example],
+    vectors: usize,
+    place: &dyn Fn(u64) -> String,
+) -> Result<()> {
+    match processor.beyond(examples, vectors) {
+        None => Ok(()),
+        Some((row, token)) => Err(Error::User(format!(
+            "{} has {token}, but the model has vectors for {vectors} tokens, from 0; take it out of the text",
+            place(row)
+        ))),
     }
 }
 

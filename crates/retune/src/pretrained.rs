@@ -218,6 +218,12 @@ impl BaseModel {
         })
     }
 
+    /// Bytes of `tokenizer.json`.
+    pub fn tokenizer_bytes(&self) -> u64 {
+        let file = self.folder.join("tokenizer.json");
+        std::fs::metadata(file).map_or(0, |facts| facts.len())
+    }
+
     /// Outputs of the checkpoint's own head; `None` when it has none.
     fn head_rows(&self) -> Option<usize> {
         let keys = (self.family.keys)(&self.config, "head.out.weight");

@@ -43,6 +43,9 @@ pub struct Recipe {
     /// Threads; default: all cores.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
+    /// Memory that a run may use, in 10⁹ bytes; default: what is free.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<f64>,
     /// Format of products, `f32` or `bf16`; default: bf16 where the CPU multiplies it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub precision: Option<Precision>,
@@ -252,6 +255,7 @@ impl Default for Recipe {
             seed: 42,
             device: "cpu".to_string(),
             threads: None,
+            memory: None,
             precision: None,
             data: DataRecipe::default(),
             processor: ProcessorRecipe::default(),
@@ -351,6 +355,11 @@ impl Recipe {
         self.precision.unwrap_or_else(Precision::best)
     }
 
+    /// Bytes that a run may use, where the recipe says so.
+    pub fn memory_limit(&self) -> Option<u64> {
+        self.memory.map(|gigabytes| (gigabytes * 1e9) as u64)
+    }
+
     /// Peak learning rate: the one asked for, or the method's.
     pub fn lr(&self) -> f64 {
         self.train.lr.unwrap_or_else(|| self.method.method().lr())
@@ -378,6 +387,12 @@ impl Recipe {
                 format!(
                     "{threads} is out of range 1 to {MAX_THREADS}; leave it out to use every core"
                 ),
+            ));
+        }
+        if let Some(gigabytes) = self.memory.filter(|gigabytes| !above(*gigabytes, 1e6)) {
+            found.push(Problem::new(
+                "memory",
+                format!("{gigabytes} is out of range 0 to 1e6; it counts 10^9 bytes, and left out it is what is free"),
             ));
         }
         let method = self.method.method();

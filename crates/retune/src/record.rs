@@ -154,11 +154,10 @@ fn data(saved: &Saved) -> Vec<(String, String)> {
 
 fn machine(saved: &Saved, manifest: &Manifest) -> Vec<(String, String)> {
     let [all, trained] = saved.plan.summary.parameters;
-    let memory = manifest
-        .peak_rss_bytes
-        .map_or("not known".to_string(), |b| {
-            format!("{:.2} GB", b as f64 / 1e9)
-        });
+    let gigabytes = |bytes: u64| format!("{:.2} GB", bytes as f64 / 1e9);
+    let unknown = || "not known".to_string();
+    let memory = manifest.peak_rss_bytes.map_or_else(unknown, gigabytes);
+    let forecast = &saved.plan.summary.forecast;
     let pair = |k: &str, v: String| (k.to_string(), v);
     vec![
         pair("retune", manifest.retune.clone()),
@@ -169,7 +168,9 @@ fn machine(saved: &Saved, manifest: &Manifest) -> Vec<(String, String)> {
         pair("precision", manifest.precision.name().to_string()),
         pair("threads", rayon::current_num_threads().to_string()),
         pair("wall time", format!("{:.0} s", manifest.seconds)),
+        pair("wall time forecast", format!("{:.0} s", forecast.seconds)),
         pair("peak memory", memory),
+        pair("peak memory forecast", gigabytes(forecast.memory_bytes)),
         pair(
             "parameters",
             format!(

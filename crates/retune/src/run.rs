@@ -7,6 +7,7 @@ use retune_data::Example;
 use retune_data::processor::Labels;
 use retune_eval::records::Shown;
 use retune_eval::{Calibration, Cost, Evaluated, Event, Matrix, metric};
+use retune_kernels::process;
 
 use crate::bundle::{self, Saved, sha256};
 use crate::decide;
@@ -20,7 +21,7 @@ use crate::losses::Objective;
 use crate::model::Model;
 use crate::ops;
 use crate::outcome::{Outcome, predictions, selection};
-use crate::plan::{Plan, micro_batches};
+use crate::plan::{Forecast, Plan, micro_batches};
 use crate::proof::{self, Floor, Meter};
 use crate::recipe::{Require, VerdictLevel};
 use crate::record;
@@ -47,6 +48,10 @@ pub struct Finished {
     pub before_after: Vec<(Shown, String)>,
     /// Wall time.
     pub seconds: f64,
+    /// Peak resident memory in bytes, where the system tells.
+    pub peak_bytes: Option<u64>,
+    /// What the plan expected of both.
+    pub forecast: Forecast,
     /// Whether an observer stopped training.
     pub interrupted: bool,
 }
@@ -232,6 +237,8 @@ fn finished(plan: &Plan, outcome: Outcome, (seconds, interrupted): (f64, bool)) 
         evaluated: outcome.evaluated,
         before_after: outcome.before_after,
         seconds,
+        peak_bytes: process::peak_resident_bytes(),
+        forecast: plan.summary.forecast,
         interrupted,
     }
 }

@@ -203,8 +203,8 @@ impl RunFolder {
         let then = Recipe::read(&path).map_err(Error::Problems)?;
         let (mut fixed, mut free) = (Vec::new(), Vec::new());
         for change in then.changes(recipe) {
-            if change.key == "threads" || change.key == "out" {
-                // The result is the same for any number of threads, in any place.
+            if ["threads", "memory", "out"].contains(&change.key.as_str()) {
+                // The result is the same for any number of threads, in any memory and place.
             } else if FREE.iter().any(|free| change.key.starts_with(free)) {
                 free.push(change.to_string());
             } else {

@@ -13,9 +13,9 @@ use crate::model::{Inputs, Model, Pass, Pooling};
 use crate::tasks::Task;
 
 /// Rows per batch outside training.
-const ROWS: usize = 64;
+pub(crate) const ROWS: usize = 64;
 /// Tokens per batch outside training.
-const TOKENS: usize = 8192;
+pub(crate) const TOKENS: usize = 8192;
 
 /// The device of every model on the CPU; `train` puts the model in the gradient graph.
 pub fn cpu(train: bool) -> Device {

@@ -159,7 +159,8 @@ impl<'a> Work<'a> {
     ) -> Result<Self> {
         let mut deciding = recipe.clone();
         // No score depends on these; the space may change too.
-        (deciding.threads, deciding.require, deciding.refit) = (None, None, None);
+        (deciding.threads, deciding.memory) = (None, None);
+        (deciding.require, deciding.refit) = (None, None);
         deciding.verdict = VerdictLevel::Fast;
         deciding.gates.clear();
         let (file, done) = PointFile::open(folder, plan, &deciding)?;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::nn::Adapter;
-use crate::ops::Precision;
+use crate::ops::{self, Precision};
 
 /// How a parameter starts when the checkpoint does not have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -374,6 +374,9 @@ pub fn host_values<M: Module>(module: &M) -> Vec<HostTensor> {
     reason = "saving a model or the state of a run reads every parameter once"
 )]
 pub fn host(value: Tensor<1>) -> Vec<f32> {
+    if let Some(values) = ops::cpu::to_vec(&value) {
+        return values;
+    }
     let data = value.into_data().convert::<f32>();
     data.try_to_vec().unwrap_or_default()
 }

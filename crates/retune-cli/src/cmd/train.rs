@@ -122,8 +122,23 @@ pub fn tune(
             quoted(&finished.bundle.display().to_string()),
         ));
     }
-    console.note(&format!("done in {:.0} s", finished.seconds));
+    console.note(&done(&finished));
     Ok(Tuned { finished, pair })
+}
+
+/// What the run took, and what the plan expected.
+fn done(finished: &Finished) -> String {
+    let gigabytes = |bytes: u64| format!("{:.2} GB", bytes as f64 / 1e9);
+    let memory = finished.peak_bytes.map_or_else(String::new, |bytes| {
+        format!(" with {} of memory", gigabytes(bytes))
+    });
+    let forecast = finished.forecast;
+    format!(
+        "done in {:.0} s{memory} (forecast: {:.0} s, {})",
+        finished.seconds,
+        forecast.seconds,
+        gigabytes(forecast.memory_bytes)
+    )
 }
 
 /// The exit code of a finished run; says what was asked for and is not met.

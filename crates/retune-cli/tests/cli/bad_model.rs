@@ -71,6 +71,52 @@ fn a_missing_tokenizer_is_named() {
     plan(&folder).refuses(&["tokenizer.json"]);
 }
 
+/// The copy with one more token in its tokenizer than the model has vectors for.
+fn with_a_token_too_many() -> Folder {
+    let folder = copied();
+    let mut tokenizer: serde_json::Value =
+        serde_json::from_str(&folder.read("model/tokenizer.json")).unwrap();
+    let added = tokenizer["added_tokens"].as_array_mut().unwrap();
+    added.push(serde_json::json!({
+        "id": 129, "content": "zebra", "single_word": false, "lstrip": false, "rstrip": false,
+        "normalized": false, "special": false
+    }));
+    folder.write("model/tokenizer.json", tokenizer.to_string());
+    folder
+}
+
+#[test]
+fn a_token_without_a_vector_is_refused_where_it_occurs() {
+    let folder = with_a_token_too_many();
+    let flags = ["data.csv", "--model", "model"];
+    let outcome = folder.retune(&[&["plan"][..], &flags].concat()).succeeds();
+    assert!(outcome.stdout.contains("1 tokens of"), "{}", outcome.stdout);
+    plan(&folder).succeeds();
+    folder
+        .retune(&["predict", "out", "a good movie", "a zebra"])
+        .refuses(&["line 2", "`zebra` (token 129)", "129 tokens"]);
+    folder.write("more.csv", "text,label\na zebra,positive\n");
+    folder
+        .retune(&["predict", "out", "--data", "more.csv"])
+        .refuses(&["more.csv, line 2", "token 129"]);
+    folder
+        .retune(&["eval", "out", "--data", "more.csv"])
+        .refuses(&["more.csv, line 2", "token 129"]);
+    let rows = folder
+        .read("data.csv")
+        .replace("film and an awful plot 33", "zebra");
+    folder.write("data.csv", rows);
+    for command in ["plan", "train"] {
+        folder.retune(&[&[command][..], &flags].concat()).refuses(&[
+            "model (--model)",
+            "tokenizer.json",
+            "`zebra` (token 129)",
+            "data.csv, line 35",
+            "129 tokens",
+        ]);
+    }
+}
+
 #[test]
 fn missing_weights_are_named() {
     let folder = copied();

@@ -6,6 +6,7 @@ mod bad_model;
 mod bad_request;
 mod compared;
 mod decided;
+mod forecast;
 mod going_on;
 mod interrupted;
 mod results;

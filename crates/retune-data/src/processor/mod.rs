@@ -87,6 +87,24 @@ impl Processor {
         full as f64 / examples.len().max(1) as f64
     }
 
+    /// The first example with a token beyond the `vectors` that a model has: its row, and the token as messages show
+    /// it, with its number.
+    pub fn beyond(&self, examples: &[Example], vectors: usize) -> Option<(u64, String)> {
+        let Processor::Text(p) = self;
+        examples.iter().find_map(|example| {
+            let Features::Tokens(sequences) = &example.features;
+            let mut ids = sequences.iter().flat_map(|sequence| &sequence.ids);
+            let id = ids.find(|id| **id as usize >= vectors)?;
+            Some((example.meta.row, p.token(*id)))
+        })
+    }
+
+    /// How many tokens the tokenizer knows beyond the `vectors` that a model has.
+    pub fn tokens_beyond(&self, vectors: usize) -> usize {
+        let Processor::Text(p) = self;
+        p.tokens_beyond(vectors)
+    }
+
     /// Gives a processor that was read from a file its tokenizer.
     pub fn attach(&mut self, tokenizer: Tokenizer) {
         let Processor::Text(p) = self;

@@ -93,6 +93,22 @@ impl TextProcessor {
         self.max_length.checked_sub(special).filter(|&r| r > 0)
     }
 
+    /// A token as messages show it: `` `word` (token 17)``.
+    pub(super) fn token(&self, id: u32) -> String {
+        let tokenizer = self.tokenizer.as_deref();
+        let name = tokenizer.and_then(|tokenizer| tokenizer.id_to_token(id));
+        format!("`{}` (token {id})", name.unwrap_or_default())
+    }
+
+    /// How many tokens the tokenizer knows from number `vectors` on.
+    pub(super) fn tokens_beyond(&self, vectors: usize) -> usize {
+        let known = |tokenizer: &Tokenizer| {
+            let ids = tokenizer.get_vocab(true).into_values();
+            ids.filter(|id| *id as usize >= vectors).count()
+        };
+        self.tokenizer.as_deref().map_or(0, known)
+    }
+
     pub(super) fn encode(&self, t: &Table, row: usize) -> Result<Features> {
         let mut parts = Vec::with_capacity(self.text.len());
         for name in &self.text {

@@ -8,16 +8,18 @@ use retune_data::processor::{Labels, Long, TextProcessor, load_tokenizer};
 use retune_data::read::{ReadOptions, read as read_file};
 use retune_data::roles::{RoleRequest, Roles, detect, labelled_rows};
 use retune_data::split::{Given, SplitOptions, split};
-use retune_data::{DataError, Example, Processor, Table};
+use retune_data::{Column, DataError, Example, Processor, Table};
 use retune_kernels::dropout::mix;
 
-use super::{Chosen, Plan, Summary, forecast};
+use super::work::{Part, Work};
+use super::{Chosen, Plan, Summary, fit, forecast, memory};
 use crate::error::Problem;
 use crate::losses::Objective;
 use crate::methods;
+use crate::pretrained::BaseModel;
 use crate::recipe::{DataRecipe, Recipe};
 use crate::tasks::{self, Task};
-use crate::weights::{LoadReport, Place, params};
+use crate::weights::{LoadReport, Named, Place, params};
 
 /// Rows read and what their columns are.
 pub(super) struct Read {
@@ -187,11 +189,18 @@ pub(super) fn encode(chosen: Chosen, read: Read) -> Result<Plan, Problem> {
     notes.extend(left_out(read.unlabelled));
     notes.extend(again(&recipe.data, replay.len()));
     notes.extend(recipe.decide.note(processor.labels(), &train));
-    let rows = TrainRows {
-        train: &train,
-        replay: &replay,
+    let encoded = [&train, &valid, &test, &replay].map(Vec::as_slice);
+    notes.extend(known_ids(&chosen.base, table, &processor, &encoded)?);
+    let encoded = Encoded {
+        rows: TrainRows {
+            train: &train,
+            replay: &replay,
+        },
+        others: [&valid, &test],
+        bytes: memory::data_bytes(table, &encoded),
+        text_bytes: text_bytes(table, &roles.text, &train),
     };
-    let summary = summarise(&chosen, &processor, (rows, [&valid, &test]), notes)?;
+    let summary = summarise(&chosen, &processor, encoded, notes)?;
     Ok(Plan {
         recipe: resolved(&chosen, roles, &processor),
         out: chosen.out,
@@ -308,8 +317,18 @@ impl<'a> TrainRows<'a> {
 
 /// The micro-batches of an epoch, as indices of rows; the same plan serves counting and training.
 pub(crate) fn micro_batches(recipe: &Recipe, rows: TrainRows, epoch: u64) -> Vec<Vec<usize>> {
+    batches_by(recipe, rows, epoch, &Example::tokens)
+}
+
+/// The same where rows have other numbers of tokens.
+pub(super) fn batches_by(
+    recipe: &Recipe,
+    rows: TrainRows,
+    epoch: u64,
+    tokens: &dyn Fn(&Example) -> usize,
+) -> Vec<Vec<usize>> {
     let indices = rows.epoch(recipe, epoch);
-    let lengths: Vec<usize> = indices.iter().map(|i| rows.get(*i).tokens()).collect();
+    let lengths: Vec<usize> = indices.iter().map(|i| tokens(rows.get(*i))).collect();
     let options = BatchOptions {
         rows: recipe.train.batch_size,
         max_tokens: recipe.train.max_tokens,
@@ -336,14 +355,40 @@ pub(crate) fn steps(recipe: &Recipe, rows: TrainRows) -> (u64, u64) {
     (total.max(1), of(0))
 }
 
+/// Rows as the summary counts them.
+struct Encoded<'a> {
+    rows: TrainRows<'a>,
+    /// Validation and test rows.
+    others: [&'a [Example]; 2],
+    /// Of the rows as read and as encoded.
+    bytes: f64,
+    /// Of the texts of the training rows.
+    text_bytes: usize,
+}
+
+/// Bytes of the texts of rows.
+fn text_bytes(table: &Table, columns: &[String], rows: &[Example]) -> usize {
+    let columns = columns.iter().filter_map(|name| table.column(name).ok());
+    let of = |column: &Column| {
+        let cells = rows.iter().map(|row| {
+            column
+                .text(row.meta.row as usize)
+                .map_or(0, |text| text.len())
+        });
+        cells.sum::<usize>()
+    };
+    columns.map(of).sum()
+}
+
 fn summarise(
     chosen: &Chosen,
     processor: &Processor,
-    (rows, [valid, test]): (TrainRows, [&[Example]; 2]),
+    encoded: Encoded,
     mut notes: Vec<String>,
 ) -> Result<Summary, Problem> {
     let recipe = &chosen.recipe;
     let Processor::Text(text) = processor;
+    let Encoded { rows, others, .. } = encoded;
     let train = rows.train;
     let (steps, steps_per_epoch) = steps(recipe, rows);
     let cut = processor.truncated(train);
@@ -356,44 +401,47 @@ fn summarise(
         ));
     }
     let method = recipe.method.method();
-    let (parameters, loaded) = parameters(chosen, processor.labels())?;
+    let (parts, loaded) = parts(chosen, processor.labels())?;
     notes.extend(loaded.classes.map(|classes| classes.note()));
-    let tokens: usize = train.iter().map(Example::tokens).sum();
-    let work = forecast::Work {
+    let work = Work {
+        recipe,
         facts: chosen.base.facts,
-        precision: recipe.products(),
-        parameters: parameters[0],
-        trained: parameters[1],
-        frozen_backbone: method.frozen_backbone(),
-        verdict: recipe.verdict,
-        steps,
-        steps_per_epoch,
-        train_tokens: tokens,
-        other_tokens: [valid, test].map(|s| s.iter().map(Example::tokens).sum::<usize>()),
-        batch_tokens: tokens / (steps_per_epoch as usize * recipe.train.accumulate).max(1),
-        validations: recipe.train.evals_per_epoch,
+        adapted: chosen.base.family.adapted,
+        model: &parts,
+        rows,
+        others,
+        max_length: text.max_length,
+        steps: (steps, steps_per_epoch),
+        data_bytes: encoded.bytes,
+        text_bytes: encoded.text_bytes as f64,
+        tokenizer_bytes: chosen.base.tokenizer_bytes() as f64,
     };
+    let forecast = forecast::forecast(&work);
+    if let Some(there) = chosen.memory {
+        fit::check(&work, forecast.memory_bytes, there)?;
+    }
+    let sizes = work.sizes(method);
     Ok(Summary {
         task: chosen.task.name().to_string(),
         model: chosen.base.reference.clone(),
         model_source: chosen.base.source.clone(),
         method: method.name().to_string(),
         choices: choices(chosen),
-        rows: [train.len(), valid.len(), test.len()],
+        rows: [train, others[0], others[1]].map(<[Example]>::len),
         classes: processor.labels().names().to_vec(),
-        tokens_per_epoch: tokens,
+        tokens_per_epoch: train.iter().map(Example::tokens).sum(),
         max_length: text.max_length,
         truncated_share: cut,
         steps,
         steps_per_epoch,
-        parameters,
-        forecast: forecast::forecast(&work),
+        parameters: [sizes.all, sizes.trained],
+        forecast,
         notes,
     })
 }
 
-/// Parameters of the model, and how many of them train at some time; and where they come from.
-fn parameters(chosen: &Chosen, labels: &Labels) -> Result<([usize; 2], LoadReport), Problem> {
+/// The parameters of the model apart from low-rank updates, and where they come from.
+fn parts(chosen: &Chosen, labels: &Labels) -> Result<(Vec<Part>, LoadReport), Problem> {
     let method = chosen.recipe.method.method();
     let layers = chosen.base.facts.layers;
     let place = Place {
@@ -409,16 +457,48 @@ fn parameters(chosen: &Chosen, labels: &Labels) -> Result<([usize; 2], LoadRepor
             "matches no layer of this model; leave it out, or write `all-linear`",
         ));
     }
-    let mut found = [0, 0];
-    for named in params(&model) {
-        let size: usize = named.shape.iter().product();
-        let trains = method
-            .start(&methods::Place::new(&named.path, layers))
-            .is_some();
-        found[0] += size;
-        found[1] += if trains { size } else { 0 };
+    let own = params(&model).into_iter();
+    let own = own.filter(|named| !named.path.contains(".adapter."));
+    let part = |named: Named| Part {
+        place: methods::Place::new(&named.path, layers),
+        shape: named.shape,
+    };
+    Ok((own.map(part).collect(), loaded))
+}
+
+/// Refuses rows with a token that the model has no vector for; a note where the tokenizer knows such tokens, but no row
+/// has one.
+fn known_ids(
+    base: &BaseModel,
+    table: &Table,
+    processor: &Processor,
+    encoded: &[&[Example]],
+) -> Result<Option<String>, Problem> {
+    let vectors = base.facts.vocabulary;
+    let file = base.folder.join("tokenizer.json");
+    if let Some((row, token)) = encoded
+        .iter()
+        .find_map(|rows| processor.beyond(rows, vectors))
+    {
+        return Err(Problem::new(
+            "model",
+            format!(
+                "{} gives {token} in {}, but the model has vectors for {vectors} tokens, from 0 (`vocab_size` in config.json): \
+                 take the tokenizer.json that belongs to the model",
+                file.display(),
+                table.place(row as usize)
+            ),
+        ));
     }
-    Ok((found, loaded))
+    let unused = processor.tokens_beyond(vectors);
+    let note = || {
+        format!(
+            "{unused} tokens of {} have no vector in the model, which has {vectors}; no row has one of them, but a text \
+             that has cannot be answered",
+            file.display()
+        )
+    };
+    Ok((unused > 0).then(note))
 }
 
 fn choices(chosen: &Chosen) -> Vec<(String, String)> {

@@ -2,8 +2,11 @@
 //! counts rows, tokens and steps, and reports every problem at once before anything is computed.
 
 mod data;
+mod fit;
 mod forecast;
+mod memory;
 mod show;
+mod work;
 
 use std::path::{Path, PathBuf};
 
@@ -11,6 +14,7 @@ use retune_data::roles::Roles;
 use retune_data::split::SplitRecord;
 use retune_data::{Example, Processor, Table};
 use retune_eval::metric;
+use retune_kernels::process;
 use serde::Serialize;
 
 use crate::error::Problem;
@@ -176,6 +180,7 @@ impl Plan {
             task,
             base,
             cache: hub.home.join("features"),
+            memory: recipe.memory_limit().or_else(process::memory_bytes),
         };
         data::encode(chosen, read).map_err(|problem| vec![problem])
     }
@@ -188,6 +193,8 @@ struct Chosen {
     task: &'static dyn Task,
     base: BaseModel,
     cache: PathBuf,
+    /// Bytes that the run may use; `None` where nobody knows.
+    memory: Option<u64>,
 }
 
 /// A problem that lists the valid names and the nearest one.

@@ -56,7 +56,7 @@ impl fmt::Display for Summary {
         )?;
         writeln!(
             f,
-            "{:<12} about {:.1} GB of memory and {}",
+            "{:<12} about {:.2} GB of memory and {}",
             "forecast",
             self.forecast.memory_bytes as f64 / 1e9,
             duration(self.forecast.seconds)

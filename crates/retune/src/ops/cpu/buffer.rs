@@ -9,6 +9,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::{Bytes, Shape};
+use retune_kernels::process;
 
 use super::{Number, Plain};
 
@@ -21,8 +22,21 @@ static POOL: Mutex<Pool> = Mutex::new(Pool {
 
 /// Buffers in the order in which they were made, and the most bytes that were in use at a time.
 struct Pool {
-    buffers: Vec<Shared>,
+    buffers: Vec<Held>,
     peak: usize,
+}
+
+/// A buffer, with its length at hand: most are passed over for it.
+struct Held {
+    len: usize,
+    bytes: Shared,
+}
+
+impl Held {
+    /// Whether no tensor uses it.
+    fn free(&self) -> bool {
+        Arc::strong_count(&self.bytes) == 1
+    }
 }
 
 /// Bytes below which a buffer is not worth keeping.
@@ -54,7 +68,10 @@ impl<E: Number> Buffer<E> {
     pub fn tensor(self, shape: &[usize]) -> Plain {
         debug_assert_eq!(shape.iter().product::<usize>(), self.len);
         if self.bytes.len() >= SMALL {
-            pool().buffers.push(Arc::clone(&self.bytes));
+            pool().buffers.push(Held {
+                len: self.bytes.len(),
+                bytes: Arc::clone(&self.bytes),
+            });
         }
         let layout = burn::backend::flex::Layout::contiguous(Shape::from(shape.to_vec()));
         Plain::from_arc(self.bytes, layout, E::dtype())
@@ -88,38 +105,61 @@ fn pool() -> MutexGuard<'static, Pool> {
     POOL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn free(bytes: &Shared) -> bool {
-    Arc::strong_count(bytes) == 1
-}
-
-/// A free buffer of exactly this size.
+/// The smallest free buffer that holds `size` bytes and is not much larger.
 fn taken(size: usize) -> Option<Shared> {
     let pool = &mut *pool();
-    let fits = |bytes: &Shared| bytes.len() == size && free(bytes);
-    if let Some(index) = pool.buffers.iter().rposition(fits) {
-        return Some(pool.buffers.remove(index));
+    // Batches differ in length: a result of a short one lies in the buffer of a long one.
+    let most = size + size / 2;
+    let found = pool
+        .buffers
+        .iter()
+        .rposition(|held| held.len == size && held.free())
+        .or_else(|| pool.nearest(|len| (size..=most).contains(&len), |len| most - len));
+    if let Some(index) = found {
+        return Some(pool.buffers.remove(index).bytes);
     }
-    // None fits, since sizes have changed. As much as was ever in use may lie idle; beyond that the oldest
-    // go, which are the least likely to be asked for.
-    let (idle, used): (Vec<&Shared>, Vec<&Shared>) = pool.buffers.iter().partition(|b| free(b));
-    let bytes = |of: &[&Shared]| of.iter().map(|b| b.len()).sum::<usize>();
+    // None is large enough. The new one takes the place of one that was so far, or sizes would pile up.
+    let least = size - size / 3;
+    if let Some(index) = pool.nearest(|len| (least..size).contains(&len), |len| len) {
+        pool.buffers.remove(index);
+    }
+    // As much as was ever in use may lie idle; beyond that the oldest go, which are the least likely to be asked for.
+    let (idle, used): (Vec<&Held>, Vec<&Held>) = pool.buffers.iter().partition(|held| held.free());
+    let bytes = |of: &[&Held]| of.iter().map(|held| held.len).sum::<usize>();
     pool.peak = pool.peak.max(bytes(&used) + size);
     let mut excess = bytes(&idle).saturating_sub(pool.peak);
-    pool.buffers.retain(|buffer| {
-        let drop = excess > 0 && free(buffer);
+    pool.buffers.retain(|held| {
+        let drop = excess > 0 && held.free();
         if drop {
-            excess = excess.saturating_sub(buffer.len());
+            excess = excess.saturating_sub(held.len);
         }
         !drop
     });
     None
 }
 
-/// Gives idle buffers back to the system.
+impl Pool {
+    /// Index of the free buffer of a length that `fits` with the largest `rank`, the youngest of equal ones.
+    fn nearest(
+        &self,
+        fits: impl Fn(usize) -> bool,
+        rank: impl Fn(usize) -> usize,
+    ) -> Option<usize> {
+        let all = self.buffers.iter().enumerate();
+        let fitting = all.filter(|(_, held)| fits(held.len) && held.free());
+        fitting
+            .max_by_key(|(_, held)| rank(held.len))
+            .map(|(index, _)| index)
+    }
+}
+
+/// Gives idle buffers, and what else training has freed, back to the system.
 pub fn release() {
-    let pool = &mut *pool();
-    pool.buffers.retain(|bytes| !free(bytes));
+    let mut pool = pool();
+    pool.buffers.retain(|held| !held.free());
     pool.peak = 0;
+    drop(pool);
+    process::give_back();
 }
 
 #[cfg(test)]
@@ -145,6 +185,25 @@ mod tests {
         assert_ne!(Buffer::<f32>::new(len).as_ptr(), place);
         drop(kept);
         assert_eq!(Buffer::<f32>::new(len).as_ptr(), place);
+    }
+
+    #[test]
+    fn a_shorter_result_lies_in_a_longer_buffer_and_a_longer_one_takes_its_place() {
+        // Sizes that no other test of this process asks for.
+        let tensor = |len: usize| Buffer::<f32>::new(len).tensor(&[len]);
+        let place = |tensor: &Plain| tensor.bytes().as_ptr();
+        let long = tensor(7_000_000);
+        let (first, size) = (place(&long), long.bytes().len());
+        drop(long);
+        let short = tensor(5_000_000);
+        assert_eq!(place(&short), first);
+        assert_eq!(short.as_slice::<f32>().map(<[f32]>::len), Some(5_000_000));
+        drop(short);
+        assert_ne!(place(&tensor(4_000_000)), first, "far too long");
+        let held = |len: usize| pool().buffers.iter().any(|held| held.len == len);
+        assert!(held(size));
+        drop(tensor(9_000_000));
+        assert!(!held(size));
     }
 
     #[test]

@@ -112,6 +112,16 @@ impl<const N: usize> Inputs<N> {
     }
 }
 
+/// The values of a flat f32 tensor, copied once; `None` when it is not for the kernels.
+pub fn to_vec(x: &Tensor<1>) -> Option<Vec<f32>> {
+    if crate::ops::TWINS_ONLY.get() {
+        return None;
+    }
+    let x = x.clone().try_into_primitive::<Flex>().ok()?;
+    let f32 = x.dtype() == DType::F32;
+    f32.then(|| values(&contiguous(&x)).to_vec())
+}
+
 fn contiguous(x: &Plain) -> Plain {
     if x.is_contiguous() {
         x.clone()
