@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::bundle::{read_json, read_manifest};
 use crate::error::{Error, Result};
-use crate::recipe::Recipe;
+use crate::recipe::{Change, Recipe};
 use crate::tasks::{self, Task};
 
 /// Picks the resamples; any number does.
@@ -96,12 +96,18 @@ pub fn compare(folders: &[PathBuf], against: &[PathBuf]) -> Result<Compared> {
     };
     let (mut comparisons, mut unpaired, mut notes) = (Vec::new(), Vec::new(), Vec::new());
     for (at, left) in sides.iter().enumerate() {
-        for right in &sides[at + 1..] {
+        for (next, right) in sides[at + 1..].iter().enumerate() {
             let (left, right) = (side(left), side(right));
             match paired(&left, &right) {
                 Ok((comparison, said)) => {
-                    comparisons.push(comparison);
                     notes.extend(said);
+                    if against.is_empty() && unlike(&all[at], &all[at + 1 + next])?.is_none() {
+                        notes.push(format!(
+                            "{} and {} are of one recipe: what tells them apart is the seed",
+                            comparison.left, comparison.right
+                        ));
+                    }
+                    comparisons.push(comparison);
                 }
                 Err(why) => unpaired.push(Unpaired {
                     left: left.title,
@@ -169,18 +175,11 @@ fn decided(runs: &[RunRecord]) -> Option<String> {
 
 /// Checks that the runs of a side differ in their seed only.
 fn one_recipe(side: &[PathBuf]) -> Result<()> {
-    let read =
-        |folder: &PathBuf| Recipe::read(&folder.join("recipe.toml")).map_err(Error::Problems);
-    let Some((first, others)) = side.split_first().filter(|(_, others)| !others.is_empty()) else {
+    let Some((first, others)) = side.split_first() else {
         return Ok(());
     };
-    let recipe = read(first)?;
     for folder in others {
-        let changes = recipe.changes(&read(folder)?);
-        let other = changes
-            .iter()
-            .find(|change| !SEEDS.contains(&change.key.as_str()));
-        if let Some(change) = other {
+        if let Some(change) = unlike(first, folder)? {
             return Err(Error::User(format!(
                 "the runs on one side of --against must be of one recipe with other seeds; {} has {} = {}, {} has {}",
                 first.display(),
@@ -192,6 +191,14 @@ fn one_recipe(side: &[PathBuf]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What sets the recipes of two runs apart, besides the seed.
+fn unlike(one: &Path, other: &Path) -> Result<Option<Change>> {
+    let read = |folder: &Path| Recipe::read(&folder.join("recipe.toml")).map_err(Error::Problems);
+    let changes = read(one)?.changes(&read(other)?).into_iter();
+    let mut others = changes.filter(|change| !SEEDS.contains(&change.key.as_str()));
+    Ok(others.next())
 }
 
 /// The records of the runs, titled by folder name where that tells them apart, else by path.

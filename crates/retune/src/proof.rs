@@ -108,11 +108,11 @@ pub(crate) fn texts(plan: &Plan, rows: &[Example]) -> Vec<Vec<String>> {
 }
 
 /// Learning rates that the full proof tries from random initialisation.
-const SCRATCH_LRS: [f64; 4] = [5e-5, 1e-4, 2e-4, 5e-4];
+pub(crate) const SCRATCH_LRS: [f64; 4] = [5e-5, 1e-4, 2e-4, 5e-4];
 /// How many times the steps of tuning the full proof gives the model from random initialisation.
-const SCRATCH_STEPS: u64 = 5;
+pub(crate) const SCRATCH_STEPS: u64 = 5;
 /// Models on each side of the full proof.
-const SEEDS: u64 = 3;
+pub(crate) const SEEDS: u64 = 3;
 
 type On<'a> = &'a mut dyn FnMut(&Event) -> Flow;
 

@@ -107,6 +107,8 @@ fn runs_are_compared_one_by_one_or_as_recipes() {
     let json = one_by_one.json();
     assert_eq!(json["comparisons"].as_array().unwrap().len(), 3);
     let notes = json["notes"].to_string();
+    assert!(notes.contains("a-1 and a-2 are of one recipe"), "{notes}");
+    assert!(!notes.contains("a-1 and b-1"), "{notes}");
     assert!(
         notes.contains("another seed") && notes.contains("--against"),
         "{notes}"

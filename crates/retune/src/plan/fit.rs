@@ -9,24 +9,37 @@ use crate::methods::MethodRecipe;
 use crate::ops::Precision;
 use crate::recipe::{Recipe, VerdictLevel};
 
-/// Lengths that texts may be cut to.
-const LENGTHS: [usize; 3] = [256, 128, 64];
+/// A flag of `train` with its value.
+type Flag = (&'static str, String);
 
-/// A change of the recipe: flags of `train` with their values, and what they make of it.
+/// Flags that save memory, from the least to the most loss: bf16 rounds products, without a verdict the same model is
+/// less sure, and low-rank updates, cut texts and a head alone cost accuracy. Those of a line exclude one another.
+const FLAGS: [&[(&str, &str)]; 5] = [
+    &[("--precision", "bf16")],
+    &[("--verdict", "off")],
+    &[("--method", "lora")],
+    &[
+        ("--max-length", "256"),
+        ("--max-length", "128"),
+        ("--max-length", "64"),
+    ],
+    &[("--method", "head")],
+];
+
+/// A change of the recipe: flags, and what they make of it.
 #[derive(Clone)]
 struct Change {
-    flags: Vec<(&'static str, String)>,
+    flags: Vec<Flag>,
     recipe: Recipe,
 }
 
 impl Change {
-    /// This one with another on top of it.
-    fn and(mut self, more: Change) -> Self {
-        self.flags
-            .retain(|(flag, _)| more.flags.iter().all(|(other, _)| other != flag));
-        self.flags.extend(more.flags);
-        self.recipe = more.recipe;
-        self
+    /// This one with more flags, which make `recipe`.
+    fn and(&self, more: Vec<Flag>, recipe: Recipe) -> Self {
+        let given = |flag: &Flag| more.iter().any(|(name, _)| *name == flag.0);
+        let mut flags: Vec<Flag> = self.flags.iter().filter(|f| !given(f)).cloned().collect();
+        flags.extend(more);
+        Self { flags, recipe }
     }
 }
 
@@ -45,9 +58,7 @@ pub(super) fn check(work: &Work, needed: u64, there: u64) -> Result<(), Problem>
     if needed <= there {
         return Ok(());
     }
-    let fits = |change: &Change| memory::peak(&work.by(&change.recipe)) <= there as f64;
-    let found = alone(work).into_iter().chain(together(work)).find(fits);
-    let cure = match found {
+    let cure = match smallest(work, there as f64) {
         Some(change) => {
             let then = memory::peak(&work.by(&change.recipe));
             format!("add `{change}`, with which it needs about {}", gigabytes(then))
@@ -72,53 +83,84 @@ fn gigabytes(bytes: f64) -> String {
     format!("{:.2} GB", bytes / 1e9)
 }
 
-/// Single changes, from the least to the most loss of quality. Smaller batches with more of them per step compute the
-/// same gradients, bf16 rounds them, no verdict costs certainty, and cut texts and fewer trained weights cost accuracy.
-fn alone(work: &Work) -> Vec<Change> {
-    let mut all = smaller_batches(work);
-    all.extend(rounded(work));
-    all.extend(unproven(work.recipe));
-    all.extend(shorter(work));
-    all.extend(lighter(work.recipe));
-    all
+/// The change with which the run needs at most so many bytes and that costs least. Smaller batches with more of them per
+/// step cost nothing: they compute the same gradients.
+fn smallest(work: &Work, there: f64) -> Option<Change> {
+    let fits = |change: &Change| memory::peak(&work.by(&change.recipe)) <= there;
+    let others = others(work).into_iter();
+    let sized = others.map(|change| {
+        let smaller = smaller_batches(work, &change);
+        std::iter::once(change).chain(smaller).collect()
+    });
+    // What does not fit a row at a time does not fit at all.
+    let mut fitting = sized.filter(|sized: &Vec<Change>| sized.last().is_some_and(fits));
+    fitting.find_map(|sized| sized.into_iter().find(fits))
 }
 
-/// A further change of a recipe, where there is one.
-type Step = fn(&Work) -> Option<Change>;
-
-/// Changes on top of one another, each as far as it goes.
-fn together(work: &Work) -> Vec<Change> {
-    let mut last = Change {
+/// Changes of everything but the batch, from none on in the order of what they cost.
+fn others(work: &Work) -> Vec<Change> {
+    let none = Change {
         flags: Vec::new(),
         recipe: work.recipe.clone(),
     };
-    let mut all = Vec::new();
-    let lighter: Step = |work| lighter(work.recipe).into_iter().next();
-    let steps: [Step; 6] = [
-        |work| smaller_batches(work).pop(),
-        rounded,
-        |work| unproven(work.recipe),
-        |work| shorter(work).pop(),
-        lighter,
-        lighter,
-    ];
-    for step in steps {
-        if let Some(more) = step(&work.by(&last.recipe)) {
-            last = last.and(more);
-            all.push(last.clone());
-        }
-    }
-    all
+    FLAGS.iter().fold(vec![none], |mut all, line| {
+        let with = |flag| {
+            all.iter()
+                .filter_map(move |change| changed(work, change, flag))
+        };
+        let more: Vec<Change> = line.iter().flat_map(with).collect();
+        all.extend(more);
+        all
+    })
 }
 
-/// Half of the batch and twice as many of them per step, down to a row at a time.
-fn smaller_batches(work: &Work) -> Vec<Change> {
-    let batch = work.largest_batch();
-    let train = &work.recipe.train;
-    let mut found = Vec::new();
-    let mut factor = 2;
-    while factor <= batch.rows {
-        let mut recipe = work.recipe.clone();
+/// The change with a flag of [`FLAGS`]; `None` where the flag would change nothing, or nothing for the better.
+fn changed(work: &Work, change: &Change, (flag, value): &(&'static str, &str)) -> Option<Change> {
+    let mut recipe = change.recipe.clone();
+    match *flag {
+        "--precision" => {
+            let slower = Precision::best() != Precision::Bf16;
+            if slower || recipe.products() == Precision::Bf16 {
+                return None;
+            }
+            recipe.precision = Some(Precision::Bf16);
+        }
+        "--verdict" => {
+            if recipe.verdict == VerdictLevel::Off || recipe.require.is_some() {
+                return None;
+            }
+            recipe.verdict = VerdictLevel::Off;
+        }
+        "--max-length" => {
+            let length = value.parse().ok()?;
+            let all = work
+                .rows
+                .train
+                .iter()
+                .chain(work.others.into_iter().flatten());
+            if all.map(|row| work.tokens(row)).max() <= Some(length) {
+                return None;
+            }
+            recipe.processor.max_length = Some(length);
+        }
+        _ => {
+            let now = recipe.method.method().name();
+            if now == *value || now == "head" {
+                return None;
+            }
+            recipe.method = MethodRecipe::named(value, &toml::Table::new()).ok()?;
+        }
+    }
+    Some(change.and(vec![(*flag, (*value).to_string())], recipe))
+}
+
+/// The change with half of the batch and twice as many of them per step, down to a row at a time.
+fn smaller_batches(work: &Work, change: &Change) -> Vec<Change> {
+    let batch = work.by(&change.recipe).largest_batch();
+    let train = &change.recipe.train;
+    let factors = (1..usize::BITS).map(|halvings| 1usize << halvings);
+    let smaller = |factor: usize| {
+        let mut recipe = change.recipe.clone();
         recipe.train.accumulate = train.accumulate * factor;
         let size = if batch.rows < train.batch_size {
             // The limit of tokens fills the batch first.
@@ -129,81 +171,10 @@ fn smaller_batches(work: &Work) -> Vec<Change> {
             ("--batch-size", recipe.train.batch_size.to_string())
         };
         let more = ("--accumulate", recipe.train.accumulate.to_string());
-        let flags = vec![size, more];
-        found.push(Change { flags, recipe });
-        factor *= 2;
-    }
-    found
-}
-
-/// Products in bf16, where the CPU multiplies it.
-fn rounded(work: &Work) -> Option<Change> {
-    if work.recipe.products() == Precision::best() || Precision::best() != Precision::Bf16 {
-        return None;
-    }
-    Some(Change {
-        flags: vec![("--precision", "bf16".to_string())],
-        recipe: Recipe {
-            precision: Some(Precision::Bf16),
-            ..work.recipe.clone()
-        },
-    })
-}
-
-/// No floors: what they need is not needed.
-fn unproven(recipe: &Recipe) -> Option<Change> {
-    if recipe.verdict == VerdictLevel::Off || recipe.require.is_some() {
-        return None;
-    }
-    Some(Change {
-        flags: vec![("--verdict", "off".to_string())],
-        recipe: Recipe {
-            verdict: VerdictLevel::Off,
-            ..recipe.clone()
-        },
-    })
-}
-
-/// Texts cut shorter than the longest there is, the longest first.
-fn shorter(work: &Work) -> Vec<Change> {
-    let all = work
-        .rows
-        .train
-        .iter()
-        .chain(work.others[0])
-        .chain(work.others[1]);
-    let longest = all.map(|row| work.tokens(row)).max().unwrap_or(0);
-    let cut = |length: usize| {
-        let mut recipe = work.recipe.clone();
-        recipe.processor.max_length = Some(length);
-        let flags = vec![("--max-length", length.to_string())];
-        Change { flags, recipe }
+        change.and(vec![size, more], recipe)
     };
-    let lengths = LENGTHS.into_iter().filter(|length| *length < longest);
-    lengths.map(cut).collect()
-}
-
-/// Methods that train less.
-fn lighter(recipe: &Recipe) -> Vec<Change> {
-    let now = recipe.method.method().name();
-    let names = ["lora", "head"].into_iter();
-    // After the method in use there are only lighter ones.
-    let names = names.skip(
-        ["lora", "head"]
-            .iter()
-            .position(|n| *n == now)
-            .map_or(0, |i| i + 1),
-    );
-    let change = |name: &str| {
-        let method = MethodRecipe::named(name, &toml::Table::new()).ok()?;
-        let recipe = Recipe {
-            method,
-            ..recipe.clone()
-        };
-        let flags = vec![("--method", name.to_string())];
-        Some(Change { flags, recipe })
-    };
-    names.filter_map(change).collect()
+    let factors = factors.take_while(|factor| *factor <= batch.rows);
+    factors.map(smaller).collect()
 }
 
 #[cfg(test)]
@@ -295,6 +266,13 @@ mod tests {
         quoted.unwrap_or(&problem.text).to_string()
     }
 
+    /// Bytes with one row per batch.
+    fn row_by_row(work: &Work) -> f64 {
+        let mut recipe = work.recipe.clone();
+        recipe.train.batch_size = 1;
+        memory::peak(&work.by(&recipe))
+    }
+
     #[test]
     fn what_fits_is_not_refused() {
         let check = |work: &Work| check(work, 1000, 1000);
@@ -309,11 +287,9 @@ mod tests {
                 let needed = memory::peak(work);
                 let halved = "--batch-size 8 --accumulate 2";
                 assert_eq!(cure(work, needed - 1e6), halved);
-                let smallest = smaller_batches(work).pop().unwrap();
-                assert_eq!(smallest.to_string(), "--batch-size 1 --accumulate 16");
-                let least = memory::peak(&work.by(&smallest.recipe));
-                assert_eq!(cure(work, least), smallest.to_string());
-                // Fewer tokens cannot save the state of the optimiser.
+                let least = row_by_row(work);
+                assert_eq!(cure(work, least), "--batch-size 1 --accumulate 16");
+                // Fewer tokens do not spare the state of the optimiser.
                 assert_eq!(cure(work, least - 1e8), "--method lora");
                 assert_eq!(
                     cure(work, 1e6),
@@ -333,9 +309,7 @@ mod tests {
         with_work(
             |recipe| recipe.method = MethodRecipe::named("lora", &toml::Table::new()).unwrap(),
             |work| {
-                let smallest = smaller_batches(work).pop().unwrap();
-                let least = memory::peak(&work.by(&smallest.recipe));
-                assert_eq!(cure(work, least - 1e6), "--verdict off");
+                assert_eq!(cure(work, row_by_row(work) - 1e6), "--verdict off");
             },
         );
     }
@@ -357,12 +331,13 @@ mod tests {
             |_| (),
             |work| {
                 let needed = memory::peak(work);
-                let all = together(work);
+                let all = others(work);
+                let last = all.last().unwrap();
                 assert_eq!(
-                    all.last().unwrap().to_string(),
-                    "--batch-size 1 --accumulate 16 --verdict off --max-length 64 --method head"
+                    last.to_string(),
+                    "--verdict off --max-length 64 --method head"
                 );
-                for change in all.into_iter().chain(alone(work)) {
+                for change in all {
                     let then = memory::peak(&work.by(&change.recipe));
                     // Low-rank updates are a little more than nothing where a floor needs most.
                     assert!(then <= 1.01 * needed, "{change}: {then} and {needed}");

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::memory;
 use super::work::Work;
 use crate::bench;
+use crate::proof;
 use crate::recipe::VerdictLevel;
 
 /// What a run is expected to take.
@@ -41,15 +42,27 @@ fn seconds(work: &Work) -> f64 {
     let share = sizes.trained.saturating_sub(sizes.trained_tables) as f64 / dense.max(1.0);
     let frozen = work.method().frozen_backbone();
     let step = if frozen { 0.0 } else { 2.0 + share.min(1.0) };
-    let validations = epochs * recipe.train.evals_per_epoch as f64;
+    // A run ends with one, however short it is.
+    let validations = (epochs * recipe.train.evals_per_epoch as f64).max(1.0);
     let tuning = step * train * epochs + valid * validations;
-    let floors = match recipe.verdict {
-        VerdictLevel::Off => 0.0,
+    let scratch = 3.0 * train * epochs + valid * validations;
+    let (again, floors) = match recipe.verdict {
+        VerdictLevel::Off => (0.0, 0.0),
         // The model as it came on the test rows, frozen features of all rows, all of it again from scratch.
-        _ => test + train + valid + test + 3.0 * train * epochs + valid * epochs + test,
+        VerdictLevel::Fast => (0.0, test + train + valid + test + scratch + test),
+        VerdictLevel::Full => {
+            let (seeds, steps) = (proof::SEEDS as f64, proof::SCRATCH_STEPS as f64);
+            let trials = proof::SCRATCH_LRS.len() as f64;
+            let scratches = (trials + seeds * steps) * scratch + (trials + seeds) * test;
+            (
+                (seeds - 1.0) * (tuning + test),
+                test + train + valid + test + scratches,
+            )
+        }
     };
+    let refit = if recipe.refit.is_some() { tuning } else { 0.0 };
     let known = if frozen { train + valid + test } else { 0.0 };
-    let passes = tuning + floors + known + 2.0 * test + valid;
+    let passes = tuning + again + refit + floors + known + 2.0 * test + valid;
     let rate = bench::rate_of_a_layer(recipe.products()) * EFFICIENCY;
     2.0 * dense * passes / rate + 2.0
 }
