@@ -92,8 +92,14 @@ fn smallest(work: &Work, there: f64) -> Option<Change> {
         let smaller = smaller_batches(work, &change);
         std::iter::once(change).chain(smaller).collect()
     });
-    // What does not fit a row at a time does not fit at all.
-    let mut fitting = sized.filter(|sized: &Vec<Change>| sized.last().is_some_and(fits));
+    // Where neither the whole batch nor a row at a time fits, nothing between them does.
+    let ends = |sized: &Vec<Change>| {
+        [sized.first(), sized.last()]
+            .into_iter()
+            .flatten()
+            .any(fits)
+    };
+    let mut fitting = sized.filter(ends);
     fitting.find_map(|sized| sized.into_iter().find(fits))
 }
 
@@ -266,10 +272,10 @@ mod tests {
         quoted.unwrap_or(&problem.text).to_string()
     }
 
-    /// Bytes with one row per batch.
+    /// Bytes with one row per batch, and as many per step.
     fn row_by_row(work: &Work) -> f64 {
         let mut recipe = work.recipe.clone();
-        recipe.train.batch_size = 1;
+        (recipe.train.batch_size, recipe.train.accumulate) = (1, 16);
         memory::peak(&work.by(&recipe))
     }
 

@@ -50,11 +50,11 @@ fn passing(work: &Work, method: &dyn Method) -> f64 {
     F32 * parts.map(size).max().unwrap_or(0) as f64
 }
 
-/// Results of operations outside training, on validation and test rows and on `more`: of each form one stays for the next
-/// layer.
+/// Results that are in use at a time outside training, on validation and test rows and on `more`: the residual sum, what
+/// goes into the inner part and what comes out of it. As much again lies idle, in sizes of other forms.
 fn pass(work: &Work, more: &[Example]) -> f64 {
     let (width, inner) = (work.facts.width as f64, work.inner() as f64);
-    let each = 3.0 * F32 * width + work.element() * (6.0 * width + inner);
+    let each = F32 * width + work.element() * (width + inner);
     let [valid, test] = work.others;
     let largest = [valid, test, more].map(|rows| work.largest_pass(rows));
     largest.into_iter().max().unwrap_or(0) as f64 * each
@@ -72,7 +72,7 @@ fn before(work: &Work) -> f64 {
     let rows = train.len() + work.others[0].len() + work.others[1].len();
     // Vectors of every row, and the same standardised.
     let vectors = 2.0 * F32 * (rows * work.facts.width) as f64;
-    let passes = packed(work, &sizes) + pass(work, train) + vectors;
+    let passes = packed(work, &sizes) + 2.0 * pass(work, train) + vectors;
     weights(&sizes) + passes.max(passing(work, &Full::default()))
 }
 
@@ -96,16 +96,20 @@ fn best(work: &Work) -> f64 {
 fn training(work: &Work, method: &dyn Method, copies: f64) -> f64 {
     let sizes = work.sizes(method);
     let trained = F32 * sizes.trained as f64;
-    // Gradients of tables hold the rows that occur.
-    let gradients = F32 * (sizes.trained - sizes.trained_tables) as f64;
+    // Gradients of tables hold the rows that occur. Where batches add up to a step, their sum is beside the newest.
+    let held = if work.recipe.train.accumulate > 1 {
+        2.0
+    } else {
+        1.0
+    };
+    let gradients = held * F32 * (sizes.trained - sizes.trained_tables) as f64;
     // A validation packs every matrix once; frozen ones stay packed, the other way round too.
     let packs = packed(work, &sizes) + work.element() * sizes.passed as f64;
     let results = if method.frozen_backbone() {
-        pass(work, work.rows.train)
+        2.0 * pass(work, work.rows.train)
     } else {
         // What is idle from the largest step stays while a validation needs other sizes.
-        let kept = activations(work, &sizes);
-        kept + gradients.max(pass(work, &[]))
+        activations(work, &sizes) + gradients + pass(work, &[])
     };
     weights(&sizes) + (2.0 + copies) * trained + packs + results
 }
@@ -131,7 +135,7 @@ fn finish(work: &Work) -> f64 {
     let more = if low_rank || work.recipe.train.wise_ft.is_some() {
         weights(&sizes) + work.element() * sizes.passed as f64
     } else {
-        pass(work, &[])
+        2.0 * pass(work, &[])
     };
     weights(&sizes) + packed(work, &sizes) + passing(work, &Full::default()) + more
 }
@@ -142,14 +146,14 @@ fn floors(work: &Work) -> f64 {
     let floor = match work.recipe.verdict {
         VerdictLevel::Off => return 0.0,
         VerdictLevel::Fast => scratch.max(classical(work, 1.0 / 3.0)),
-        VerdictLevel::Full => scratch.max(classical(work, 3.0)),
+        VerdictLevel::Full => scratch.max(classical(work, 2.0)),
     };
     let sizes = work.sizes(work.method());
     weights(&sizes) + packed(work, &sizes) + floor
 }
 
-/// Texts as n-grams, of which each byte of text begins so many: two for each word of six bytes, or four characters' worth
-/// for each character. Each is counted, and lies in a matrix and its transpose.
+/// Texts as n-grams, of which each byte of text gives so many: two for each word of six bytes, or, of runs of two to five
+/// characters, those that a row has not had yet. Each is counted, and lies in a matrix and its transpose.
 fn classical(work: &Work, grams_per_byte: f64) -> f64 {
     const GRAM: f64 = 24.0;
     const MOST_GRAMS: f64 = 32e6;
