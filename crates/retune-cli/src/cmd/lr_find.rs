@@ -47,7 +47,7 @@ pub struct LrFindArgs {
     #[arg(
         long,
         value_name = "N",
-        default_value_t = 100,
+        default_value_t = Rates::default().steps,
         allow_negative_numbers = true
     )]
     steps: u64,
