@@ -34,6 +34,8 @@ use crate::weights::{HostTensor, LoadReport, Named, Place, host, params};
 
 /// Version of the folder's layout. Every released version stays readable.
 pub const FORMAT: u32 = 1;
+/// Data files whose SHA-256 a bundle lists.
+pub(crate) const LISTED: usize = 64;
 
 /// `bundle.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -317,7 +319,7 @@ fn manifest(folder: &Path, saved: &Saved) -> Result<Manifest> {
             files.insert((*name).to_string(), sha256(&path)?);
         }
     }
-    let data = hashes(plan)?;
+    let data = plan.data_hashes(LISTED)?;
     let targets: Vec<_> = plan.train.iter().map(|e| e.target.clone()).collect();
     Ok(Manifest {
         format: FORMAT,
@@ -347,15 +349,6 @@ fn manifest(folder: &Path, saved: &Saved) -> Result<Manifest> {
         forecast: Some(plan.summary.forecast),
         files,
     })
-}
-
-/// SHA-256 of each data file, of the first ones where they are many.
-pub(crate) fn hashes(plan: &Plan) -> Result<BTreeMap<String, String>> {
-    let files = plan.table.files.iter().filter(|path| path.is_file());
-    let files = files.take(64);
-    files
-        .map(|path| Ok((path.display().to_string(), sha256(path)?)))
-        .collect()
 }
 
 /// SHA-256 of a file, in hexadecimal.

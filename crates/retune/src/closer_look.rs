@@ -180,15 +180,19 @@ fn held_out(plan: &Plan, rows: &[Example], targets: &[Target], on: On) -> Result
     });
     for at in 0..parts.len() {
         let part = Part::new(&parts, at);
+        let selecting: Vec<Example> = part.selecting.iter().map(|i| rows[*i].clone()).collect();
+        let score = |scores: &Matrix| {
+            selection(plan, &predictions(plan, &selecting, scores.clone(), false)).score
+        };
         let of_frozen = frozen.scores(
             (
                 features.subset(&part.train),
                 features.subset(&part.selecting),
                 features.subset(&part.held),
             ),
-            &|scores| part.score(plan, rows, scores),
+            &score,
         )?;
-        let of_words = of_words(plan, rows, targets, &part);
+        let of_words = of_words(plan, (rows, targets), &part, &score);
         answers.push(match of_words {
             Some(words) => together(of_frozen, &words, targets.first()),
             None => of_frozen,
@@ -230,16 +234,15 @@ impl Part {
             held: parts[at].clone(),
         }
     }
-
-    /// How good answers for the selecting rows are.
-    fn score(&self, plan: &Plan, rows: &[Example], scores: &Matrix) -> f64 {
-        let rows: Vec<Example> = self.selecting.iter().map(|i| rows[*i].clone()).collect();
-        selection(plan, &predictions(plan, &rows, scores.clone(), false)).score
-    }
 }
 
 /// Answers for the held-out rows by words and a linear model.
-fn of_words(plan: &Plan, rows: &[Example], targets: &[Target], part: &Part) -> Option<Matrix> {
+fn of_words(
+    plan: &Plan,
+    (rows, targets): (&[Example], &[Target]),
+    part: &Part,
+    score: &dyn Fn(&Matrix) -> f64,
+) -> Option<Matrix> {
     let texts = |at: &[usize]| {
         let rows: Vec<Example> = at.iter().map(|i| rows[*i].clone()).collect();
         proof::texts(plan, &rows)
@@ -253,8 +256,7 @@ fn of_words(plan: &Plan, rows: &[Example], targets: &[Target], part: &Part) -> O
         labels: plan.processor.labels(),
         effort: Effort::Fast,
     };
-    let found = classical::scores(&given, &|scores| part.score(plan, rows, scores));
-    found.map(|answers| answers.test)
+    classical::scores(&given, score).map(|answers| answers.test)
 }
 
 /// The geometric mean of two models' probabilities, made to sum to 1 (for labels, with their opposites); the mean of two

@@ -14,7 +14,7 @@ use retune_eval::{CurvePoint, Event, LabelCurve, Matrix, Predictions, judge, poi
 use retune_kernels::dropout::mix;
 use serde::{Deserialize, Serialize};
 
-use crate::bundle::{hashes, read_json};
+use crate::bundle::{LISTED, read_json};
 use crate::error::{Error, Result};
 use crate::floors::classical::Effort;
 use crate::floors::frozen::{Frozen, Rows};
@@ -241,7 +241,7 @@ impl Points {
         Ok(Curve {
             curve,
             checked,
-            data: hashes(plan)?,
+            data: plan.data_hashes(LISTED)?,
         })
     }
 

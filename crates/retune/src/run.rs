@@ -9,7 +9,7 @@ use retune_eval::records::Shown;
 use retune_eval::{Calibration, Cost, Evaluated, Event, Matrix, metric};
 use retune_kernels::process;
 
-use crate::bundle::{self, Saved, sha256};
+use crate::bundle::{self, Saved};
 use crate::decide;
 use crate::error::{Error, Result};
 use crate::features::SequenceVectors;
@@ -118,13 +118,9 @@ pub(crate) fn on_threads<R: Send>(plan: &Plan, f: impl FnOnce() -> Result<R> + S
 
 /// What the plan stands on: hashes of the data files and of the base model.
 pub(crate) fn started(plan: &Plan) -> Result<Started> {
-    let mut data = BTreeMap::new();
-    for path in plan.table.files.iter().filter(|path| path.is_file()) {
-        data.insert(path.display().to_string(), sha256(path)?);
-    }
     Ok(Started {
         retune: env!("CARGO_PKG_VERSION").to_string(),
-        data,
+        data: plan.data_hashes(usize::MAX)?,
         base: plan.base.files.clone(),
     })
 }

@@ -8,6 +8,7 @@ mod memory;
 mod show;
 mod work;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use retune_data::roles::Roles;
@@ -17,6 +18,7 @@ use retune_eval::metric;
 use retune_kernels::process;
 use serde::Serialize;
 
+use crate::bundle::sha256;
 use crate::error::Problem;
 use crate::hub::{self, HubOptions};
 use crate::pretrained::BaseModel;
@@ -142,6 +144,21 @@ impl Plan {
             name,
             sign: if higher { 1.0 } else { -1.0 },
         }
+    }
+
+    /// SHA-256 of each data file, of the first ones where they are more than `most`.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub(crate) fn data_hashes(
+        &self,
+        most: usize,
+    ) -> crate::error::Result<BTreeMap<String, String>> {
+        let files = self.table.files.iter().filter(|path| path.is_file());
+        files
+            .take(most)
+            .map(|path| Ok((path.display().to_string(), sha256(path)?)))
+            .collect()
     }
 
     /// Training, validation and test rows in one list.
