@@ -19,6 +19,7 @@ pub mod optimizer;
 pub mod parallel;
 pub mod pointwise;
 pub mod process;
+mod rounding;
 pub mod scratch;
 pub mod sum;
 #[cfg(test)]

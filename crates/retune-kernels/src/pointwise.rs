@@ -4,6 +4,7 @@ use crate::dropout::Dropout;
 use crate::element::Element;
 use crate::isa::{Isa, vectorized};
 use crate::parallel::Spread;
+use crate::rounding;
 
 /// Values per task.
 const BLOCK: usize = 1 << 14;
@@ -20,7 +21,10 @@ pub fn convert<S: Element, E: Element>(isa: Isa, from: &[S], to: &mut [E]) {
         to.len()
     );
     let blocks = to.chunks_mut(BLOCK).zip(from.chunks(BLOCK));
-    blocks.spread(|(to, from)| convert_block(isa, from, to));
+    blocks.spread(|(to, from)| match bytemuck::try_cast_slice(from) {
+        Ok(from) if S::BYTES == size_of::<f32>() => rounding::all(isa, from, to),
+        _ => convert_block(isa, from, to),
+    });
 }
 
 /// `out = a b`, value by value.

@@ -7,6 +7,7 @@ use crate::element::Element;
 use crate::gemm::{Job, Stored, Tile, View, pack_left_cols, pack_panels, panel_len, tile_packed};
 use crate::isa::vectorized;
 use crate::parallel::Spread;
+use crate::rounding;
 use crate::scratch;
 
 /// What the forward pass leaves: its input `[rows, shape.width()]`, its result `[rows, shape.out_width()]`
@@ -146,8 +147,9 @@ impl<E: Element> Backward<'_, E> {
                 let (scores, dweights) = space.split_at_mut(n * width);
                 scores_of::<T>(queries, panels.keys_across, width, scores);
                 scores_of::<T>(dout, panels.values_across, width, dweights);
-                let at = (head, first, n);
-                self.soften(task, at, (scores, dweights), (weights, dscores));
+                self.soften(task, (head, first, n), (scores, dweights));
+                rounding::all(self.call.isa, scores, weights);
+                rounding::all(self.call.isa, dweights, dscores);
             });
             let view =
                 View::new(&*dscores, n, width).part((0, n), (0, seen.next_multiple_of(T::DEPTH)));
@@ -159,13 +161,12 @@ impl<E: Element> Backward<'_, E> {
         });
     }
 
-    /// Scores and gradients of weights to weights and gradients of scores.
+    /// Scores and gradients of weights to weights and gradients of scores, in place.
     fn soften(
         &self,
         task: Task,
         (head, first, n): (usize, usize, usize),
         (scores, dweights): (&mut [f32], &mut [f32]),
-        (weights, dscores): (&mut [E], &mut [E]),
     ) {
         let (call, shape) = (self.call, self.call.shape);
         let width = scores.len() / n;
@@ -180,8 +181,7 @@ impl<E: Element> Backward<'_, E> {
             width,
         };
         let given = Given { result, dout, lse };
-        let (scores, weights) = ((scores, dweights), (weights, dscores));
-        soften(call.isa, rows, given, scores, weights);
+        soften(call.isa, rows, given, (scores, dweights));
     }
 
     /// Gradient of queries: gradients of scores times keys.
@@ -207,39 +207,25 @@ impl<E: Element> Backward<'_, E> {
     }
 
     /// Rounds rows `stride` apart into columns of `dqkv`.
-    fn narrow(
-        &self,
-        (first, rows): (usize, usize),
-        (col, cols): (usize, usize),
-        values: &[f32],
-        stride: usize,
-    ) {
-        for (i, values) in values.chunks(stride).take(rows).enumerate() {
-            let at = (first + i) * self.call.shape.width() + col;
-            // SAFETY: these columns of these rows belong to this task alone.
-            let out = unsafe { self.dqkv.at(at, cols) };
-            narrow(self.call.isa, values, out);
+    fn narrow(&self, rows: (usize, usize), cols: (usize, usize), values: &[f32], stride: usize) {
+        let width = self.call.shape.width();
+        // SAFETY: these columns of these rows belong to this task alone.
+        unsafe {
+            self.dqkv
+                .round(self.call.isa, (values, stride), (rows, cols), width);
         }
     }
 }
 
 vectorized! {
-    fn narrow[E: Element](values: &[f32], out: &mut [E]) {
-        for (out, value) in out.iter_mut().zip(values) {
-            *out = E::narrow(*value);
-        }
-    }
-
     fn soften[E: Element](
         rows: Rows<'_>,
         given: Given<'_, E>,
         scores: (&mut [f32], &mut [f32]),
-        weights: (&mut [E], &mut [E]),
     ) {
         let (call, width) = (rows.call, rows.width);
         let each = scores.0.chunks_mut(width).zip(scores.1.chunks_mut(width));
-        let each = each.zip(weights.0.chunks_mut(width).zip(weights.1.chunks_mut(width)));
-        for (i, ((s, dp), (p, ds))) in each.enumerate() {
+        for (i, (s, dp)) in each.enumerate() {
             let query = rows.first + i;
             let row = Gradient {
                 n: rows.task.keys(call.shape.causal, query, 1),
@@ -248,7 +234,7 @@ vectorized! {
                 dot: dot(given.result.row(query), given.dout.row(query)),
                 dropout: call.dropout_of(rows.task, rows.head, query),
             };
-            gradient(&row, s, dp, p, ds);
+            gradient(&row, s, dp);
         }
     }
 }

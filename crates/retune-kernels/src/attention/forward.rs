@@ -6,6 +6,7 @@ use crate::element::Element;
 use crate::gemm::{Job, Stored, Tile, View, pack_panels, panel_len, with_left};
 use crate::isa::vectorized;
 use crate::parallel::Spread;
+use crate::rounding;
 use crate::scratch;
 
 /// `softmax(q kᵀ / sqrt(size)) v` per sequence and head: qkv `[rows, shape.width()]`, out `[rows,
@@ -82,60 +83,49 @@ impl<E: Element> Forward<'_, E> {
         let queries = task
             .part(self.qkv, shape.query(head), shape.size)
             .part((first, n), (0, shape.size));
-        // A row of sums per query follows the scores.
-        scratch::with::<f32, _>(n * width + n, |space| {
-            let (scores, sums) = space.split_at_mut(n * width);
+        scratch::with::<f32, _>(n * width, |scores| {
             scores_of::<T>(queries, key_panels, width, scores);
             scratch::with::<E, _>(n * width, |weights| {
-                self.soften(task, (head, first), (scores, sums), weights);
+                self.soften(task, (head, first, n), scores);
+                rounding::all(self.call.isa, scores, weights);
                 let weights =
                     View::new(weights, n, width).part((0, n), (0, seen.next_multiple_of(T::DEPTH)));
-                self.mix::<T>(task, (head, first), (weights, sums), value_panels);
+                self.mix::<T>(task, (head, first), weights, value_panels);
             });
         });
     }
 
-    /// Scores to unnormalised weights; `sums` become `1 / sum`.
-    fn soften(
-        &self,
-        task: Task,
-        (head, first): (usize, usize),
-        (scores, sums): (&mut [f32], &mut [f32]),
-        weights: &mut [E],
-    ) {
+    /// Scores to weights.
+    fn soften(&self, task: Task, (head, first, n): (usize, usize, usize), scores: &mut [f32]) {
         let (call, rows) = (self.call, self.qkv.rows());
-        let width = scores.len() / sums.len();
         // SAFETY: these rows of this head belong to this task alone.
-        let lse = unsafe { self.lse.at(head * rows + task.start + first, sums.len()) };
+        let lse = unsafe { self.lse.at(head * rows + task.start + first, n) };
         let rows = Rows {
             call,
             task,
             head,
             first,
-            width,
+            width: scores.len() / n,
         };
-        soften(call.isa, rows, scores, sums, lse, weights);
+        soften(call.isa, rows, scores, lse);
     }
 
-    /// Weights times values, divided by the sums, into the output.
+    /// Weights times values, into the output.
     fn mix<T: Tile<Elem = E>>(
         &self,
         task: Task,
         (head, first): (usize, usize),
-        (weights, sums): (View<'_, E>, &[f32]),
+        weights: View<'_, E>,
         value_panels: &[E],
     ) {
         let shape = self.call.shape;
         let panels = (value_panels, task.len, shape.size);
+        let places = (task.start + first, shape.query(head), shape.out_width());
         each_tile::<T>(weights, panels, |(row, rows), (col, cols), tile| {
-            let at = task.start + first + row;
-            let sums = &sums[row..row + rows];
-            for (i, (sum, values)) in sums.iter().zip(tile.chunks(T::COLS)).enumerate() {
-                let at = (at + i) * shape.out_width() + shape.query(head) + col;
-                // SAFETY: these columns of these rows belong to this task alone.
-                let out = unsafe { self.out.at(at, cols) };
-                scale_row(self.call.isa, values, *sum, out);
-            }
+            let (first, start, stride) = places;
+            let at = ((first + row, rows), (start + col, cols));
+            // SAFETY: these columns of these rows belong to this task alone.
+            unsafe { self.out.round(self.call.isa, (tile, T::COLS), at, stride) }
         });
     }
 }
@@ -162,29 +152,13 @@ pub(super) fn each_tile<T: Tile>(
 }
 
 vectorized! {
-    fn scale_row[E: Element](values: &[f32], by: f32, out: &mut [E]) {
-        for (out, value) in out.iter_mut().zip(values) {
-            *out = E::narrow(*value * by);
-        }
-    }
-
-    fn soften[E: Element](
-        rows: Rows<'_>,
-        scores: &mut [f32],
-        sums: &mut [f32],
-        lse: &mut [f32],
-        weights: &mut [E],
-    ) {
+    fn soften(rows: Rows<'_>, scores: &mut [f32], lse: &mut [f32]) {
         let (call, scale) = (rows.call, rows.call.scale());
-        let each = scores
-            .chunks_mut(rows.width)
-            .zip(weights.chunks_mut(rows.width));
-        let each = each.zip(sums.iter_mut().zip(lse)).enumerate();
-        for (i, ((scores, weights), (sum, lse))) in each {
+        for (i, (scores, lse)) in scores.chunks_mut(rows.width).zip(lse).enumerate() {
             let query = rows.first + i;
             let seen = rows.task.keys(call.shape.causal, query, 1);
             let dropout = call.dropout_of(rows.task, rows.head, query);
-            (*sum, *lse) = softmax(scores, seen, scale, dropout, weights);
+            *lse = softmax(scores, seen, scale, dropout);
         }
     }
 }

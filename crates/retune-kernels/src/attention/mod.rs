@@ -23,8 +23,10 @@ pub use backward::{Saved, backward};
 pub use forward::forward;
 
 use crate::dropout::{Rate, Row, Stream};
+use crate::element::Element;
 use crate::gemm::{Tile, View, panel_len};
 use crate::isa::Isa;
+use crate::rounding;
 
 /// Keys are handled in multiples of this: the width of the widest tile.
 const KEYS: usize = 32;
@@ -220,6 +222,28 @@ impl<'a, E> Shared<'a, E> {
             values: values.as_mut_ptr(),
             len: values.len(),
             life: PhantomData,
+        }
+    }
+
+    /// Rounds rows of `values`, `values.1` apart, to the rows and columns of a matrix `stride` wide: of each the
+    /// first and their number.
+    ///
+    /// # Safety
+    /// As [`Shared::at`] for these rows of these columns.
+    unsafe fn round(
+        &self,
+        isa: Isa,
+        values: (&[f32], usize),
+        ((first, rows), (col, cols)): ((usize, usize), (usize, usize)),
+        stride: usize,
+    ) where
+        E: Element,
+    {
+        assert!(rows == 0 || (first + rows - 1) * stride + col + cols <= self.len);
+        // SAFETY: inside the slice by the assertion, and not shared by the caller's promise.
+        unsafe {
+            let out = self.values.add(first * stride + col);
+            rounding::rows_at(isa, values, (rows, cols), (out, stride));
         }
     }
 

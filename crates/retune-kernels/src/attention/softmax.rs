@@ -12,15 +12,12 @@ use crate::math::exp_low;
 /// Lanes of sums and maxima: their order is the same on every machine.
 const LANES: usize = 16;
 
-/// Lanes reduced by halves: fewer steps in a row than one after the other.
+/// Lanes reduced by halves: fewer steps in a row than one after the other, and each of them a vector's.
 #[inline(always)]
-fn halved(mut lanes: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
-    for width in [8, 4, 2, 1] {
-        for i in 0..width {
-            lanes[i] = f(lanes[i], lanes[i + width]);
-        }
-    }
-    lanes[0]
+fn halved(lanes: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
+    let lanes: [f32; 8] = std::array::from_fn(|i| f(lanes[i], lanes[i + 8]));
+    let lanes: [f32; 4] = std::array::from_fn(|i| f(lanes[i], lanes[i + 4]));
+    f(f(lanes[0], lanes[2]), f(lanes[1], lanes[3]))
 }
 
 #[inline(always)]
@@ -35,16 +32,10 @@ fn largest(x: &[f32]) -> f32 {
     halved(lanes, |a, b| if b > a { b } else { a })
 }
 
-/// `p = exp(scale * s - max)` for the first `n` scores, 0 after them, times the dropout factor; the sum is
-/// left to the caller. Returns `1 / sum` and the log of the sum of exponentials. `s` is overwritten.
+/// Softmax of `scale * s` over the first `n` scores, 0 after them, times the dropout factors; in place. Gives the
+/// log of the sum of exponentials.
 #[inline(always)]
-pub(super) fn softmax<E: Element>(
-    s: &mut [f32],
-    n: usize,
-    scale: f32,
-    dropout: Option<(Rate, Row)>,
-    p: &mut [E],
-) -> (f32, f32) {
+pub(super) fn softmax(s: &mut [f32], n: usize, scale: f32, dropout: Option<(Rate, Row)>) -> f32 {
     s[n..].fill(f32::NEG_INFINITY);
     let top = largest(s) * scale;
     let mut lanes = [0f32; LANES];
@@ -55,18 +46,20 @@ pub(super) fn softmax<E: Element>(
         }
     }
     let sum = halved(lanes, |a, b| a + b);
+    let share = 1.0 / sum;
     if let Some((rate, row)) = dropout {
         for (i, chunk) in vectors(s).enumerate() {
             let first = (i * LANES) as u32;
             for (j, value) in chunk.iter_mut().enumerate() {
-                *value *= rate.factor(row, first + j as u32);
+                *value *= share * rate.factor(row, first + j as u32);
             }
         }
+    } else {
+        for value in s.iter_mut() {
+            *value *= share;
+        }
     }
-    for (p, s) in p.iter_mut().zip(s) {
-        *p = E::narrow(*s);
-    }
-    (1.0 / sum, top + sum.ln())
+    top + sum.ln()
 }
 
 /// One row of the backward pass.
@@ -83,39 +76,29 @@ pub(super) struct Gradient {
     pub dropout: Option<(Rate, Row)>,
 }
 
-/// With `q = exp(scale * s - lse)` and dropout factor `f`: `p = q f`, `ds = scale * q (f dp - dot)`; both 0
-/// after the first `n`. `s` and `dp` are overwritten.
+/// With `q = exp(scale * s - lse)` and dropout factor `f`: `s = q f`, `dp = scale * q (f dp - dot)`; both 0 after
+/// the first `n`.
 #[inline(always)]
-pub(super) fn gradient<E: Element>(
-    row: &Gradient,
-    s: &mut [f32],
-    dp: &mut [f32],
-    p: &mut [E],
-    ds: &mut [E],
-) {
+pub(super) fn gradient(row: &Gradient, s: &mut [f32], dp: &mut [f32]) {
     s[row.n..].fill(f32::NEG_INFINITY);
-    let ps = p.as_chunks_mut::<LANES>().0.iter_mut();
+    let each = vectors(s).zip(vectors(dp));
     if let Some((rate, random)) = row.dropout {
-        for (i, ((s, dp), p)) in vectors(s).zip(vectors(dp)).zip(ps).enumerate() {
+        for (i, (s, dp)) in each.enumerate() {
             let first = (i * LANES) as u32;
             for j in 0..LANES {
                 let factor = rate.factor(random, first + j as u32);
                 let q = exp_low(s[j] * row.scale - row.lse);
-                s[j] = q;
-                dp[j] *= factor;
-                p[j] = E::narrow(q * factor);
+                s[j] = q * factor;
+                dp[j] = row.scale * q * (dp[j] * factor - row.dot);
             }
         }
     } else {
-        for (s, p) in vectors(s).zip(ps) {
-            for (s, p) in s.iter_mut().zip(p) {
+        for (s, dp) in each {
+            for (s, dp) in s.iter_mut().zip(dp) {
                 *s = exp_low(*s * row.scale - row.lse);
-                *p = E::narrow(*s);
+                *dp = row.scale * *s * (*dp - row.dot);
             }
         }
-    }
-    for ((ds, q), dp) in ds.iter_mut().zip(s).zip(dp) {
-        *ds = E::narrow(row.scale * *q * (*dp - row.dot));
     }
 }
 

@@ -1,13 +1,10 @@
 //! What happens to a tile of a product while it is hot: bias, activation, conversion.
 
-use half::bf16;
-
 use super::Spot;
-#[cfg(target_arch = "x86_64")]
-use super::x86;
 use crate::activation::{self, Activation};
 use crate::element::Element;
 use crate::isa::{Isa, vectorized};
+use crate::rounding;
 
 /// Values of the largest tile.
 const TILE: usize = 12 * 32;
@@ -15,10 +12,9 @@ const TILE: usize = 12 * 32;
 impl Spot<'_> {
     /// Rounds the tile into the block of rows `out`, `[rows, n]`.
     pub fn store<O: Element>(self, isa: Isa, n: usize, out: &mut [O]) {
-        if let Some(out) = native(isa, out) {
-            return self.store_native(n, out);
-        }
-        store(isa, self, n, out);
+        let out = &mut out[self.block_row * n + self.col..];
+        let size = (self.rows, self.cols);
+        rounding::rows(isa, (self.values, self.stride), size, (out, n));
     }
 
     /// `y = activation(tile + bias)` and, unless `slope` is empty, its derivative; all `[rows, n]`, bias `[n]`.
@@ -29,7 +25,7 @@ impl Spot<'_> {
         y: &mut [E],
         slope: &mut [E],
     ) {
-        if native(isa, &mut *y).is_none() {
+        if !rounding::is_native::<E>(isa) {
             return activate(isa, self, activation, bias, y, slope);
         }
         // Computed in f32, then rounded by the CPU's own instruction.
@@ -39,46 +35,15 @@ impl Spot<'_> {
         let kept = if with_slope { &mut slopes[..] } else { &mut [] };
         activate_tile(isa, self, activation, bias, &mut values, kept);
         for (tile, out) in [(&values, y), (&slopes, slope)] {
-            let spot = Spot {
-                values: tile,
-                stride: self.cols,
-                ..self
-            };
-            if let Some(out) = native(isa, out).filter(|out| !out.is_empty()) {
-                spot.store_native(n, out);
+            if !out.is_empty() {
+                let out = &mut out[self.block_row * n + self.col..];
+                rounding::rows(isa, (tile, self.cols), (self.rows, self.cols), (out, n));
             }
         }
     }
-
-    #[cfg(target_arch = "x86_64")]
-    fn store_native(self, n: usize, out: &mut [bf16]) {
-        let rows = self.rows;
-        let out = &mut out[self.block_row * n + self.col..];
-        x86::store_bf16((self.values, self.stride), (rows, self.cols), (out, n));
-    }
-
-    #[cfg(not(target_arch = "x86_64"))]
-    fn store_native(self, _: usize, _: &mut [bf16]) {
-        unreachable!("no instruction set of this CPU rounds to bf16");
-    }
-}
-
-/// `out` as bf16, when it is and the CPU rounds to bf16 by itself.
-fn native<O: Element>(isa: Isa, out: &mut [O]) -> Option<&mut [bf16]> {
-    let native = isa == Isa::Avx512Bf16 && O::BYTES == size_of::<bf16>();
-    native.then(|| bytemuck::cast_slice_mut(out))
 }
 
 vectorized! {
-    fn store[O: Element](spot: Spot<'_>, n: usize, out: &mut [O]) {
-        for i in 0..spot.rows {
-            let out = &mut out[(spot.block_row + i) * n + spot.col..][..spot.cols];
-            for (out, value) in out.iter_mut().zip(spot.values(i)) {
-                *out = O::narrow(*value);
-            }
-        }
-    }
-
     fn activate[E: Element](
         spot: Spot<'_>,
         activation: Activation,

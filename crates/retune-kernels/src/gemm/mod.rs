@@ -20,7 +20,7 @@ mod tests;
 mod tile;
 mod view;
 #[cfg(target_arch = "x86_64")]
-mod x86;
+pub(crate) mod x86;
 
 use crate::element::Element;
 use crate::parallel;
@@ -29,7 +29,7 @@ use crate::scratch;
 pub use crate::scratch::Aligned;
 pub use kind::{Job, Kind};
 pub(crate) use left::{tile_packed, with_left};
-pub use outer::outer;
+pub use outer::{Outer, outer, outers};
 use pack::pack_panel;
 pub use pack::{Packed, Side, Stored};
 pub(crate) use pack::{pack_left_cols, pack_left_rows, pack_panels, panel_len};
@@ -38,8 +38,8 @@ pub use view::View;
 
 /// Rows that one task works on: enough to reuse a panel, few enough to stay in the second cache.
 const BLOCK_ROWS: usize = 96;
-/// Tasks to aim at, so that a few threads are evenly busy.
-const TASKS: usize = 16;
+/// Tasks to aim at, so that a few threads are evenly busy: for all rows, and for those that are left.
+const TASKS: (usize, usize) = (16, 8);
 
 /// One finished tile of a product.
 #[derive(Debug, Clone, Copy)]
@@ -162,16 +162,17 @@ where
 
     fn run<T: Tile<Elem = E>>(self) {
         let (a, b) = self.main;
-        let rows = block_rows(a.rows, T::ROWS);
-        let mut sides = self.side.chunks_mut(rows * b.n);
-        let tasks: Vec<_> = self
-            .out
-            .chunks_mut(rows * b.n)
-            .enumerate()
-            .map(|(i, out)| (i * rows, out, sides.next().unwrap_or_default()))
-            .collect();
-        parallel::each(tasks, |(first, out, side)| {
-            let rows = rows.min(a.rows - first);
+        let shares = shares(a.rows, T::ROWS);
+        let outs = parts(self.out, b.n, &shares);
+        let sides = parts(self.side, b.n, &shares);
+        let mut next = 0;
+        let tasks = shares.iter().zip(outs.into_iter().zip(sides));
+        let tasks = tasks.map(|(rows, (out, side))| {
+            let first = next;
+            next += rows;
+            (first, *rows, out, side)
+        });
+        parallel::each(tasks.collect(), |(first, rows, out, side)| {
             let main = of_rows(self.main, (first, rows));
             let more = self.more.map(|term| of_rows(term, (first, rows)));
             multiply_block::<T, _, _, _>(main, more, first, &self.finish, (out, side));
@@ -179,10 +180,30 @@ where
     }
 }
 
-/// Rows per task: a multiple of the tile's height that depends on the shape only.
-fn block_rows(m: usize, tile: usize) -> usize {
-    let tiles = (m.div_ceil(tile) / TASKS).clamp(1, BLOCK_ROWS.div_ceil(tile));
-    tiles * tile
+/// Rows of each task, multiples of the tile's height but for the last: many at first, fewer towards the end, so
+/// that no thread waits long for the last task of another ("guided self-scheduling", Polychronopoulos & Kuck,
+/// 1987).
+fn shares(m: usize, tile: usize) -> Vec<usize> {
+    let most = (m.div_ceil(tile) / TASKS.0).clamp(1, BLOCK_ROWS.div_ceil(tile)) * tile;
+    let mut shares = Vec::new();
+    let mut left = m;
+    while left > 0 {
+        let share = (left.div_ceil(TASKS.1 * tile) * tile).clamp(most.min(2 * tile), most);
+        shares.push(share.min(left));
+        left = left.saturating_sub(share);
+    }
+    shares
+}
+
+/// The parts of `values` that the tasks work on: rows of `width` values.
+fn parts<'a, O>(mut values: &'a mut [O], width: usize, shares: &[usize]) -> Vec<&'a mut [O]> {
+    let part = |share: &usize| {
+        let all = std::mem::take(&mut values);
+        let (part, rest) = all.split_at_mut((share * width).min(all.len()));
+        values = rest;
+        part
+    };
+    shares.iter().map(part).collect()
 }
 
 /// All columns of a few rows: panel by panel, tile by tile.

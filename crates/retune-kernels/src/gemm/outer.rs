@@ -1,15 +1,26 @@
 //! Gradients of weights: `dyᵀ x`.
 
 use super::{
-    Job, Stored, Tile, View, block_rows, pack_left_cols, pack_panel, panel_len, tile_packed,
+    Job, Stored, Tile, View, pack_left_cols, pack_panel, panel_len, parts, shares, tile_packed,
 };
 use crate::element::Element;
 use crate::isa::{Isa, vectorized};
-use crate::parallel::Spread;
+use crate::parallel::{self, Spread};
 use crate::scratch;
 
 /// Tokens per pass: what is packed of `x` then fits the caches.
 const DEPTH: usize = 2048;
+
+/// One weight and what becomes its gradient.
+#[derive(Debug)]
+pub struct Outer<'a, E> {
+    /// Gradient of the outputs, `[tokens, out]`.
+    pub dy: View<'a, E>,
+    /// Becomes `dyᵀ x`, `[out, in]`.
+    pub dw: &'a mut [f32],
+    /// Becomes the sums of the columns of dy, `[out]`; may be empty.
+    pub db: &'a mut [f32],
+}
 
 /// `dw = dyᵀ x` `[out, in]` and, unless empty, `db = ` sums of the columns of dy `[out]`, for dy `[tokens, out]`
 /// and x `[tokens, in]`.
@@ -23,38 +34,46 @@ pub fn outer<E: Element>(
     dw: &mut [f32],
     db: &mut [f32],
 ) {
-    assert!(dy.rows == x.rows, "{} and {} tokens", dy.rows, x.rows);
-    assert!(
-        dw.len() == dy.cols * x.cols && (db.is_empty() || db.len() == dy.cols),
-        "a gradient of {} x {} into {} values",
-        dy.cols,
-        x.cols,
-        dw.len()
-    );
-    db.fill(0.0);
-    if dy.rows == 0 {
-        dw.fill(0.0);
-    } else if !dw.is_empty() {
-        E::dispatch(isa, Outer { isa, dy, x, dw, db });
+    outers(isa, x, &mut [Outer { dy, dw, db }]);
+}
+
+/// [`outer`] of several weights that read the same x.
+///
+/// # Panics
+/// When shapes do not fit.
+pub fn outers<E: Element>(isa: Isa, x: View<'_, E>, weights: &mut [Outer<'_, E>]) {
+    for Outer { dy, dw, db } in &mut *weights {
+        assert!(dy.rows == x.rows, "{} and {} tokens", dy.rows, x.rows);
+        assert!(
+            dw.len() == dy.cols * x.cols && (db.is_empty() || db.len() == dy.cols),
+            "a gradient of {} x {} into {} values",
+            dy.cols,
+            x.cols,
+            dw.len()
+        );
+        db.fill(0.0);
+        if x.rows == 0 {
+            dw.fill(0.0);
+        }
+    }
+    if x.rows > 0 && x.cols > 0 {
+        E::dispatch(isa, Outers { isa, x, weights });
     }
 }
 
-struct Outer<'a, E> {
+struct Outers<'a, 'b, E> {
     isa: Isa,
-    dy: View<'a, E>,
     x: View<'a, E>,
-    dw: &'a mut [f32],
-    db: &'a mut [f32],
+    weights: &'a mut [Outer<'b, E>],
 }
 
-impl<E: Element> Job<E> for Outer<'_, E> {
+impl<E: Element> Job<E> for Outers<'_, '_, E> {
     type Out = ();
 
     fn run<T: Tile<Elem = E>>(self) {
-        let Self { isa, dy, x, dw, db } = self;
-        for first in (0..dy.rows).step_by(DEPTH) {
-            let tokens = (first, DEPTH.min(dy.rows - first));
-            let dy = dy.part(tokens, (0, dy.cols));
+        let Self { isa, x, weights } = self;
+        for first in (0..x.rows).step_by(DEPTH) {
+            let tokens = (first, DEPTH.min(x.rows - first));
             let x = x.part(tokens, (0, x.cols));
             let len = panel_len::<T>(tokens.1, T::COLS);
             scratch::with::<E, _>(x.cols.div_ceil(T::COLS) * len, |panels| {
@@ -62,20 +81,35 @@ impl<E: Element> Job<E> for Outer<'_, E> {
                 chunks.spread(|(j, panel)| {
                     pack_panel::<T, E>(x, Stored::Plain, j * T::COLS, panel);
                 });
-                let part = Part {
-                    isa,
-                    dy,
-                    panels,
-                    inputs: x.cols,
-                    add: first > 0,
-                };
-                part.run::<T>(dw, db);
+                let parts = weights.iter_mut().map(|weight| {
+                    let part = Part {
+                        isa,
+                        dy: weight.dy.part(tokens, (0, weight.dy.cols)),
+                        panels,
+                        inputs: x.cols,
+                        add: first > 0,
+                    };
+                    part.tasks::<T>(weight)
+                });
+                let tasks: Vec<_> = parts.flatten().collect();
+                parallel::each(tasks, |task| {
+                    task.part.block::<T>(task.first, task.dw, task.db);
+                });
             });
         }
     }
 }
 
+/// Rows of one gradient from `first` on.
+struct Task<'a, 'b, E> {
+    part: Part<'a, E>,
+    first: usize,
+    dw: &'b mut [f32],
+    db: &'b mut [f32],
+}
+
 /// The product over one range of tokens.
+#[derive(Clone, Copy)]
 struct Part<'a, E> {
     isa: Isa,
     dy: View<'a, E>,
@@ -84,18 +118,24 @@ struct Part<'a, E> {
     add: bool,
 }
 
-impl<E: Element> Part<'_, E> {
-    fn run<T: Tile<Elem = E>>(&self, dw: &mut [f32], db: &mut [f32]) {
-        let rows = block_rows(self.dy.cols, T::ROWS);
-        let mut sums = db.chunks_mut(rows);
-        let tasks: Vec<_> = dw
-            .chunks_mut(rows * self.inputs)
-            .enumerate()
-            .map(|(i, dw)| (i * rows, dw, sums.next().unwrap_or_default()))
-            .collect();
-        tasks
-            .into_iter()
-            .spread(|(first, dw, db)| self.block::<T>(first, dw, db));
+impl<'a, E: Element> Part<'a, E> {
+    fn tasks<'b, T: Tile<Elem = E>>(self, weight: &'b mut Outer<'_, E>) -> Vec<Task<'a, 'b, E>> {
+        let shares = shares(self.dy.cols, T::ROWS);
+        let dws = parts(weight.dw, self.inputs, &shares);
+        let dbs = parts(weight.db, 1, &shares);
+        let mut next = 0;
+        let tasks = shares.iter().zip(dws.into_iter().zip(dbs));
+        let tasks = tasks.map(|(rows, (dw, db))| {
+            let first = next;
+            next += rows;
+            Task {
+                part: self,
+                first,
+                dw,
+                db,
+            }
+        });
+        tasks.collect()
     }
 
     /// Rows of dw from `first` on.

@@ -18,7 +18,6 @@ use half::bf16;
 use super::View;
 use super::tile::{Product, Target, Tile};
 use crate::element::Element;
-use crate::isa::Isa;
 
 /// f32 with AVX2 and FMA, 6 x 16.
 pub struct Avx2;
@@ -212,50 +211,36 @@ unsafe fn avx512_bf16<const PACKED: bool>(product: Product<bf16>, lda: usize, c:
     }
 }
 
-/// Rounds `rows x cols` sums (rows `values.1` apart) into rows `out.1` apart.
+/// Rounds `rows x cols` values (rows `from.1` apart) into rows `to.1` apart.
 ///
-/// # Panics
-/// When either lies outside its slice, `cols > 32`, or the machine lacks the instructions.
-pub(super) fn store_bf16(
-    (values, stride): (&[f32], usize),
-    (rows, cols): (usize, usize),
-    (out, n): (&mut [bf16], usize),
-) {
-    assert!(Isa::Avx512Bf16.is_available() && rows > 0 && cols <= 32);
-    assert!(values.len() >= (rows - 1) * stride + cols && out.len() >= (rows - 1) * n + cols);
-    // SAFETY: the machine has the instructions, and both slices hold what is read and written.
-    unsafe {
-        round_rows(
-            (values.as_ptr(), stride),
-            (rows, cols),
-            (out.as_mut_ptr(), n),
-        );
-    }
-}
-
 /// # Safety
 /// `rows` rows of `cols` values are readable at `from` and writable at `to`.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-unsafe fn round_rows(
+pub(crate) unsafe fn round(
     (from, stride): (*const f32, usize),
     (rows, cols): (usize, usize),
     (to, n): (*mut bf16, usize),
 ) {
-    let all = if cols >= 32 {
-        u32::MAX
-    } else {
-        (1 << cols) - 1
-    };
-    let (low, high) = (all as u16, (all >> 16) as u16);
-    for i in 0..rows {
-        // SAFETY: masked loads and stores reach no further than `cols`.
-        unsafe {
-            let from = from.add(i * stride);
-            let a = _mm512_maskz_loadu_ps(low, from);
-            let b = _mm512_maskz_loadu_ps(high, from.wrapping_add(16));
-            let rounded = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(b, a));
-            _mm512_mask_storeu_epi16(to.add(i * n).cast(), all, rounded);
+    let mut col = 0;
+    while col < cols {
+        let left = cols - col;
+        let mask = if left >= 32 {
+            u32::MAX
+        } else {
+            (1 << left) - 1
+        };
+        let (low, high) = (mask as u16, (mask >> 16) as u16);
+        for i in 0..rows {
+            // SAFETY: masked loads and stores reach no further than `cols`.
+            unsafe {
+                let from = from.add(i * stride + col);
+                let a = _mm512_maskz_loadu_ps(low, from);
+                let b = _mm512_maskz_loadu_ps(high, from.wrapping_add(16));
+                let rounded = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(b, a));
+                _mm512_mask_storeu_epi16(to.add(i * n + col).cast(), mask, rounded);
+            }
         }
+        col += 32;
     }
 }
 

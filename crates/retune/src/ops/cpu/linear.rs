@@ -10,7 +10,9 @@ use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::tensor::{DType, Tensor};
 use half::bf16;
 use retune_kernels::activation::Activation;
-use retune_kernels::gemm::{Aligned, Packed, Side, Spot, Stored, View, multiply_sum, outer};
+use retune_kernels::gemm::{
+    Aligned, Outer, Packed, Side, Spot, Stored, View, multiply_sum, outers,
+};
 use retune_kernels::isa::Isa;
 use retune_kernels::pointwise;
 use retune_kernels::scratch;
@@ -322,15 +324,15 @@ impl<const N: usize> Backward<Flex, N> for Layer {
         let _time = Span::of("linear backward");
         let dy = consume(&ops, grads);
         match self.compute.precision {
-            Precision::F32 => gradients::<f32, N>(ops, &dy, grads),
-            Precision::Bf16 => gradients::<bf16, N>(ops, &dy, grads),
+            Precision::F32 => gradients::<f32, N>(&ops, &dy, grads),
+            Precision::Bf16 => gradients::<bf16, N>(&ops, &dy, grads),
         }
     }
 }
 
-fn gradients<E: Number, const N: usize>(ops: Ops<State, N>, dy: &Plain, grads: &mut Gradients) {
+fn gradients<E: Number, const N: usize>(ops: &Ops<State, N>, dy: &Plain, grads: &mut Gradients) {
     let isa = Isa::current();
-    let state = ops.state;
+    let state = &ops.state;
     let dz = converted::<E>(dy);
     let dz = match &state.slope {
         None => dz,
@@ -348,26 +350,12 @@ fn gradients<E: Number, const N: usize>(ops: Ops<State, N>, dy: &Plain, grads: &
         .map(|update| update.back::<E>(isa, &dz));
     if let Some(x) = &ops.parents[0] {
         let dx = match state.came {
-            DType::F32 => input_gradient::<E, f32>(&state, &dz, up.as_ref()),
-            _ => input_gradient::<E, E>(&state, &dz, up.as_ref()),
+            DType::F32 => input_gradient::<E, f32>(state, &dz, up.as_ref()),
+            _ => input_gradient::<E, E>(state, &dz, up.as_ref()),
         };
         grads.register::<Flex>(x.id, dx);
     }
-    let mut first = 0;
-    for (i, weight) in state.weights.iter().enumerate() {
-        let out = dims(weight).0;
-        let dz = view::<E>(&dz).part((0, dims(&dz).0), (first, out));
-        let parents = &ops.parents[places.weight(i)..][..2];
-        if parents[0].is_some() || parents[1].is_some() {
-            let (dw, db) = weight_gradient(isa, dz, view::<E>(&state.x));
-            for (parent, gradient) in parents.iter().zip([dw, db]) {
-                if let Some(parent) = parent {
-                    grads.register::<Flex>(parent.id, gradient);
-                }
-            }
-        }
-        first += out;
-    }
+    weight_gradients::<E, N>(ops, &dz, grads);
     let (Some(update), Some(dh)) = (&state.update, &up) else {
         return;
     };
@@ -408,9 +396,43 @@ fn input_gradient<E: Number, O: Number>(state: &State, dz: &Plain, dh: Option<&P
     dx.tensor(&[rows, input])
 }
 
-fn weight_gradient<E: Number>(isa: Isa, dz: View<'_, E>, x: View<'_, E>) -> (Plain, Plain) {
-    let (out, input) = (dz.cols(), x.cols());
-    let (mut dw, mut db) = (Buffer::<f32>::new(out * input), Buffer::<f32>::new(out));
-    outer(isa, dz, x, &mut dw, &mut db);
-    (dw.tensor(&[out, input]), db.tensor(&[out]))
+/// `dzᵀ x` and the sums of dz, for the weights and biases that train.
+fn weight_gradients<E: Number, const N: usize>(
+    ops: &Ops<State, N>,
+    dz: &Plain,
+    grads: &mut Gradients,
+) {
+    let state = &ops.state;
+    let places = Places::of::<N>(state.weights.len());
+    let dz = view::<E>(dz);
+    let mut found = Vec::new();
+    let mut first = 0;
+    for (i, weight) in state.weights.iter().enumerate() {
+        let (out, input) = dims(weight);
+        let own = &ops.parents[places.weight(i)..][..2];
+        if own.iter().any(Option::is_some) {
+            let dz = dz.part((0, dz.rows()), (first, out));
+            found.push((
+                own,
+                dz,
+                Buffer::<f32>::new(out * input),
+                Buffer::<f32>::new(out),
+            ));
+        }
+        first += out;
+    }
+    let each = found.iter_mut();
+    let mut weights: Vec<_> = each
+        .map(|(_, dy, dw, db)| Outer { dy: *dy, dw, db })
+        .collect();
+    outers(Isa::current(), view::<E>(&state.x), &mut weights);
+    for (own, _, dw, db) in found {
+        let (out, input) = (db.len(), dw.len() / db.len().max(1));
+        let gradients = [dw.tensor(&[out, input]), db.tensor(&[out])];
+        for (parent, gradient) in own.iter().zip(gradients) {
+            if let Some(parent) = parent {
+                grads.register::<Flex>(parent.id, gradient);
+            }
+        }
+    }
 }
