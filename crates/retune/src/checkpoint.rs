@@ -1,9 +1,10 @@
-//! The tensors of a pre-trained model on disk: safetensors files, read through a memory map when asked for.
-//!
-//! Only safetensors: the older pickle checkpoints run code when they are read.
+//! The tensors of a pre-trained model on disk: safetensors files and those of PyTorch, read through a memory map
+//! when asked for. Nothing in them is ever run: see [`pickle`].
 
+pub(crate) mod files;
 mod header;
 pub(crate) mod index;
+mod pickle;
 mod write;
 
 use std::collections::BTreeMap;
@@ -16,38 +17,25 @@ use retune_kernels::mapped::MappedFile;
 use safetensors::Dtype;
 use sha2::{Digest, Sha256};
 
+use files::Files;
 use header::Entry;
 pub use write::{write, write_each};
-
-/// Name of an unsharded checkpoint in a folder.
-pub(crate) const SINGLE: &str = "model.safetensors";
 
 /// What is wrong with a checkpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    /// The folder holds no safetensors file.
+    /// The folder holds no weights.
     #[error(
-        "{folder} has no .safetensors file (looked for model.safetensors and model.safetensors.index.json); give the folder of a downloaded model",
+        "{folder} has no weights (looked for model.safetensors, pytorch_model.bin, the index of either, and files that end in .safetensors, .pth, .pt or .bin); give the folder of a downloaded model",
         folder = .folder.display()
     )]
     Missing {
         /// The folder.
         folder: PathBuf,
     },
-    /// The folder holds a pickle checkpoint only.
-    #[error(
-        "{folder} has only {file}, a pickle, which could run code when it is read; write it as safetensors with Python: AutoModel.from_pretrained(\"{folder}\").save_pretrained(\"NEW_FOLDER\", safe_serialization=True)",
-        folder = .folder.display()
-    )]
-    Pickle {
-        /// The folder.
-        folder: PathBuf,
-        /// Name of the pickle.
-        file: String,
-    },
     /// The folder holds several files and nothing says which is meant.
     #[error(
-        "{folder} has {count} .safetensors files and no model.safetensors.index.json; name one of them, or fetch the index",
+        "{folder} has {count} .{ending} files and no index that says which are meant; name one of them, or fetch the index",
         folder = .folder.display()
     )]
     Ambiguous {
@@ -55,6 +43,8 @@ pub enum CheckpointError {
         folder: PathBuf,
         /// Number of files.
         count: usize,
+        /// Their ending.
+        ending: String,
     },
     /// A file could not be read or written.
     #[error("cannot {what} {path}: {source}", path = .path.display())]
@@ -138,7 +128,8 @@ enum Held {
 
 impl Checkpoint {
     /// Opens a folder's `model.safetensors`, or the shards that `model.safetensors.index.json` names, or
-    /// its only `.safetensors` file; or one such file given by its own path.
+    /// its only `.safetensors` file; where there is none, those of PyTorch (`pytorch_model.bin` and the like); or
+    /// one such file given by its own path.
     ///
     /// # Errors
     /// A [`CheckpointError`] when nothing is there, or when a header does not fit its file: cut short,
@@ -150,20 +141,25 @@ impl Checkpoint {
             files: Vec::new(),
             tensors: BTreeMap::new(),
         };
-        let index_path = path.join(index::INDEX);
-        let sharded = !path.is_file() && !path.join(SINGLE).is_file() && index_path.is_file();
-        for file in files(path)? {
+        let files = Files::of(path)?;
+        for file in files.tensors {
             checkpoint.add(file)?;
         }
-        if sharded {
-            checkpoint.compare(&index::read(&index_path)?)?;
+        if let Some(list) = files.index {
+            checkpoint.compare(&list)?;
         }
         Ok(checkpoint)
     }
 
     fn add(&mut self, path: PathBuf) -> Result<(), CheckpointError> {
         let file = MappedFile::open(&path).map_err(|e| CheckpointError::io("read", &path, e))?;
-        let entries = header::parse(&file).map_err(|what| CheckpointError::damaged(&path, what))?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let entries = if pickle::is_name(&name) {
+            pickle::parse(&file)
+        } else {
+            header::parse(&file)
+        };
+        let entries = entries.map_err(|what| CheckpointError::damaged(&path, what))?;
         let at = self.files.len();
         for (name, entry) in entries {
             if let Some(Held::File(other, _)) = self.tensors.get(&name) {
@@ -178,15 +174,16 @@ impl Checkpoint {
     }
 
     /// Every tensor that the index names must be in the shard that it names.
-    fn compare(&self, index: &BTreeMap<String, String>) -> Result<(), CheckpointError> {
-        for (name, shard) in index {
+    fn compare(&self, list: &Path) -> Result<(), CheckpointError> {
+        for (name, shard) in index::read(list)? {
             let path = self.path.join(shard);
-            let there = match self.tensors.get(name) {
+            let there = match self.tensors.get(&name) {
                 Some(Held::File(file, _)) => Some(&self.files[*file].0),
                 _ => None,
             };
             if there != Some(&path) {
-                let what = format!("{} says that tensor `{name}` is in it", index::INDEX);
+                let list = list.file_name().unwrap_or_default().display();
+                let what = format!("{list} says that tensor `{name}` is in it");
                 return Err(CheckpointError::damaged(&path, what));
             }
         }
@@ -263,6 +260,10 @@ impl Checkpoint {
         })?;
         // The values are a copy: the file need not stay in memory beside them.
         file.let_go(entry.bytes.clone());
+        let values = match &entry.strides {
+            None => values,
+            Some(strides) => gathered(&values, &entry.shape, strides),
+        };
         let bad = values.iter().filter(|value| !value.is_finite()).count();
         if bad > 0 {
             return Err(unusable(format!(
@@ -297,49 +298,26 @@ pub(crate) fn hex(hash: &[u8]) -> String {
     })
 }
 
-/// The safetensors files of a model in order of their names.
-pub(crate) fn files(path: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
-    if path.is_file() || path.join(SINGLE).is_file() {
-        let file = if path.is_file() {
-            path.into()
-        } else {
-            path.join(SINGLE)
-        };
-        return Ok(vec![file]);
-    }
-    let index_path = path.join(index::INDEX);
-    if index_path.is_file() {
-        let shards = index::shards(&index::read(&index_path)?);
-        return Ok(shards.into_iter().map(|shard| path.join(shard)).collect());
-    }
-    only_file(path).map(|file| vec![file])
-}
-
-fn only_file(folder: &Path) -> Result<PathBuf, CheckpointError> {
-    let io = |e| CheckpointError::io("read", folder, e);
-    let mut found = Vec::new();
-    let mut pickle = None;
-    for entry in std::fs::read_dir(folder).map_err(io)? {
-        let path = entry.map_err(io)?.path();
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let ends = |ending: &str| path.extension().is_some_and(|e| e == ending);
-        if ends("safetensors") && path.is_file() {
-            found.push(path);
-        } else if name.starts_with("pytorch_model") && ends("bin") {
-            pickle = Some(name);
+/// The values of a view in row-major order.
+fn gathered(values: &[f32], shape: &[usize], strides: &[usize]) -> Vec<f32> {
+    let Some(((last, outer), (step, steps))) = shape.split_last().zip(strides.split_last()) else {
+        return values.to_vec();
+    };
+    let rows = outer.iter().product::<usize>();
+    let mut out = Vec::with_capacity(rows * last);
+    let mut place = vec![0; outer.len()];
+    for _ in 0..rows {
+        let at: usize = place.iter().zip(steps).map(|(i, stride)| i * stride).sum();
+        out.extend((0..*last).map(|i| values[at + i * step]));
+        for (i, size) in place.iter_mut().zip(outer).rev() {
+            *i += 1;
+            if *i < *size {
+                break;
+            }
+            *i = 0;
         }
     }
-    let folder = folder.to_path_buf();
-    match (found.len(), pickle) {
-        (1, _) => Ok(found.remove(0)),
-        (0, Some(file)) => Err(CheckpointError::Pickle { folder, file }),
-        (0, None) => Err(CheckpointError::Missing { folder }),
-        (count, _) => Err(CheckpointError::Ambiguous { folder, count }),
-    }
+    out
 }
 
 /// Little-endian numbers as f32; `None` for types that are no plain floats.

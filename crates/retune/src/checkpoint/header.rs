@@ -26,7 +26,9 @@ pub struct Entry {
     pub dtype: Dtype,
     /// Sizes of its axes.
     pub shape: Vec<usize>,
-    /// Its bytes, counted from the start of the file.
+    /// Values from one place to the next along each axis, where they do not lie one after the other.
+    pub strides: Option<Vec<usize>>,
+    /// Its bytes, counted from the start of the file; with strides, from its first value to its last.
     pub bytes: Range<usize>,
 }
 
@@ -102,6 +104,7 @@ fn place(header: Header, start: usize, end: usize) -> Result<BTreeMap<String, En
         let entry = Entry {
             dtype: info.dtype,
             shape: info.shape.0,
+            strides: None,
             bytes: start + begin as usize..start + stop as usize,
         };
         entries.insert(name, entry);

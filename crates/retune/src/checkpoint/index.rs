@@ -1,4 +1,4 @@
-//! `model.safetensors.index.json`: which shard holds which tensor.
+//! `model.safetensors.index.json` and `pytorch_model.bin.index.json`: which shard holds which tensor.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -9,8 +9,6 @@ use serde::Deserialize;
 
 use super::CheckpointError;
 
-/// Name of the index in a folder.
-pub const INDEX: &str = "model.safetensors.index.json";
 /// Largest index that is read, in bytes; those of the largest public models have some hundred thousand.
 const LARGEST: u64 = 64 << 20;
 
@@ -34,10 +32,16 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, String>, CheckpointError> {
     if index.weight_map.is_empty() {
         return Err(damaged("it names no tensors".to_string()));
     }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let ending = if name.starts_with("pytorch") {
+        ".bin"
+    } else {
+        ".safetensors"
+    };
     for (tensor, shard) in &index.weight_map {
-        if !is_file_name(shard) {
+        if !is_file_name(shard, ending) {
             return Err(damaged(format!(
-                "it places tensor `{tensor}` in `{shard}`, which is not the name of a .safetensors file in the same folder"
+                "it places tensor `{tensor}` in `{shard}`, which is not the name of a {ending} file in the same folder"
             )));
         }
     }
@@ -50,11 +54,11 @@ pub fn shards(index: &BTreeMap<String, String>) -> Vec<String> {
     names.into_iter().cloned().collect()
 }
 
-/// Whether `name` is the plain name of a safetensors file on every system.
-fn is_file_name(name: &str) -> bool {
+/// Whether `name` is the plain name of a file with this ending on every system.
+fn is_file_name(name: &str, ending: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-+".contains(c);
     name.len() <= 200
-        && name.ends_with(".safetensors")
+        && name.ends_with(ending)
         && !name.starts_with(['.', '-'])
         && name.chars().all(plain)
 }
@@ -63,6 +67,8 @@ fn is_file_name(name: &str) -> bool {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
+
+    const INDEX: &str = "model.safetensors.index.json";
 
     fn with(text: &str) -> Result<BTreeMap<String, String>, CheckpointError> {
         let dir = tempfile::tempdir().unwrap();

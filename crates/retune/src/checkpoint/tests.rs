@@ -8,6 +8,7 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{TensorView, serialize};
 use tempfile::TempDir;
 
+use super::files::LAYOUTS;
 use super::*;
 
 /// Name, type, shape and bytes of a tensor.
@@ -25,6 +26,12 @@ fn bytes(tensors: &[Tensor<'_>]) -> Vec<u8> {
 
 fn floats(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+/// A file of the repository's goldens.
+pub(super) fn golden(name: &str) -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.join("../../golden").join(name)
 }
 
 fn folder(files: &[(&str, Vec<u8>)]) -> TempDir {
@@ -114,7 +121,7 @@ fn shards_are_one_model() {
         ("m-1.safetensors", one("a", &[1.0, 2.0])),
         ("m-2.safetensors", one("b", &[3.0])),
         (
-            index::INDEX,
+            LAYOUTS[0].1,
             index(&[("a", "m-1.safetensors"), ("b", "m-2.safetensors")]),
         ),
     ]);
@@ -131,7 +138,7 @@ fn an_index_must_fit_its_shards() {
     let two = [("a", "m-1.safetensors"), ("b", "m-2.safetensors")];
     let dir = folder(&[
         ("m-1.safetensors", one("a", &[1.0])),
-        (index::INDEX, index(&two)),
+        (LAYOUTS[0].1, index(&two)),
     ]);
     let missing = error(dir.path());
     assert!(
@@ -148,7 +155,7 @@ fn an_index_must_fit_its_shards() {
     let twice = error(dir.path());
     assert!(twice.contains("tensor `a` is also in"), "{twice}");
     fs::write(
-        dir.path().join(index::INDEX),
+        dir.path().join(LAYOUTS[0].1),
         index(&[("a", "../m-1.safetensors")]),
     )
     .unwrap();
@@ -179,17 +186,40 @@ fn the_hash_is_that_of_the_file() {
 }
 
 #[test]
-fn folders_without_safetensors_say_what_to_do() {
-    let dir = folder(&[("config.json", vec![])]);
-    assert!(error(dir.path()).contains("has no .safetensors file"));
-    fs::write(dir.path().join("pytorch_model.bin"), b"\x80\x02").unwrap();
-    let pickle = error(dir.path());
-    assert!(
-        pickle.contains("pytorch_model.bin") && pickle.contains("save_pretrained"),
-        "{pickle}"
-    );
+fn folders_without_weights_say_what_to_do() {
+    let dir = folder(&[("config.json", vec![]), ("training_args.bin", vec![])]);
+    assert!(error(dir.path()).contains("has no weights"));
     let nowhere = dir.path().join("nowhere");
     assert!(error(&nowhere).contains("cannot read"));
+}
+
+#[test]
+fn files_of_pytorch_are_read_where_there_is_no_safetensors_file() {
+    let pickle = fs::read(golden("pickle/zipped.pth")).unwrap();
+    let dir = folder(&[("weights.pth", pickle.clone())]);
+    let of = |dir: &TempDir| Checkpoint::open(dir.path()).unwrap();
+    assert_eq!(of(&dir).shape("dense"), Some(&[4, 6][..]));
+    fs::write(dir.path().join("other.pt"), b"").unwrap();
+    let ambiguous = error(dir.path());
+    assert!(ambiguous.contains("2 .p"), "{ambiguous}");
+    fs::write(dir.path().join("pytorch_model.bin"), pickle).unwrap();
+    assert!(of(&dir).names().any(|name| name == "dense"));
+    fs::write(dir.path().join("model.safetensors"), one("a", &[1.0])).unwrap();
+    assert_eq!(of(&dir).names().collect::<Vec<_>>(), ["a"]);
+}
+
+#[test]
+fn shards_of_pytorch_are_one_model() {
+    let pickle = fs::read(golden("pickle/zipped.pth")).unwrap();
+    let list = "pytorch_model.bin.index.json";
+    let dir = folder(&[
+        ("pytorch_model-1.bin", pickle),
+        (list, index(&[("dense", "pytorch_model-1.bin")])),
+    ]);
+    assert!(Checkpoint::open(dir.path()).is_ok());
+    let outside = index(&[("dense", "../pytorch_model-1.bin")]);
+    fs::write(dir.path().join(list), outside).unwrap();
+    assert!(error(dir.path()).contains("a .bin file in the same folder"));
 }
 
 #[test]

@@ -105,16 +105,6 @@ pub enum HubError {
         /// Hash that it has.
         found: String,
     },
-    /// The model on the hub has a pickle checkpoint only.
-    #[error(
-        "`{id}` has only {file} on the hub, a pickle, which could run code when it is read; look for a revision with model.safetensors (org/name@revision), or convert it with Python: AutoModel.from_pretrained(\"{id}\").save_pretrained(\"FOLDER\", safe_serialization=True) and give FOLDER"
-    )]
-    Pickle {
-        /// The hub id.
-        id: String,
-        /// Name of the pickle.
-        file: String,
-    },
     /// The hub's repository is not a model that can be read.
     #[error("`{id}` on the hub has no {file}: it is no model that retune can read; choose another")]
     NoFile {

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::HubError;
 use crate::checkpoint;
+use crate::checkpoint::files::Files;
 
 /// The file that every model has.
 pub const CONFIG: &str = "config.json";
@@ -25,9 +26,6 @@ pub const OPTIONAL: &[&str] = &[
     "sentence_bert_config.json",
     "1_Pooling/config.json",
 ];
-
-/// Pickle checkpoints, which are not read.
-pub const PICKLES: &[&str] = &["pytorch_model.bin", "pytorch_model.bin.index.json"];
 
 /// What is known of a stored file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,12 +68,8 @@ pub fn present(folder: &Path) -> Result<Vec<String>, HubError> {
         .filter(|name| folder.join(name).is_file())
         .map(ToString::to_string)
         .collect();
-    let weights = checkpoint::files(folder)?;
-    let sharded = !folder.join(checkpoint::SINGLE).is_file();
-    if sharded && folder.join(checkpoint::index::INDEX).is_file() {
-        names.push(checkpoint::index::INDEX.to_string());
-    }
-    for path in weights {
+    let weights = Files::of(folder)?;
+    for path in weights.index.into_iter().chain(weights.tensors) {
         std::fs::metadata(&path).map_err(HubError::io("read", &path))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         names.push(name.into_owned());

@@ -13,7 +13,8 @@ use super::files::{self, FileFacts};
 use super::reference::HubId;
 use super::transfer::{Client, Got, Outcome, Want};
 use super::{HubError, HubOptions, Progress};
-use crate::checkpoint::{SINGLE, index};
+use crate::checkpoint::files::LAYOUTS;
+use crate::checkpoint::index;
 
 /// How long the first file of a catalogue entry may take: another source is waiting.
 const PATIENCE: Duration = Duration::from_millis(4500);
@@ -185,33 +186,21 @@ impl Visit {
     }
 
     fn weights(&mut self, on: &mut dyn FnMut(Progress)) -> Result<(), HubError> {
-        if self.file(SINGLE, u64::MAX, None, on)? {
+        for (single, list) in LAYOUTS {
+            if self.file(single, u64::MAX, None, on)? {
+                return Ok(());
+            }
+            if !self.file(list, LARGEST_TEXT, None, on)? {
+                continue;
+            }
+            for shard in index::shards(&index::read(&self.folder.join(list))?) {
+                if !self.file(&shard, u64::MAX, None, on)? {
+                    return Err(self.lacks(&shard));
+                }
+            }
             return Ok(());
         }
-        if !self.file(index::INDEX, LARGEST_TEXT, None, on)? {
-            return Err(self.no_weights());
-        }
-        let map = index::read(&self.folder.join(index::INDEX))?;
-        for shard in index::shards(&map) {
-            if !self.file(&shard, u64::MAX, None, on)? {
-                return Err(self.lacks(&shard));
-            }
-        }
-        Ok(())
-    }
-
-    fn no_weights(&self) -> HubError {
-        let there = |name: &&&str| {
-            let status = self.client.status(&self.path(name), name);
-            matches!(status, Ok(200 | 206))
-        };
-        match files::PICKLES.iter().find(there) {
-            Some(file) => HubError::Pickle {
-                id: self.id.to_string(),
-                file: (*file).to_string(),
-            },
-            None => self.lacks(SINGLE),
-        }
+        Err(self.lacks(LAYOUTS[0].0))
     }
 
     /// Moves the fetched files to the model's place.

@@ -133,19 +133,6 @@ impl Client {
         })
     }
 
-    /// Whether the hub has a file: the status of a request for its first byte.
-    pub fn status(&self, path: &str, name: &str) -> Result<u16, HubError> {
-        let want = Want {
-            path,
-            name,
-            sha256: None,
-            limit: 1,
-            patience: None,
-        };
-        let (reply, _) = self.request(&want, Some("bytes=0-0".to_string()))?;
-        Ok(reply.status().as_u16())
-    }
-
     /// Downloads a file to `to`, going on from `to` with `.part` appended if that is there.
     pub fn download(
         &self,

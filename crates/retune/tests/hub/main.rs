@@ -158,11 +158,22 @@ fn what_the_hub_lacks_is_named() {
     let server = Server::of(files.clone());
     let error = get(&options(&server.endpoint).1).unwrap_err().to_string();
     assert!(error.contains("has no model.safetensors"), "{error}");
-    files.insert("pytorch_model.bin", b"\x80\x02".to_vec());
+}
+
+#[test]
+fn files_of_pytorch_are_fetched_where_there_is_nothing_else() {
+    let mut files = model();
+    files.remove("model.safetensors");
+    let pickle = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../golden/pickle/zipped.pth"
+    );
+    files.insert("pytorch_model.bin", fs::read(pickle).unwrap());
     let server = Server::of(files);
-    let error = get(&options(&server.endpoint).1).unwrap_err();
-    assert!(matches!(error, HubError::Pickle { .. }), "{error}");
-    assert!(error.to_string().contains("save_pretrained"), "{error}");
+    let (_dir, options) = options(&server.endpoint);
+    let fetched = get(&options).unwrap();
+    let weights = Checkpoint::open(&fetched.folder).unwrap();
+    assert_eq!(weights.shape("dense"), Some(&[4, 6][..]));
 }
 
 #[test]
@@ -480,8 +491,8 @@ fn folders_and_the_hugging_face_cache_need_no_hub() {
         snapshot.join("pytorch_model.bin"),
     )
     .unwrap();
-    let error = resolve(&snapshot.to_string_lossy(), &options, &mut |_| {}).unwrap_err();
-    assert!(error.to_string().contains("pytorch_model.bin"), "{error}");
+    let named = resolve(&snapshot.to_string_lossy(), &options, &mut |_| {}).unwrap();
+    assert!(named.files.contains_key("pytorch_model.bin"));
 }
 
 /// Fetches the real model into the default cache, where other tests find it.
