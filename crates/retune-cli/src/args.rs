@@ -173,6 +173,10 @@ struct DataArgs {
     /// What to do with longer texts: truncate, head-tail or chunk-mean [default: truncate]
     #[arg(long, value_name = "HOW", value_parser = word::<Long>)]
     long: Option<Long>,
+
+    /// Pixels along each side of pictures [default: what the model was trained for]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    picture_size: Option<usize>,
 }
 
 /// How to read a file whose form is not guessed right.
@@ -333,6 +337,7 @@ impl RunArgs {
             self.refit => recipe.refit,
             self.data.max_length => recipe.processor.max_length,
             self.data.long => recipe.processor.long,
+            self.data.picture_size => recipe.processor.picture_size,
         );
         recipe.method = self.method(&recipe)?;
         self.data.lay_over(&mut recipe.data);

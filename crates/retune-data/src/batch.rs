@@ -6,12 +6,23 @@ use std::thread::JoinHandle;
 
 use serde::{Deserialize, Serialize};
 
-use crate::example::{Example, Features, Target};
+use crate::example::{Example, Target};
 use crate::processor::Processor;
 use crate::random::{mix, shuffle};
 
 /// Batches sorted together by length when bucketed: enough for even lengths, few enough to stay random.
 const WINDOW: usize = 50;
+
+/// Pictures of one size, channels last.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Pictures {
+    /// Rows of pixels of each.
+    pub height: usize,
+    /// Pixels in a row.
+    pub width: usize,
+    /// `[pictures, height, width, 3]`.
+    pub values: Vec<f32>,
+}
 
 /// A batch of packed sequences: tokens of all sequences one after the other, no padding anywhere.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -20,6 +31,8 @@ pub struct HostBatch {
     pub ids: Vec<u32>,
     /// Segment ids, `[total tokens]`.
     pub types: Vec<u8>,
+    /// Pictures, one for each sequence, which then has a length of 1 and no tokens; none in a batch of texts.
+    pub pictures: Pictures,
     /// Length of each sequence, `[sequences]`; sums to the number of tokens.
     pub lengths: Vec<u32>,
     /// How many sequences each row has, `[rows]`; 1 unless long texts were cut into chunks.
@@ -107,14 +120,21 @@ impl Processor {
     pub fn collate(&self, xs: &[&Example]) -> HostBatch {
         let mut batch = HostBatch::default();
         for example in xs {
-            let Features::Tokens(sequences) = &example.features;
+            let sequences = example.sequences();
+            if let (Processor::Image(p), Some(pixels)) = (self, example.picture()) {
+                batch.pictures.height = pixels.height();
+                batch.pictures.width = pixels.width();
+                batch.pictures.values.extend(p.values(pixels));
+                batch.lengths.push(1);
+                batch.keys.push(key(example.meta.row, 0));
+            }
             for (chunk, sequence) in sequences.iter().enumerate() {
                 batch.ids.extend(&sequence.ids);
                 batch.types.extend(&sequence.types);
                 batch.lengths.push(sequence.ids.len() as u32);
                 batch.keys.push(key(example.meta.row, chunk as u64));
             }
-            batch.chunks.push(sequences.len() as u32);
+            batch.chunks.push(sequences.len().max(1) as u32);
             batch.targets.push(example.target.clone());
             batch.weights.push(example.meta.weight);
             batch.rows.push(example.meta.row);
@@ -186,6 +206,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::Features;
     use crate::example::{Meta, TokenSequence};
     use crate::processor::{Labels, Long, TextProcessor};
 

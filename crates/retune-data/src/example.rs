@@ -1,12 +1,18 @@
 //! One encoded row: what a model eats and what it should answer.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
+
+use crate::picture::Pixels;
 
 /// What a model reads of one row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Features {
     /// One or more token sequences (several only when a long text was cut into chunks).
     Tokens(Vec<TokenSequence>),
+    /// A picture, cut to the size of the model.
+    Picture(Arc<Pixels>),
 }
 
 /// Token ids with their segment ids, special tokens included; never padded.
@@ -52,9 +58,27 @@ pub struct Example {
 }
 
 impl Example {
-    /// Tokens in all sequences of the example.
+    /// Tokens in all sequences of the example; 1 for a picture.
     pub fn tokens(&self) -> usize {
-        let Features::Tokens(sequences) = &self.features;
-        sequences.iter().map(|s| s.ids.len()).sum()
+        match &self.features {
+            Features::Tokens(sequences) => sequences.iter().map(|s| s.ids.len()).sum(),
+            Features::Picture(_) => 1,
+        }
+    }
+
+    /// Its sequences of tokens; none of a picture.
+    pub fn sequences(&self) -> &[TokenSequence] {
+        match &self.features {
+            Features::Tokens(sequences) => sequences,
+            Features::Picture(_) => &[],
+        }
+    }
+
+    /// Its picture.
+    pub fn picture(&self) -> Option<&Pixels> {
+        match &self.features {
+            Features::Tokens(_) => None,
+            Features::Picture(pixels) => Some(pixels),
+        }
     }
 }

@@ -184,7 +184,8 @@ fn columns(t: &Table, roles: &Roles) -> Vec<ColumnSummary> {
             ("group", is(&roles.group)),
             ("time", is(&roles.time)),
         ];
-        let text = roles.text.contains(name).then_some("text");
+        let input = if roles.pictures { "picture" } else { "text" };
+        let text = roles.text.contains(name).then_some(input);
         text.or_else(|| found.iter().find(|(_, yes)| *yes).map(|(r, _)| *r))
             .map(str::to_string)
     };

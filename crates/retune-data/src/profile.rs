@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::picture;
 use crate::table::{Column, Values, parse_number};
 
 /// Rows looked at to profile a column; more are sampled evenly.
@@ -36,6 +37,8 @@ pub(crate) enum Kind {
     Time,
     /// Addresses of pages or files.
     Url,
+    /// Pictures, or names of files of pictures.
+    Picture,
 }
 
 /// Counts over the values of a column.
@@ -82,6 +85,7 @@ impl Profile {
             Kind::Id => "identifiers".to_string(),
             Kind::Time => "dates or times".to_string(),
             Kind::Url => "addresses".to_string(),
+            Kind::Picture => "pictures".to_string(),
         }
     }
 }
@@ -125,6 +129,8 @@ pub(crate) fn profile(column: &Column, rows: usize) -> Profile {
     out.kind = match (&column.values, numbers) {
         _ if values.is_empty() => Kind::Empty,
         (Values::List(_), _) => Kind::List,
+        (Values::Picture(_), _) => Kind::Picture,
+        (Values::Text(_), _) if values.iter().all(|v| picture::is_name(v)) => Kind::Picture,
         _ if counts.len() == 1 && values.len() > 1 => Kind::Constant,
         (Values::Bool(_), _) => Kind::Bool,
         (_, Some(numbers)) => number_kind(&column.name, &numbers, &out, step),

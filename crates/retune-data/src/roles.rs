@@ -49,8 +49,10 @@ pub struct RoleRequest {
 /// Which column plays which role.
 #[derive(Debug, Clone, Serialize)]
 pub struct Roles {
-    /// One or two text columns.
+    /// One or two text columns, or one of pictures.
     pub text: Vec<String>,
+    /// Whether that is a column of pictures.
+    pub pictures: bool,
     /// The label column, if there is one.
     pub label: Option<String>,
     /// The kind of task, if there is a label.
@@ -94,23 +96,18 @@ pub fn detect(t: &Table, r: &RoleRequest) -> Result<Roles> {
     let profiles: Vec<Profile> = t.columns.iter().map(|c| profile(c, t.rows())).collect();
     let mut roles = Roles {
         text: Vec::new(),
+        pictures: false,
         label: None,
         task: None,
         group: r.group.clone(),
         time: r.time.clone(),
         reasons: Vec::new(),
     };
-    let mut taken: HashSet<&str> = r
-        .ignore
-        .iter()
-        .chain(&r.group)
-        .chain(&r.time)
-        .map(String::as_str)
-        .collect();
-    taken.extend(r.text.iter().chain(&r.label).map(String::as_str));
+    let kept = r.ignore.iter().chain(&r.group).chain(&r.time);
+    let taken: HashSet<&String> = kept.chain(&r.text).chain(&r.label).collect();
     let free: Vec<&Profile> = profiles
         .iter()
-        .filter(|p| !taken.contains(p.name.as_str()))
+        .filter(|p| !taken.contains(&p.name))
         .collect();
     for (role, name) in [("group", &r.group), ("time", &r.time)] {
         if let Some(name) = name {
@@ -118,6 +115,8 @@ pub fn detect(t: &Table, r: &RoleRequest) -> Result<Roles> {
         }
     }
     choose_text(t, r, &free, &mut roles)?;
+    let is_picture = |p: &Profile| p.kind == Kind::Picture && roles.text.contains(&p.name);
+    roles.pictures = profiles.iter().any(is_picture);
     let rest: Vec<&Profile> = free
         .into_iter()
         .filter(|p| !roles.text.contains(&p.name))
@@ -193,6 +192,9 @@ fn choose_text(t: &Table, r: &RoleRequest, free: &[&Profile], roles: &mut Roles)
         return Ok(());
     }
     let readable: Vec<&Profile> = free.iter().copied().filter(|p| is_readable(p)).collect();
+    if take_picture(free, &readable, roles) {
+        return Ok(());
+    }
     if take_pair(&readable, roles) {
         return Ok(());
     }
@@ -238,6 +240,20 @@ fn choose_text(t: &Table, r: &RoleRequest, free: &[&Profile], roles: &mut Roles)
     roles.because(&winner.name, "text", &why);
     roles.text = vec![winner.name.clone()];
     Ok(())
+}
+
+/// Takes the only column of pictures, where nothing else can be read.
+fn take_picture(free: &[&Profile], readable: &[&Profile], roles: &mut Roles) -> bool {
+    let mut pictures = free.iter().filter(|p| p.kind == Kind::Picture);
+    let (Some(p), None) = (pictures.next(), pictures.next()) else {
+        return false;
+    };
+    if !readable.is_empty() {
+        return false;
+    }
+    roles.because(&p.name, "picture", "the only column of pictures");
+    roles.text = vec![p.name.clone()];
+    true
 }
 
 /// Takes two columns whose names are those of a pair of texts.
@@ -395,7 +411,7 @@ fn is_label(p: &Profile) -> bool {
     let by_content = match p.kind {
         Kind::Words | Kind::Bool | Kind::List | Kind::Integer | Kind::Float => true,
         Kind::Constant | Kind::Names | Kind::Id => named,
-        Kind::Text | Kind::Time | Kind::Url | Kind::Empty => false,
+        Kind::Text | Kind::Time | Kind::Url | Kind::Picture | Kind::Empty => false,
     };
     // Many customers are no classes; two sites may be.
     let bystander = is_owner(&p.name) && p.distinct > 10;

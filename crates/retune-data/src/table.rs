@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use crate::error::{DataError, Result};
+use crate::picture::Picture;
 
 /// Columns of equal length read from one or more files.
 #[derive(Debug, Clone, Default)]
@@ -39,6 +40,8 @@ pub enum Values {
     Bool(Vec<Option<bool>>),
     /// Lists of text: multi-label targets.
     List(Vec<Option<Vec<String>>>),
+    /// Pictures.
+    Picture(Vec<Option<Picture>>),
 }
 
 /// Where a row was read.
@@ -242,6 +245,7 @@ impl Column {
             Values::Number(v) => v.len(),
             Values::Bool(v) => v.len(),
             Values::List(v) => v.len(),
+            Values::Picture(v) => v.len(),
         }
     }
 
@@ -250,7 +254,8 @@ impl Column {
         self.len() == 0
     }
 
-    /// The value as text: whole numbers without a decimal point, `true`/`false`, lists joined by `|`.
+    /// The value as text: whole numbers without a decimal point, `true`/`false`, lists joined by `|`, of a picture
+    /// its path or number.
     /// `None` where the file has no value.
     pub fn text(&self, row: usize) -> Option<Cow<'_, str>> {
         match &self.values {
@@ -258,6 +263,10 @@ impl Column {
             Values::Number(v) => v[row].map(|x| Cow::Owned(format!("{x}"))),
             Values::Bool(v) => v[row].map(|b| Cow::Borrowed(if b { "true" } else { "false" })),
             Values::List(v) => v[row].as_ref().map(|l| Cow::Owned(l.join("|"))),
+            Values::Picture(v) => v[row].as_ref().map(|p| match p {
+                Picture::File(path) => Cow::Owned(path.display().to_string()),
+                _ => Cow::Owned(format!("picture {}", row + 1)),
+            }),
         }
     }
 
@@ -267,7 +276,7 @@ impl Column {
             Values::Text(v) => v[row].as_deref().and_then(parse_number),
             Values::Number(v) => v[row].filter(|x| x.is_finite()),
             Values::Bool(v) => v[row].map(|b| if b { 1.0 } else { 0.0 }),
-            Values::List(_) => None,
+            Values::List(_) | Values::Picture(_) => None,
         }
     }
 }
@@ -287,6 +296,7 @@ impl Values {
             Values::Number(v) => Values::Number(pick(v, rows)),
             Values::Bool(v) => Values::Bool(pick(v, rows)),
             Values::List(v) => Values::List(pick(v, rows)),
+            Values::Picture(v) => Values::Picture(pick(v, rows)),
         }
     }
 
@@ -296,6 +306,7 @@ impl Values {
             (Values::Number(a), Values::Number(mut b)) => a.append(&mut b),
             (Values::Bool(a), Values::Bool(mut b)) => a.append(&mut b),
             (Values::List(a), Values::List(mut b)) => a.append(&mut b),
+            (Values::Picture(a), Values::Picture(mut b)) => a.append(&mut b),
             (_, more) => {
                 let mine = std::mem::replace(self, Values::Text(Vec::new()));
                 let mut text = mine.into_text();

@@ -1,5 +1,6 @@
 //! Tables to files: CSV, JSON lines or Parquet, by the file's extension.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -94,7 +95,7 @@ fn jsonl_file(table: &Table, file: File) -> std::io::Result<File> {
         let fields: Map<String, Value> = table
             .columns
             .iter()
-            .map(|column| (column.name.clone(), json(&column.values, row)))
+            .map(|column| (column.name.clone(), json(column, row)))
             .collect();
         serde_json::to_writer(&mut writer, &fields)?;
         writer.write_all(b"\n")?;
@@ -104,12 +105,18 @@ fn jsonl_file(table: &Table, file: File) -> std::io::Result<File> {
         .map_err(std::io::IntoInnerError::into_error)
 }
 
-fn json(values: &Values, row: usize) -> Value {
-    match values {
+/// A value in words.
+fn text(column: &Column, row: usize) -> Option<String> {
+    column.text(row).map(Cow::into_owned)
+}
+
+fn json(column: &Column, row: usize) -> Value {
+    match &column.values {
         Values::Text(v) => v[row].clone().into(),
         Values::Number(v) => v[row].into(),
         Values::Bool(v) => v[row].into(),
         Values::List(v) => v[row].clone().into(),
+        Values::Picture(_) => text(column, row).into(),
     }
 }
 
@@ -117,7 +124,7 @@ fn parquet_file(table: &Table, file: File) -> std::io::Result<File> {
     let columns = table
         .columns
         .iter()
-        .map(|c| (c.name.as_str(), array(&c.values), true));
+        .map(|c| (c.name.as_str(), array(c), true));
     let batch = RecordBatch::try_from_iter_with_nullable(columns).map_err(std::io::Error::other)?;
     let mut writer =
         ArrowWriter::try_new(file, batch.schema(), None).map_err(std::io::Error::other)?;
@@ -125,8 +132,12 @@ fn parquet_file(table: &Table, file: File) -> std::io::Result<File> {
     writer.into_inner().map_err(std::io::Error::other)
 }
 
-fn array(values: &Values) -> ArrayRef {
-    match values {
+fn array(column: &Column) -> ArrayRef {
+    match &column.values {
+        Values::Picture(v) => {
+            let words = (0..v.len()).map(|row| text(column, row));
+            Arc::new(words.collect::<StringArray>())
+        }
         Values::Text(v) => Arc::new(StringArray::from_iter(v)),
         Values::Number(v) => Arc::new(Float64Array::from_iter(v)),
         Values::Bool(v) => Arc::new(BooleanArray::from_iter(v)),

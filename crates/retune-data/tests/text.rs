@@ -34,7 +34,9 @@ fn processor(texts: usize, max_length: usize, long: Long) -> Processor {
 /// Ids of each sequence of one item.
 fn ids(p: &Processor, item: &[&str]) -> Vec<Vec<u32>> {
     let item: Vec<String> = item.iter().map(ToString::to_string).collect();
-    let Features::Tokens(sequences) = p.encode_texts(&[item]).unwrap().remove(0);
+    let Features::Tokens(sequences) = p.encode_items(&[item]).unwrap().remove(0) else {
+        unreachable!("a processor of texts");
+    };
     sequences.into_iter().map(|s| s.ids).collect()
 }
 
@@ -49,9 +51,12 @@ fn ids_equal_those_of_transformers() {
         let max_length = case["max_length"].as_u64().unwrap() as usize;
         let p = processor(texts.len(), max_length, Long::Truncate);
         let Features::Tokens(found) = p
-            .encode_texts(std::slice::from_ref(&texts))
+            .encode_items(std::slice::from_ref(&texts))
             .unwrap()
-            .remove(0);
+            .remove(0)
+        else {
+            unreachable!("a processor of texts");
+        };
         let wanted: Vec<u32> = serde_json::from_value(case["ids"].clone()).unwrap();
         let types: Vec<u8> = serde_json::from_value(case["types"].clone()).unwrap();
         assert_eq!(found.len(), 1);
@@ -152,10 +157,12 @@ fn a_saved_processor_needs_its_tokenizer_and_then_gives_the_same() {
     let p = processor(1, 8, Long::ChunkMean);
     let json = serde_json::to_string(&p).unwrap();
     assert!(json.contains("\"chunk-mean\""), "{json}");
-    let Processor::Text(mut inner) = serde_json::from_str(&json).unwrap();
+    let Processor::Text(mut inner) = serde_json::from_str(&json).unwrap() else {
+        unreachable!("a processor of texts");
+    };
     let bare = Processor::Text(inner.clone());
     assert!(
-        bare.encode_texts(&[vec!["a".into()]])
+        bare.encode_items(&[vec!["a".into()]])
             .unwrap_err()
             .to_string()
             .contains("none is attached")
@@ -168,7 +175,7 @@ fn a_saved_processor_needs_its_tokenizer_and_then_gives_the_same() {
 #[test]
 fn misfits_are_explained() {
     let error = |p: Processor, texts: &[&str]| {
-        p.encode_texts(&[texts.iter().map(ToString::to_string).collect()])
+        p.encode_items(&[texts.iter().map(ToString::to_string).collect()])
             .unwrap_err()
             .to_string()
     };

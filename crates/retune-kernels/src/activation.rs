@@ -22,6 +22,8 @@ pub enum Activation {
     GeluTanh,
     /// `max(x, 0)`; its slope at 0 is 0.
     Relu,
+    /// `min(max(x, 0), 6)`; its slope is 0 outside (0, 6).
+    Relu6,
     /// `tanh(x)`.
     Tanh,
     /// `x σ(x)`: [`math::silu`].
@@ -53,6 +55,13 @@ curves! {
     GeluTanh: x => math::gelu_tanh(x);
     // Written so that NaN stays NaN.
     Relu: x => if x <= 0.0 { (0.0, 0.0) } else { (x, 1.0) };
+    Relu6: x => if x <= 0.0 {
+        (0.0, 0.0)
+    } else if x >= 6.0 {
+        (6.0, 0.0)
+    } else {
+        (x, 1.0)
+    };
     Tanh: x => {
         let t = math::tanh(x);
         (t, 1.0 - t * t)
@@ -68,6 +77,7 @@ macro_rules! with_curve {
             Activation::Gelu => with_curve!(@ $curve Gelu $e),
             Activation::GeluTanh => with_curve!(@ $curve GeluTanh $e),
             Activation::Relu => with_curve!(@ $curve Relu $e),
+            Activation::Relu6 => with_curve!(@ $curve Relu6 $e),
             Activation::Tanh => with_curve!(@ $curve Tanh $e),
             Activation::Silu => with_curve!(@ $curve Silu $e),
         }
@@ -106,6 +116,33 @@ pub fn row<E: Element>(
         "activation: slices of different length"
     );
     with_curve!(activation, C => curve_row::<E, C>(z, bias, y, slope));
+}
+
+/// Replaces each z by `f(z)`, and writes `f'(z)` to `slope`; to be inlined as [`row`].
+///
+/// # Panics
+/// When the slices differ in length.
+#[inline(always)]
+pub(crate) fn in_place(activation: Activation, z: &mut [f32], slope: Option<&mut [f32]>) {
+    let slopes = slope.as_ref().map_or(z.len(), |s| s.len());
+    assert!(slopes == z.len(), "activation: slices of different length");
+    with_curve!(activation, C => curve_in_place::<C>(z, slope));
+}
+
+#[inline(always)]
+fn curve_in_place<C: Curve>(z: &mut [f32], slope: Option<&mut [f32]>) {
+    match slope {
+        None => {
+            for z in z {
+                *z = C::at(*z).0;
+            }
+        }
+        Some(slope) => {
+            for (z, slope) in z.iter_mut().zip(slope) {
+                (*z, *slope) = C::at(*z);
+            }
+        }
+    }
 }
 
 #[inline(always)]

@@ -42,7 +42,7 @@ pub fn product<E: Element>(isa: Isa, a: &[E], b: &[E], out: &mut [E]) {
 ///
 /// # Panics
 /// When lengths differ.
-pub fn sum(isa: Isa, a: &[f32], b: &[f32], out: &mut [f32]) {
+pub fn sum<E: Element>(isa: Isa, a: &[E], b: &[E], out: &mut [E]) {
     assert!(a.len() == out.len() && b.len() == out.len());
     let blocks = out.chunks_mut(BLOCK).zip(a.chunks(BLOCK));
     let blocks = blocks.zip(b.chunks(BLOCK));
@@ -88,9 +88,9 @@ vectorized! {
         }
     }
 
-    fn sum_block(a: &[f32], b: &[f32], out: &mut [f32]) {
+    fn sum_block[E: Element](a: &[E], b: &[E], out: &mut [E]) {
         for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
-            *out = *a + *b;
+            *out = E::narrow(a.wide() + b.wide());
         }
     }
 

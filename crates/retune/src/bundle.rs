@@ -423,7 +423,9 @@ impl Bundle {
             what: format!("task `{}` is not known to this version", manifest.task),
         })?;
         let mut processor: Processor = read_json(&folder.join("processor.json"))?;
-        processor.attach(load_tokenizer(folder)?);
+        if let Processor::Text(_) = processor {
+            processor.attach(load_tokenizer(folder)?);
+        }
         let config = read_config(folder)?;
         let outputs = processor.labels().outputs();
         let mut model = load_model(folder, &config, outputs, manifest.precision)?;
@@ -491,13 +493,14 @@ impl Bundle {
 
     /// The rows that have an answer to compare with, and how many have none.
     fn labelled(&self, table: &Table) -> Result<(Vec<usize>, usize)> {
-        let Processor::Text(text) = &self.processor;
-        if let Some(label) = &text.label {
+        let label = self.processor.label();
+        if let Some(label) = label {
             table.column(label)?;
         }
         let roles = Roles {
-            text: text.text.clone(),
-            label: text.label.clone(),
+            text: self.processor.inputs().to_vec(),
+            pictures: matches!(self.processor, Processor::Image(_)),
+            label: label.cloned(),
             task: Some(self.task.kind()),
             group: None,
             time: None,

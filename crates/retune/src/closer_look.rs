@@ -13,14 +13,14 @@ use retune_eval::{Event, Matrix};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::floors::classical::{self, Classical, Effort};
+use crate::floors::classical::Effort;
 use crate::floors::frozen::{Frozen, Rows};
 use crate::floors::mislabelled::{Suspect, folds, gather, suspects};
 use crate::job::Job;
 use crate::losses::Objective;
 use crate::outcome::{predictions, selection};
 use crate::plan::Plan;
-use crate::proof;
+use crate::proof::{self, Plain};
 use crate::scoring;
 use crate::train::Flow;
 
@@ -85,9 +85,10 @@ pub fn closer_look(plan: &Plan, on: On) -> Result<CloserLook> {
         Vec::new()
     } else {
         notes.push(format!(
-            "labels are doubted by models that have not seen the row (frozen features of {}, and TF-IDF): look at the \
+            "labels are doubted by models that have not seen the row (frozen features of {}, and {}): look at the \
              rows before you change them",
-            plan.summary.model
+            plan.summary.model,
+            if plan.roles.pictures { "colours and edges" } else { "TF-IDF" }
         ));
         doubts(plan, &rows, on)?
     };
@@ -192,7 +193,7 @@ fn held_out(plan: &Plan, rows: &[Example], targets: &[Target], on: On) -> Result
             ),
             &score,
         )?;
-        let of_words = of_words(plan, (rows, targets), &part, &score);
+        let of_words = without_network(plan, (rows, targets), &part, &score);
         answers.push(match of_words {
             Some(words) => together(of_frozen, &words, targets.first()),
             None => of_frozen,
@@ -236,27 +237,23 @@ impl Part {
     }
 }
 
-/// Answers for the held-out rows by words and a linear model.
-fn of_words(
+/// Answers for the held-out rows by words, or colours and edges, and a linear model.
+fn without_network(
     plan: &Plan,
     (rows, targets): (&[Example], &[Target]),
     part: &Part,
     score: &dyn Fn(&Matrix) -> f64,
 ) -> Option<Matrix> {
-    let texts = |at: &[usize]| {
-        let rows: Vec<Example> = at.iter().map(|i| rows[*i].clone()).collect();
-        proof::texts(plan, &rows)
-    };
+    let of = |at: &[usize]| -> Vec<Example> { at.iter().map(|i| rows[*i].clone()).collect() };
     let train_targets: Vec<Target> = part.train.iter().map(|i| targets[*i].clone()).collect();
-    let given = Classical {
-        train: &texts(&part.train),
+    let given = Plain {
+        train: &of(&part.train),
         targets: &train_targets,
-        valid: &texts(&part.selecting),
-        test: &texts(&part.held),
-        labels: plan.processor.labels(),
-        effort: Effort::Fast,
+        valid: &of(&part.selecting),
+        test: &of(&part.held),
     };
-    classical::scores(&given, score).map(|answers| answers.test)
+    let found = given.scores(plan, Effort::Fast, score);
+    found.map(|(answers, _)| answers)
 }
 
 /// The geometric mean of two models' probabilities, made to sum to 1 (for labels, with their opposites); the mean of two

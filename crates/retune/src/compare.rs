@@ -351,9 +351,9 @@ pub(crate) fn answered(folder: &Path, run: &RunRecord) -> std::result::Result<An
 
 /// The texts of each row: the columns that stand behind `row`.
 fn row_texts(table: &Table, processor: &Processor) -> Vec<Vec<String>> {
-    let Processor::Text(text) = processor;
-    let columns = table.columns.iter().skip(1).take(text.text.len());
-    let columns: Vec<&Column> = columns.filter(|c| text.text.contains(&c.name)).collect();
+    let inputs = processor.inputs();
+    let columns = table.columns.iter().skip(1).take(inputs.len());
+    let columns: Vec<&Column> = columns.filter(|c| inputs.contains(&c.name)).collect();
     let cell = |row: usize, c: &&Column| c.text(row).unwrap_or_default().into_owned();
     let of = |row: usize| columns.iter().map(|c| cell(row, c)).collect();
     (0..table.rows()).map(of).collect()

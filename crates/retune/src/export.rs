@@ -119,6 +119,13 @@ pub(crate) fn refuse(bundle: &Bundle, dir: &Path) -> Result<()> {
             dir.display()
         )));
     }
+    if matches!(bundle.processor, Processor::Image(_)) {
+        return Err(Error::User(
+            "only models of texts can be exported so far; the bundle's model.safetensors has timm's names and loads \
+             in timm as it is"
+                .to_string(),
+        ));
+    }
     if bundle.manifest.pooling == Pooling::Mean {
         return Err(Error::User(
             "this head reads the mean of the token vectors, which transformers' heads do not; \
@@ -143,8 +150,9 @@ fn tokenizer_config(bundle: &Bundle) -> Result<Vec<u8>> {
     if !config.is_object() {
         return Err(damaged("it is no JSON object".to_string()));
     }
-    let Processor::Text(text) = &bundle.processor;
-    config["model_max_length"] = text.max_length.into();
+    if let Processor::Text(text) = &bundle.processor {
+        config["model_max_length"] = text.max_length.into();
+    }
     serde_json::to_vec_pretty(&config).map_err(|e| Error::Internal(e.to_string()))
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Tensor, TensorData};
 use retune_data::batch::HostBatch;
-use retune_data::{Example, Features, Processor};
+use retune_data::{Example, Processor};
 use sha2::{Digest as _, Sha256};
 
 use crate::checkpoint::{self, Checkpoint, hex};
@@ -51,7 +51,7 @@ impl SequenceVectors {
         for (indices, host) in scoring::batches(processor, rows) {
             let inputs = Inputs::new(&host);
             let hidden = model.hidden(&inputs, &Pass::default());
-            let vectors = model.head.pooling.of(&hidden, &inputs);
+            let vectors = model.head.pooling.of(&hidden);
             let [_, width] = vectors.dims(); // [sequences, width]
             found.width = width;
             for key in &host.keys {
@@ -97,19 +97,23 @@ impl SequenceVectors {
 /// Keys of all sequences of `rows`, in order.
 fn keys(rows: &[Example]) -> Vec<u64> {
     let sequences = |row: &Example| {
-        let Features::Tokens(sequences) = &row.features;
+        let sequences = row.sequences().len().max(1) as u64;
         let row = row.meta.row;
-        (0..sequences.len() as u64).map(move |chunk| retune_data::batch::key(row, chunk))
+        (0..sequences).map(move |chunk| retune_data::batch::key(row, chunk))
     };
     rows.iter().flat_map(sequences).collect()
 }
 
-/// `HASH.safetensors`: of the base model and of every token.
+/// `HASH.safetensors`: of the base model and of every token or pixel.
 fn cache_path(cache: &Path, base: &str, rows: &[Example]) -> PathBuf {
     let mut hash = Sha256::new();
     hash.update(base.as_bytes());
     for row in rows {
-        let Features::Tokens(sequences) = &row.features;
+        if let Some(pixels) = row.picture() {
+            hash.update((pixels.width() as u64).to_le_bytes());
+            hash.update(pixels.rgb());
+        }
+        let sequences = row.sequences();
         hash.update((sequences.len() as u64).to_le_bytes());
         for sequence in sequences {
             hash.update((sequence.ids.len() as u64).to_le_bytes());

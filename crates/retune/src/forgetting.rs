@@ -40,7 +40,7 @@ fn tested(plan: &Plan, model: &Model, parent: &str, on: On) -> Result<ParentTest
     let columns = Columns::of(&old.names, plan.processor.labels());
     let rows = Rows::of(plan, &old, &columns)?;
     let texts: Vec<Vec<String>> = rows.kept.iter().map(|r| old.texts[*r].clone()).collect();
-    let features = plan.processor.encode_texts(&texts);
+    let features = plan.processor.encode_items(&texts);
     let features = features.map_err(|e| e.to_string())?.into_iter().enumerate();
     let examples: Vec<Example> = features.map(example).collect();
     let (scores, _) = score(plan, model, &examples, "parent", on);

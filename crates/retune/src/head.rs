@@ -1,5 +1,5 @@
 //! The head: dense layer, activation, dropout and output layer over one vector of each sequence, by default that of
-//! its first token.
+//! its first token; for pictures the mean of all places, dropout and output layer.
 //!
 //! One shape serves the `*ForSequenceClassification` heads of transformers: BERT (pooler with tanh,
 //! then dropout), DistilBERT (ReLU, then dropout), RoBERTa (dropout, tanh, dropout).
@@ -15,8 +15,8 @@ use crate::weights::{Source, WeightsError, host_values, with_values};
 /// How a family's head differs from its siblings.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HeadStyle {
-    /// Follows the dense layer.
-    pub activation: Activation,
+    /// What follows the dense layer; `None` where there is no such layer.
+    pub dense: Option<Activation>,
     /// Whether dropout also precedes the dense layer.
     pub dropout_first: bool,
     /// Dropout probability.
@@ -25,11 +25,21 @@ pub struct HeadStyle {
     pub width: usize,
 }
 
+impl HeadStyle {
+    /// How vectors become the one that the head reads: a dense layer reads the first, as transformers has it.
+    pub fn pooling(&self) -> Pooling {
+        match self.dense {
+            Some(_) => Pooling::First,
+            None => Pooling::Mean,
+        }
+    }
+}
+
 /// A classification or regression head.
 #[derive(Module, Debug)]
 pub struct Head {
     /// `[width, width]`; comes with some checkpoints (BERT's pooler).
-    pub dense: Linear,
+    pub dense: Option<Linear>,
     /// `[outputs, width]`.
     pub out: Linear,
     /// How the token vectors of a sequence become the vector that the head reads.
@@ -68,14 +78,12 @@ impl Head {
     ) -> Result<Self, WeightsError> {
         source.allow_new();
         Ok(Self {
-            dense: exact(Linear::load(
-                source,
-                "head.dense",
-                style.width,
-                style.width,
-            )?),
+            dense: style
+                .dense
+                .map(|_| Linear::load(source, "head.dense", style.width, style.width).map(exact))
+                .transpose()?,
             out: exact(Linear::load(source, "head.out", style.width, outputs)?),
-            pooling: Pooling::First,
+            pooling: style.pooling(),
             style,
             units: Units::default(),
         })
@@ -127,7 +135,7 @@ impl Head {
 
     /// Token vectors to `[sequences, outputs]`.
     pub fn forward(&self, hidden: &Hidden, x: &Inputs, pass: &Pass) -> Tensor<2> {
-        self.answer(self.pooling.of(hidden, x), x, pass)
+        self.answer(self.pooling.of(hidden), x, pass)
     }
 
     /// From pooled vectors `[sequences, width]` to `[sequences, outputs]`.
@@ -138,7 +146,10 @@ impl Head {
         } else {
             pooled
         };
-        let dense = self.dense.forward(pooled, self.style.activation);
+        let dense = match (&self.dense, self.style.dense) {
+            (Some(dense), Some(activation)) => dense.forward(pooled, activation),
+            _ => pooled,
+        };
         let dense = ops::dropout_rows(dense, &pass.dropout(p, HEAD_SITE + 1, x));
         let raw = self.out.forward(dense, Activation::None); // [sequences, outputs]
         if self.units == Units::default() {

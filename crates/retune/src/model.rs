@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use retune_data::batch::HostBatch;
+use retune_data::batch::{HostBatch, Pictures};
 use retune_kernels::dropout::Stream;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,15 @@ pub struct Model {
     pub head: Head,
 }
 
+/// What a model reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// One text or a pair of texts.
+    Text,
+    /// One picture.
+    Pictures,
+}
+
 /// A batch as models read it. Sequences are packed: token after token, no padding, lengths beside them.
 #[derive(Debug, Clone)]
 pub struct Inputs {
@@ -28,6 +37,8 @@ pub struct Inputs {
     pub ids: Arc<Vec<u32>>,
     /// Segment ids, `[tokens]`.
     pub types: Arc<Vec<u32>>,
+    /// Pictures, one for each sequence; none in a batch of texts.
+    pub pictures: Arc<Pictures>,
     /// Length of each sequence.
     pub lengths: Lengths,
     /// Sequences per row.
@@ -42,6 +53,7 @@ impl Inputs {
         Self {
             ids: Arc::new(batch.ids.clone()),
             types: Arc::new(batch.types.iter().map(|t| u32::from(*t)).collect()),
+            pictures: Arc::new(batch.pictures.clone()),
             lengths: Lengths::new(batch.lengths.clone()),
             chunks: Lengths::new(batch.chunks.clone()),
             keys: Arc::new(batch.keys.clone()),
@@ -68,20 +80,22 @@ pub enum Pooling {
 
 impl Pooling {
     /// One vector per sequence, `[sequences, width]`.
-    pub fn of(self, hidden: &Hidden, x: &Inputs) -> Tensor<2> {
+    pub fn of(self, hidden: &Hidden) -> Tensor<2> {
         let tokens = hidden.tokens.clone();
         match self {
-            Self::Mean => ops::segment_mean(tokens, &x.lengths),
-            Self::First => ops::segment_first(tokens, &x.lengths),
+            Self::Mean => ops::segment_mean(tokens, &hidden.lengths),
+            Self::First => ops::segment_first(tokens, &hidden.lengths),
         }
     }
 }
 
-/// What a backbone makes of a batch: one vector per packed token, `[tokens, width]`.
+/// What a backbone makes of a batch: one vector per packed token, or per place of a picture.
 #[derive(Debug, Clone)]
 pub struct Hidden {
     /// Last layer, `[tokens, width]`.
     pub tokens: Tensor<2>,
+    /// How many belong to each sequence.
+    pub lengths: Lengths,
 }
 
 /// What a forward pass knows besides its inputs; the only source of randomness in it.
@@ -139,7 +153,7 @@ impl Model {
     /// `[rows, width]`: the features of the frozen floor and of sentence embeddings.
     pub fn pooled(&self, x: &Inputs, pooling: Pooling) -> Tensor<2> {
         let hidden = self.hidden(x, &Pass::default());
-        ops::segment_mean(pooling.of(&hidden, x), &x.chunks)
+        ops::segment_mean(pooling.of(&hidden), &x.chunks)
     }
 }
 

@@ -72,7 +72,7 @@ impl Predictor {
     }
 
     fn examples(&self, texts: &[Vec<String>]) -> Result<Vec<Example>> {
-        let features = self.processor.encode_texts(texts)?;
+        let features = self.processor.encode_items(texts)?;
         let example = |(row, features): (usize, Features)| Example {
             features,
             target: Target::None,
@@ -87,10 +87,9 @@ impl Predictor {
         Ok(examples)
     }
 
-    /// The text columns that a table needs.
+    /// The columns of texts, or of pictures, that a table needs.
     pub fn text_columns(&self) -> &[String] {
-        let Processor::Text(text) = &self.processor;
-        &text.text
+        self.processor.inputs()
     }
 
     /// Writes the input columns with the answers behind them, by the file's extension.

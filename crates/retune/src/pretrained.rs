@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use retune_data::picture::{Preprocess, Resize, Size};
 use retune_data::processor::Labels;
+use retune_data::{DataError, Processor};
 
 use crate::bundle::{self, Parent};
 use crate::checkpoint::Checkpoint;
-use crate::error::{Error, Result};
+use crate::error::{Error, Problem, Result};
 use crate::families::{BuildError, Facts, Family, ModelConfig, build_model, family_of};
 use crate::hub::{self, HubError, HubOptions, Resolved};
 use crate::model::{Model, Pooling};
@@ -218,6 +220,35 @@ impl BaseModel {
         })
     }
 
+    /// How pictures become what the model reads, in its own size or with `side` pixels along each side: what the bundle
+    /// says that it is, or transformers' `preprocessor_config.json`, or timm's `pretrained_cfg`.
+    ///
+    /// # Errors
+    /// A file that says something else than is expected; a side out of range.
+    pub fn preprocess(&self, side: Option<usize>) -> std::result::Result<Preprocess, Problem> {
+        let wrong = |e: DataError| Problem::new("model", e.to_string());
+        let read = |name: &str| std::fs::read_to_string(self.folder.join(name)).ok();
+        let own = read("processor.json").and_then(|text| serde_json::from_str(&text).ok());
+        let found = if let Some(Processor::Image(own)) = own {
+            own.preprocess
+        } else if let Some(text) = read("preprocessor_config.json") {
+            Preprocess::from_transformers(&text, "preprocessor_config.json").map_err(wrong)?
+        } else if self.config.0.get("pretrained_cfg").is_some() {
+            Preprocess::from_timm(&self.config.0.to_string(), "config.json").map_err(wrong)?
+        } else {
+            Preprocess::efficientnet_lite0()
+        };
+        let Some(side) = side else {
+            return Ok(found);
+        };
+        if !(8..=1024).contains(&side) {
+            let text =
+                format!("{side} is out of range 8 to 1024; leave it out for the model's own");
+            return Err(Problem::new("processor.picture_size", text));
+        }
+        Ok(resized(found, side))
+    }
+
     /// Bytes of `tokenizer.json`.
     pub fn tokenizer_bytes(&self) -> u64 {
         let file = self.folder.join("tokenizer.json");
@@ -262,6 +293,27 @@ impl BaseModel {
             new,
             dropped: dropped.collect(),
         }
+    }
+}
+
+/// The same with `side` pixels along each side, of which the same share is cut off.
+fn resized(from: Preprocess, side: usize) -> Preprocess {
+    let scaled = |n: usize| n * side / from.crop.height.max(1);
+    let size = |s: Size| Size {
+        height: scaled(s.height),
+        width: scaled(s.width),
+    };
+    let resize = match from.resize {
+        Resize::Keep => Resize::Exact(Size::square(side)),
+        Resize::Shortest(n) => Resize::Shortest(scaled(n)),
+        Resize::Cover(s) => Resize::Cover(size(s)),
+        Resize::Exact(s) => Resize::Exact(size(s)),
+        Resize::Pad(s, fill) => Resize::Pad(size(s), fill),
+    };
+    Preprocess {
+        resize,
+        crop: Size::square(side),
+        ..from
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use retune_data::picture::Pixels;
 use retune_data::{Column, Example, Target};
 use retune_eval::{Cost, Event, Matrix, judge};
 use retune_kernels::process;
@@ -61,7 +62,8 @@ impl Meter {
     }
 }
 
-/// Words and a linear model, without any pre-trained network; and what was selected for it. `None` without rows.
+/// Words, or colours and edges, and a linear model, without any pre-trained network; and what was selected for it.
+/// `None` without rows.
 pub(crate) fn classical(
     plan: &Plan,
     (train, valid): (&[Example], &[Example]),
@@ -69,27 +71,76 @@ pub(crate) fn classical(
 ) -> Option<(Floor, String)> {
     let meter = Meter::start();
     let targets: Vec<Target> = train.iter().map(|e| e.target.clone()).collect();
-    let given = Classical {
-        train: &texts(plan, train),
+    let score =
+        |scores: &Matrix| selection(plan, &predictions(plan, valid, scores.clone(), false)).score;
+    let given = Plain {
+        train,
         targets: &targets,
-        valid: &texts(plan, valid),
-        test: &texts(plan, &plan.test),
-        labels: plan.processor.labels(),
-        effort,
+        valid,
+        test: &plan.test,
     };
-    let answers = classical::scores(&given, &|scores| {
-        selection(plan, &predictions(plan, valid, scores.clone(), false)).score
-    })?;
-    let note = format!(
-        "classical is TF-IDF with a linear model: {}",
-        answers.setting
-    );
+    let (test, note) = given.scores(plan, effort, &score)?;
     let floor = Floor {
         name: "classical",
-        scores: vec![answers.test],
+        scores: vec![test],
         cost: meter.cost(),
     };
     Some((floor, note))
+}
+
+/// Rows that a model without a pre-trained network learns from and answers.
+pub(crate) struct Plain<'a> {
+    /// Training rows.
+    pub train: &'a [Example],
+    /// Their targets.
+    pub targets: &'a [Target],
+    /// Rows on which settings are selected.
+    pub valid: &'a [Example],
+    /// Rows to answer.
+    pub test: &'a [Example],
+}
+
+impl Plain<'_> {
+    /// Answers of words, or of colours and edges, and a linear model, with what was selected; `None` without rows.
+    pub fn scores(
+        &self,
+        plan: &Plan,
+        effort: Effort,
+        score: &dyn Fn(&Matrix) -> f64,
+    ) -> Option<(Matrix, String)> {
+        let (targets, labels) = (self.targets, plan.processor.labels());
+        if plan.roles.pictures {
+            let given = classical::Pictures {
+                train: pictures(self.train),
+                targets,
+                valid: pictures(self.valid),
+                test: pictures(self.test),
+                labels,
+                effort,
+            };
+            let (test, c) = classical::picture_scores(&given, score)?;
+            let note = format!("classical is colours and edges with a linear model: C = {c}");
+            return Some((test, note));
+        }
+        let given = Classical {
+            train: &texts(plan, self.train),
+            targets,
+            valid: &texts(plan, self.valid),
+            test: &texts(plan, self.test),
+            labels,
+            effort,
+        };
+        let answers = classical::scores(&given, score)?;
+        let note = format!(
+            "classical is TF-IDF with a linear model: {}",
+            answers.setting
+        );
+        Some((answers.test, note))
+    }
+}
+
+fn pictures(rows: &[Example]) -> Vec<&Pixels> {
+    rows.iter().filter_map(Example::picture).collect()
 }
 
 /// The text columns of rows.
@@ -158,14 +209,20 @@ pub(crate) fn scratch(plan: &Plan, on: On) -> Result<Option<Scratch>> {
         scores,
         cost,
     };
+    // Batch norms keep the statistics that they start with.
+    let norms = if plan.roles.pictures {
+        "; without statistics for its norms"
+    } else {
+        ""
+    };
     let note = if factor == 1 {
         format!(
-            "scratch is the same model from random numbers: as many steps, learning rate {lr:e}"
+            "scratch is the same model from random numbers: as many steps, learning rate {lr:e}{norms}"
         )
     } else {
         format!(
             "scratch is the same model from random numbers: {factor} times the steps, learning rate {lr:e} (best of {} \
-             on the validation rows), {seeds} seeds",
+             on the validation rows), {seeds} seeds{norms}",
             SCRATCH_LRS.len()
         )
     };

@@ -177,7 +177,7 @@ pub struct DataRecipe {
     pub slices: Vec<String>,
 }
 
-/// How rows become tokens.
+/// How rows become tokens or pixels.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProcessorRecipe {
@@ -187,6 +187,9 @@ pub struct ProcessorRecipe {
     /// What happens to longer texts: `truncate`, `head-tail` or `chunk-mean`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub long: Option<Long>,
+    /// Pixels along each side of pictures; default: the checkpoint's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub picture_size: Option<usize>,
 }
 
 /// How it trains.

@@ -16,7 +16,7 @@ use crate::nn::Adapter;
 use crate::ops::{self, Precision};
 
 /// How a parameter starts when the checkpoint does not have it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Init {
     /// Normal with the family's standard deviation.
     Normal,
@@ -24,6 +24,11 @@ pub enum Init {
     Uniform {
         /// Inputs of the layer.
         fan_in: usize,
+    },
+    /// Normal with a standard deviation of its own.
+    Spread {
+        /// Standard deviation.
+        std: f64,
     },
     /// All zero.
     Zeros,
@@ -297,6 +302,7 @@ impl<'a> Source<'a> {
             Init::Zeros => vec![0.0; size],
             Init::Ones => vec![1.0; size],
             Init::Normal => normal(self.seed, path, size, self.std),
+            Init::Spread { std } => normal(self.seed, path, size, std),
             Init::Uniform { fan_in } => {
                 let bound = 1.0 / (fan_in.max(1) as f64).sqrt();
                 let unit = units(self.seed, path);

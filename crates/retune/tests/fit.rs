@@ -36,6 +36,7 @@ fn batch() -> HostBatch {
         targets: vec![Target::Class(1)],
         weights: vec![1.0],
         rows: vec![0],
+        ..HostBatch::default()
     }
 }
 

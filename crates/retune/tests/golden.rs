@@ -101,6 +101,7 @@ impl Golden {
                 .collect(),
             weights: vec![1.0; lengths.len()],
             rows: (0..lengths.len() as u64).collect(),
+            ..HostBatch::default()
         }
     }
 }
@@ -331,6 +332,7 @@ fn large_batch() -> HostBatch {
         weights: vec![1.0; 48],
         rows: (0..48).collect(),
         lengths,
+        ..HostBatch::default()
     }
 }
 

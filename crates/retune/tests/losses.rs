@@ -10,6 +10,7 @@ use retune::data::processor::Labels;
 use retune::data::roles::TaskKind;
 use retune::data::{Example, Features, Meta, Target};
 use retune::losses::{ClassWeights, Loss, LossRecipe, Objective};
+use retune::model::Reads;
 use retune::recipe::Recipe;
 use retune::tasks::{Task, task_for};
 use retune::{ops, scoring};
@@ -82,7 +83,7 @@ fn golden() -> [(Rows, Vec<Case>); 2] {
             ),
         };
         let rows = Rows {
-            task: task_for(kind).unwrap(),
+            task: task_for(kind, Reads::Text).unwrap(),
             labels,
             logits: golden.logits,
             weights: golden.weights,

@@ -71,6 +71,7 @@ fn logits(model: &Model, expected: &Value) -> Vec<f32> {
             .map(|t| t as u8)
             .collect(),
         ids: ids.concat(),
+        ..HostBatch::default()
     };
     let output = model.output(&Inputs::new(&batch), &Pass::default());
     output.into_data().try_to_vec().unwrap()

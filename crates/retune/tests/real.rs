@@ -86,9 +86,11 @@ fn token_ids_and_embeddings_equal_the_reference() {
         let processor = processor(&base, &columns);
         let golden = golden(list, &columns);
         let texts: Vec<Vec<String>> = golden.iter().map(|g| g.0.clone()).collect();
-        let features = processor.encode_texts(&texts).unwrap();
+        let features = processor.encode_items(&texts).unwrap();
         for (features, (text, ids, _)) in features.iter().zip(&golden) {
-            let Features::Tokens(sequences) = features;
+            let Features::Tokens(sequences) = features else {
+                unreachable!("texts");
+            };
             assert_eq!(&sequences[0].ids, ids, "{text:?}");
         }
         let examples: Vec<Example> = features

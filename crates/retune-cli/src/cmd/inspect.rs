@@ -97,7 +97,11 @@ pub fn run(args: &InspectArgs) -> Result<ExitCode, Failure> {
         ..RoleRequest::default()
     };
     let roles = detect(&rows, &request)?;
-    let count = counter(args, &mut console)?;
+    let count = if roles.pictures {
+        None
+    } else {
+        counter(args, &mut console)?
+    };
     let found = inspect(&rows, &roles, count.as_deref(), args.max_length);
     let closer = if args.deep {
         Some(look_closer(args, &mut console)?)

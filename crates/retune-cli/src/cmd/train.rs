@@ -38,8 +38,8 @@ pub struct TrainArgs {
 pub struct Tuned {
     /// The run.
     pub finished: Finished,
-    /// Whether the model reads two texts per row.
-    pub pair: bool,
+    /// What an input of `predict` looks like.
+    pub input: &'static str,
 }
 
 /// Trains and prints the figures.
@@ -52,12 +52,12 @@ pub fn run(args: &TrainArgs) -> Result<ExitCode, Failure> {
             Some((folder.as_path(), args.force)),
         ),
     };
-    let Tuned { finished, pair } = tune(&recipe, going_on, &mut console)?;
+    let Tuned { finished, input } = tune(&recipe, going_on, &mut console)?;
     if args.json {
         answer_json(&finished.evaluated)?;
     } else {
         answer(&figures(&finished));
-        answer(&next(&finished, pair));
+        answer(&next(&finished, input));
     }
     Ok(exit_code(&finished, &console))
 }
@@ -96,7 +96,11 @@ pub fn tune(
     }
     let usual = plan.task.evaluation(plan.processor.labels()).primary;
     console.watch(plan.recipe.train.metric.as_deref().unwrap_or(&usual));
-    let pair = plan.roles.text.len() > 1;
+    let input = match (plan.roles.pictures, plan.roles.text.len()) {
+        (true, _) => "PICTURE.jpg",
+        (false, 2) => "\"first text\" \"second text\"",
+        _ => "\"your own text\"",
+    };
     // Before there is a model to keep, Ctrl-C simply ends the program.
     let mut listening = Ok(());
     let on = &mut |event: &Event| {
@@ -123,7 +127,7 @@ pub fn tune(
         ));
     }
     console.note(&done(&finished));
-    Ok(Tuned { finished, pair })
+    Ok(Tuned { finished, input })
 }
 
 /// What the run took, and what the plan expected.
@@ -182,7 +186,7 @@ pub fn figures(finished: &Finished) -> String {
 }
 
 /// Where to look and what to type after a run.
-fn next(finished: &Finished, pair: bool) -> String {
+fn next(finished: &Finished, input: &str) -> String {
     let bundle = finished.bundle.display().to_string();
     let mut text = String::new();
     let _ = writeln!(text, "\nsaved    {bundle}");
@@ -193,14 +197,9 @@ fn next(finished: &Finished, pair: bool) -> String {
     );
     let _ = write!(
         text,
-        "predict  {} predict {} {}",
+        "predict  {} predict {} {input}",
         program(),
         quoted(&bundle),
-        if pair {
-            "\"first text\" \"second text\""
-        } else {
-            "\"your own text\""
-        }
     );
     text
 }

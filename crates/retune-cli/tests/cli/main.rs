@@ -9,6 +9,7 @@ mod decided;
 mod forecast;
 mod going_on;
 mod interrupted;
+mod pictures;
 mod results;
 mod search;
 

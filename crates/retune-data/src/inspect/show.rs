@@ -55,7 +55,9 @@ impl Display for Inspection {
         }
         self.show_roles(f)?;
         self.show_labels(f)?;
-        self.show_lengths(f)?;
+        if !self.roles.pictures {
+            self.show_lengths(f)?;
+        }
         self.show_trouble(f)?;
         for (i, note) in self.notes.iter().enumerate() {
             writeln!(f, "{}  - {note}", if i == 0 { "\nNotes\n" } else { "" })?;

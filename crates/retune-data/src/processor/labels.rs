@@ -397,6 +397,7 @@ mod tests {
     fn roles(task: TaskKind) -> Roles {
         Roles {
             text: vec![],
+            pictures: false,
             label: Some("y".into()),
             task: Some(task),
             group: None,

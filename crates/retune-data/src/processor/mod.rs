@@ -1,12 +1,16 @@
 //! The processor: what turns rows into examples, in training and in use alike, saved with the model.
 
+mod image;
 mod labels;
 mod text;
+
+use std::path::Path;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use tokenizers::Tokenizer;
 
+pub use image::ImageProcessor;
 pub use labels::{Labels, labelled_rows, rows_with_label};
 pub use text::{Long, TextProcessor, load_tokenizer};
 
@@ -20,16 +24,37 @@ use crate::table::Table;
 pub enum Processor {
     /// One text or a pair of texts.
     Text(TextProcessor),
+    /// One picture.
+    Image(ImageProcessor),
 }
 
 impl Processor {
     /// The features of a row.
     ///
     /// # Errors
-    /// A text column that is missing; no tokenizer attached; a text that the tokenizer refuses.
+    /// An input column that is missing; no tokenizer attached; a text that the tokenizer refuses; a file that is no
+    /// picture.
     pub fn encode(&self, t: &Table, row: usize) -> Result<Features> {
-        let Processor::Text(p) = self;
-        p.encode(t, row)
+        match self {
+            Self::Text(p) => p.encode(t, row),
+            Self::Image(p) => p.encode(t, row),
+        }
+    }
+
+    /// The columns it reads.
+    pub fn inputs(&self) -> &[String] {
+        match self {
+            Self::Text(p) => &p.text,
+            Self::Image(p) => &p.picture,
+        }
+    }
+
+    /// The column of labels.
+    pub fn label(&self) -> Option<&String> {
+        match self {
+            Self::Text(p) => p.label.as_ref(),
+            Self::Image(p) => p.label.as_ref(),
+        }
     }
 
     /// Examples of `rows`, in that order, encoded on all cores; the result does not depend on their number.
@@ -38,14 +63,13 @@ impl Processor {
     /// As [`Processor::encode`]; with `with_target`, also a label that is missing or was not in the training rows.
     /// The error is that of the first bad row.
     pub fn examples(&self, t: &Table, rows: &[usize], with_target: bool) -> Result<Vec<Example>> {
-        let Processor::Text(p) = self;
         let one = |&row: &usize| -> Result<Example> {
-            let target = match &p.label {
-                Some(label) if with_target => p.labels.target(t, row, label)?,
+            let target = match self.label() {
+                Some(label) if with_target => self.labels().target(t, row, label)?,
                 _ => Target::None,
             };
             Ok(Example {
-                features: p.encode(t, row)?,
+                features: self.encode(t, row)?,
                 target,
                 meta: Meta {
                     row: row as u64,
@@ -57,26 +81,28 @@ impl Processor {
         all.into_iter().collect()
     }
 
-    /// Features of texts that are in no table: one or two texts per item, as the model was trained.
+    /// Features of texts, or of paths of pictures, that are in no table: as many per item as the model was trained on.
     ///
     /// # Errors
-    /// An item with another number of texts than the processor has columns.
-    pub fn encode_texts(&self, texts: &[Vec<String>]) -> Result<Vec<Features>> {
-        let Processor::Text(p) = self;
-        let all: Vec<Result<Features>> = texts
-            .par_iter()
-            .map(|item| {
+    /// An item with another number of parts than the processor has columns; a file that is no picture.
+    pub fn encode_items(&self, items: &[Vec<String>]) -> Result<Vec<Features>> {
+        let one = |item: &Vec<String>| match self {
+            Self::Text(p) => {
                 let item: Vec<&str> = item.iter().map(String::as_str).collect();
                 p.encode_parts(&item)
-            })
-            .collect();
+            }
+            Self::Image(p) => p.encode_file(Path::new(&item.concat())),
+        };
+        let all: Vec<Result<Features>> = items.par_iter().map(one).collect();
         all.into_iter().collect()
     }
 
     /// Share of examples, 0 to 1, that fill the whole length: all but those that fit to the token were cut.
-    /// None where long texts are read in chunks.
+    /// None where long texts are read in chunks, and none of pictures.
     pub fn truncated(&self, examples: &[Example]) -> f64 {
-        let Processor::Text(p) = self;
+        let Processor::Text(p) = self else {
+            return 0.0;
+        };
         if p.long == Long::ChunkMean {
             return 0.0;
         }
@@ -90,10 +116,14 @@ impl Processor {
     /// The first example with a token beyond the `vectors` that a model has: its row, and the token as messages show
     /// it, with its number.
     pub fn beyond(&self, examples: &[Example], vectors: usize) -> Option<(u64, String)> {
-        let Processor::Text(p) = self;
+        let Processor::Text(p) = self else {
+            return None;
+        };
         examples.iter().find_map(|example| {
-            let Features::Tokens(sequences) = &example.features;
-            let mut ids = sequences.iter().flat_map(|sequence| &sequence.ids);
+            let mut ids = example
+                .sequences()
+                .iter()
+                .flat_map(|sequence| &sequence.ids);
             let id = ids.find(|id| **id as usize >= vectors)?;
             Some((example.meta.row, p.token(*id)))
         })
@@ -101,19 +131,24 @@ impl Processor {
 
     /// How many tokens the tokenizer knows beyond the `vectors` that a model has.
     pub fn tokens_beyond(&self, vectors: usize) -> usize {
-        let Processor::Text(p) = self;
-        p.tokens_beyond(vectors)
+        match self {
+            Self::Text(p) => p.tokens_beyond(vectors),
+            Self::Image(_) => 0,
+        }
     }
 
     /// Gives a processor that was read from a file its tokenizer.
     pub fn attach(&mut self, tokenizer: Tokenizer) {
-        let Processor::Text(p) = self;
-        p.attach(tokenizer);
+        if let Self::Text(p) = self {
+            p.attach(tokenizer);
+        }
     }
 
     /// What the outputs of the model stand for.
     pub fn labels(&self) -> &Labels {
-        let Processor::Text(p) = self;
-        &p.labels
+        match self {
+            Self::Text(p) => &p.labels,
+            Self::Image(p) => &p.labels,
+        }
     }
 }

@@ -1,21 +1,26 @@
-//! A folder with one sub-folder of text files per class: columns `text` and `label`.
+//! A folder with one sub-folder of text files or pictures per class: columns `text` or `image`, and `label`.
 
 use std::path::{Path, PathBuf};
 
 use super::decode::load;
 use super::{ReadOptions, not_found, wrong};
 use crate::error::Result;
+use crate::picture::{Picture, is_name};
 use crate::table::{Column, RowOrigin, Table, Values, list_names};
 
 /// Sub-folder names that are splits, not classes.
 const SPLITS: [&str; 6] = ["train", "test", "valid", "validation", "dev", "val"];
 
-/// Reads every text file of every class folder, in order of name. Each file is one row.
+/// Reads every file of every class folder, in order of name. Each file is one row: pictures where there are any,
+/// texts elsewhere.
 pub(super) fn read(path: &Path, o: &ReadOptions) -> Result<Table> {
     let (classes, files) = entries(path)?;
     let names: Vec<String> = classes.iter().map(|p| name(p)).collect();
     check(path, &names, &files)?;
     let mut notes = Vec::new();
+    if let Some(pictures) = pictures(&classes, &mut notes)? {
+        return Ok(pictures);
+    }
     let mut table = Table::default();
     let (mut texts, mut labels) = (Vec::new(), Vec::new());
     for (class, label) in classes.iter().zip(&names) {
@@ -38,7 +43,11 @@ pub(super) fn read(path: &Path, o: &ReadOptions) -> Result<Table> {
         }
     }
     if texts.is_empty() {
-        return Err(wrong(path, "its class folders hold no text files", EXAMPLE));
+        return Err(wrong(
+            path,
+            "its class folders hold neither pictures nor text files",
+            EXAMPLE,
+        ));
     }
     table.columns = vec![
         Column {
@@ -54,8 +63,59 @@ pub(super) fn read(path: &Path, o: &ReadOptions) -> Result<Table> {
     Ok(table)
 }
 
-const EXAMPLE: &str =
-    "make one folder of .txt files per class, such as data/pos/1.txt and data/neg/1.txt";
+const EXAMPLE: &str = "make one folder of .txt files or pictures per class, such as data/pos/1.txt and data/neg/1.txt";
+
+/// The pictures of every class; `None` where no class has one.
+fn pictures(classes: &[PathBuf], notes: &mut Vec<String>) -> Result<Option<Table>> {
+    let mut table = Table::default();
+    let (mut pictures, mut labels) = (Vec::new(), Vec::new());
+    let mut empty = Vec::new();
+    for class in classes {
+        let (folders, files) = entries(class)?;
+        let all = files.len();
+        let chosen: Vec<PathBuf> = files.into_iter().filter(|p| is_name(&name(p))).collect();
+        for (count, what) in [
+            (folders.len(), "folders inside a class"),
+            (
+                all - chosen.len(),
+                "files that are not called as pictures are",
+            ),
+        ] {
+            if count > 0 {
+                notes.push(format!("{}: {count} {what} were not read", class.display()));
+            }
+        }
+        if chosen.is_empty() {
+            empty.push(format!("{}: no pictures, class left out", class.display()));
+        }
+        for file in chosen {
+            pictures.push(Some(Picture::File(file.clone())));
+            labels.push(Some(name(class)));
+            table.origin.push(RowOrigin {
+                file: table.files.len() as u32,
+                line: 1,
+            });
+            table.files.push(file);
+        }
+    }
+    if pictures.is_empty() {
+        notes.clear();
+        return Ok(None);
+    }
+    notes.extend(empty);
+    table.columns = vec![
+        Column {
+            name: "image".to_string(),
+            values: Values::Picture(pictures),
+        },
+        Column {
+            name: "label".to_string(),
+            values: Values::Text(labels),
+        },
+    ];
+    table.notes = std::mem::take(notes);
+    Ok(Some(table))
+}
 
 /// Refuses folders of splits, and folders without classes.
 fn check(path: &Path, classes: &[String], files: &[PathBuf]) -> Result<()> {
@@ -162,6 +222,29 @@ mod tests {
         assert_eq!(cell(0, 2), "good\nfilm");
         assert!(t.place(1).ends_with("a.txt, line 1"));
         assert!(t.notes[0].contains("1 files that are not .txt"));
+    }
+
+    #[test]
+    fn class_folders_of_pictures_become_pictures() {
+        let dir = tree(&[
+            ("cat/b.JPG", b"x".as_slice()),
+            ("cat/notes.txt", b"x"),
+            ("dog/1.png", b"x"),
+            ("none/1.txt", b"x"),
+        ]);
+        let t = super::super::read(dir.path(), &ReadOptions::default()).unwrap();
+        assert_eq!(t.rows(), 2);
+        assert!(t.columns[0].text(0).unwrap().ends_with("b.JPG"));
+        assert_eq!(t.columns[1].text(1).unwrap(), "dog");
+        let notes = t.notes.join("; ");
+        assert!(
+            notes.contains("1 files that are not called as pictures"),
+            "{notes}"
+        );
+        assert!(
+            notes.contains("none: no pictures, class left out"),
+            "{notes}"
+        );
     }
 
     #[test]

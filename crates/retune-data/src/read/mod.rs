@@ -1,4 +1,5 @@
-//! Files to tables: CSV and its kin, JSON lines, Parquet, and a folder of text files by class.
+//! Files to tables: CSV and its kin, JSON lines, Parquet, IDX files of pictures, and a folder of text files or
+//! pictures by class.
 //!
 //! The format is told by the first bytes where they are unmistakable, else by the extension, else by a look at
 //! the content. Whatever the reader decides by itself is written to `Table::notes`.
@@ -6,6 +7,7 @@
 mod csv;
 mod decode;
 mod folder;
+mod idx;
 mod jsonl;
 mod parquet;
 mod quotes;
@@ -27,7 +29,7 @@ pub struct ReadOptions {
     pub encoding: Option<String>,
 }
 
-/// Reads a labelled file, or a folder with one sub-folder of text files per class.
+/// Reads a labelled file, or a folder with one sub-folder of text files or pictures per class.
 ///
 /// Errors name the file, the line and what to do; see [`DataError`].
 pub fn read(path: &Path, o: &ReadOptions) -> Result<Table> {
@@ -45,6 +47,9 @@ pub fn read(path: &Path, o: &ReadOptions) -> Result<Table> {
             ),
             "cut it into a smaller sample first",
         ));
+    }
+    if idx::is_name(path) {
+        return idx::read(path);
     }
     match format(path)? {
         Format::Parquet => parquet::read(path),

@@ -35,6 +35,7 @@ fn table(columns: &[(&str, Vec<String>)]) -> Table {
 fn roles(task: TaskKind) -> Roles {
     Roles {
         text: vec!["text".into()],
+        pictures: false,
         label: Some("label".into()),
         task: Some(task),
         group: None,

@@ -8,11 +8,12 @@ use crate::trial;
 /// A function in f64.
 type Exact = fn(f64) -> f64;
 
-const ALL: [Activation; 6] = [
+const ALL: [Activation; 7] = [
     Activation::None,
     Activation::Gelu,
     Activation::GeluTanh,
     Activation::Relu,
+    Activation::Relu6,
     Activation::Tanh,
     Activation::Silu,
 ];
@@ -27,6 +28,10 @@ vectorized! {
     ) {
         row(activation, z, bias, y, slope);
     }
+
+    fn replace(activation: Activation, z: &mut [f32], slope: Option<&mut [f32]>) {
+        in_place(activation, z, slope);
+    }
 }
 
 #[test]
@@ -35,7 +40,7 @@ fn values_and_slopes_are_those_of_torch() {
     // `F.gelu`, `F.gelu(approximate="tanh")`, `F.relu`, `torch.tanh`, `F.silu` and their gradients,
     // PyTorch 2.15.
     #[rustfmt::skip]
-    let table: [(Activation, [f64; 6], [f64; 6]); 5] = [
+    let table: [(Activation, [f64; 6], [f64; 6]); 6] = [
         (Activation::Gelu,
             [-0.004_050_225_02, -0.169_970_512, -0.004_960_106_22, 0.0, 0.345_731_229, 2.222_495_08],
             [-0.011_945_605_3, 0.000_774_204_731, 0.492_021_322, 0.5, 0.867_495_06, 1.059_189_8]),
@@ -43,6 +48,7 @@ fn values_and_slopes_are_those_of_torch() {
             [-0.003_637_433_05, -0.170_039_475, -0.004_960_106_22, 0.0, 0.345_714_003, 2.222_798_59],
             [-0.011_584_296_8, 0.001_061_737_54, 0.492_021_412, 0.5, 0.867_369_89, 1.059_914_59]),
         (Activation::Relu, [0.0, 0.0, 0.0, 0.0, 0.5, 2.25], [0.0, 0.0, 0.0, 0.0, 1.0, 1.0]),
+        (Activation::Relu6, [0.0, 0.0, 0.0, 0.0, 0.5, 2.25], [0.0, 0.0, 0.0, 0.0, 1.0, 1.0]),
         (Activation::Tanh,
             [-0.995_054_781, -0.635_148_942, -0.009_999_666_36, 0.0, 0.462_117_165, 0.978_026_092],
             [0.009_865_981_53, 0.596_585_81, 0.999_899_983, 1.0, 0.786_447_704, 0.043_464_962_4]),
@@ -56,6 +62,13 @@ fn values_and_slopes_are_those_of_torch() {
         trial::near(&found.map(|f| f64::from(f.1)), &slopes, 4e-7);
     }
     assert_eq!(Activation::None.value_and_slope(-1.5), (-1.5, 1.0));
+    for (z, want) in [
+        (5.9, (5.9, 1.0)),
+        (6.0, (6.0, 0.0)),
+        (f32::INFINITY, (6.0, 0.0)),
+    ] {
+        assert_eq!(Activation::Relu6.value_and_slope(z), want);
+    }
 }
 
 fn check_row<E: Element>(n: usize) {
@@ -76,6 +89,28 @@ fn check_row<E: Element>(n: usize) {
             whole_row(isa, activation, &z, &bias, &mut y, Some(&mut slope));
             assert_eq!(trial::bits(&y), trial::bits(&value));
             assert_eq!(trial::bits(&slope), trial::bits(&rise));
+            for with_slope in [false, true] {
+                let sum = |(z, bias): (&f32, &f32)| z + bias;
+                let mut z: Vec<f32> = z.iter().zip(&bias).map(sum).collect();
+                let mut slope = vec![0.0; n];
+                replace(
+                    isa,
+                    activation,
+                    &mut z,
+                    with_slope.then_some(&mut slope[..]),
+                );
+                assert!(
+                    z.iter()
+                        .zip(&both)
+                        .all(|(z, b)| z.to_bits() == b.0.to_bits())
+                );
+                assert!(
+                    slope
+                        .iter()
+                        .zip(&both)
+                        .all(|(s, b)| !with_slope || *s == b.1)
+                );
+            }
         });
     }
 }

@@ -5,6 +5,7 @@ use crate::activation::{self, Activation};
 use crate::element::Element;
 use crate::isa::{Isa, vectorized};
 use crate::rounding;
+use crate::scratch;
 
 /// Values of the largest tile.
 const TILE: usize = 12 * 32;
@@ -28,18 +29,20 @@ impl Spot<'_> {
         if !rounding::is_native::<E>(isa) {
             return activate(isa, self, activation, bias, y, slope);
         }
-        // Computed in f32, then rounded by the CPU's own instruction.
-        let n = bias.len();
-        let (mut values, mut slopes) = ([0f32; TILE], [0f32; TILE]);
-        let with_slope = !slope.is_empty();
-        let kept = if with_slope { &mut slopes[..] } else { &mut [] };
-        activate_tile(isa, self, activation, bias, &mut values, kept);
-        for (tile, out) in [(&values, y), (&slopes, slope)] {
-            if !out.is_empty() {
-                let out = &mut out[self.block_row * n + self.col..];
-                rounding::rows(isa, (tile, self.cols), (self.rows, self.cols), (out, n));
+        // Computed in f32, then rounded by the CPU's own instruction. In memory kept for reuse: arrays would be filled
+        // with zeros first, which takes longer than a short product.
+        let (n, size) = (bias.len(), (self.rows, self.cols));
+        scratch::with::<f32, _>(2 * TILE, |kept| {
+            let (values, slopes) = kept.split_at_mut(TILE);
+            let with_slope = !slope.is_empty();
+            let kept = if with_slope { Some(&mut *slopes) } else { None };
+            activate_tile(isa, self, activation, bias, values, kept);
+            let at = self.block_row * n + self.col;
+            rounding::rows(isa, (values, self.cols), size, (&mut y[at..], n));
+            if with_slope {
+                rounding::rows(isa, (slopes, self.cols), size, (&mut slope[at..], n));
             }
-        }
+        });
     }
 }
 
@@ -67,17 +70,15 @@ vectorized! {
         activation: Activation,
         bias: &[f32],
         y: &mut [f32],
-        slope: &mut [f32],
+        slope: Option<&mut [f32]>,
     ) {
         let (cols, len) = (spot.cols, spot.rows * spot.cols);
         let bias = &bias[spot.col..][..cols];
-        let (mut sums, none) = ([0f32; TILE], [0f32; TILE]);
-        for (i, sums) in sums[..len].chunks_exact_mut(cols).enumerate() {
+        for (i, sums) in y[..len].chunks_exact_mut(cols).enumerate() {
             for ((sum, value), bias) in sums.iter_mut().zip(spot.values(i)).zip(bias) {
                 *sum = value + bias;
             }
         }
-        let slope = if slope.is_empty() { None } else { Some(&mut slope[..len]) };
-        activation::row(activation, &sums[..len], &none[..len], &mut y[..len], slope);
+        activation::in_place(activation, &mut y[..len], slope.map(|slope| &mut slope[..len]));
     }
 }

@@ -29,7 +29,7 @@ use crate::scratch;
 pub use crate::scratch::Aligned;
 pub use kind::{Job, Kind};
 pub(crate) use left::{tile_packed, with_left};
-pub use outer::{Outer, outer, outers};
+pub use outer::{Outer, add_outer, outer, outers};
 use pack::pack_panel;
 pub use pack::{Packed, Side, Stored};
 pub(crate) use pack::{pack_left_cols, pack_left_rows, pack_panels, panel_len};

@@ -37,12 +37,41 @@ pub fn outer<E: Element>(
     outers(isa, x, &mut [Outer { dy, dw, db }]);
 }
 
+/// As [`outer`], added to what `dw` and `db` hold: for the gradient of a weight by parts of its tokens.
+///
+/// # Panics
+/// When shapes do not fit.
+pub fn add_outer<E: Element>(
+    isa: Isa,
+    dy: View<'_, E>,
+    x: View<'_, E>,
+    dw: &mut [f32],
+    db: &mut [f32],
+) {
+    let weights = &mut [Outer { dy, dw, db }];
+    check(x, weights);
+    run(isa, x, weights, true);
+}
+
 /// [`outer`] of several weights that read the same x.
 ///
 /// # Panics
 /// When shapes do not fit.
 pub fn outers<E: Element>(isa: Isa, x: View<'_, E>, weights: &mut [Outer<'_, E>]) {
-    for Outer { dy, dw, db } in &mut *weights {
+    check(x, weights);
+    for Outer { dw, db, .. } in &mut *weights {
+        db.fill(0.0);
+        if x.rows == 0 {
+            dw.fill(0.0);
+        }
+    }
+    run(isa, x, weights, false);
+}
+
+/// Asserts that shapes fit.
+#[track_caller]
+fn check<E>(x: View<'_, E>, weights: &[Outer<'_, E>]) {
+    for Outer { dy, dw, db } in weights {
         assert!(dy.rows == x.rows, "{} and {} tokens", dy.rows, x.rows);
         assert!(
             dw.len() == dy.cols * x.cols && (db.is_empty() || db.len() == dy.cols),
@@ -51,13 +80,18 @@ pub fn outers<E: Element>(isa: Isa, x: View<'_, E>, weights: &mut [Outer<'_, E>]
             x.cols,
             dw.len()
         );
-        db.fill(0.0);
-        if x.rows == 0 {
-            dw.fill(0.0);
-        }
     }
+}
+
+fn run<E: Element>(isa: Isa, x: View<'_, E>, weights: &mut [Outer<'_, E>], add: bool) {
     if x.rows > 0 && x.cols > 0 {
-        E::dispatch(isa, Outers { isa, x, weights });
+        let job = Outers {
+            isa,
+            x,
+            weights,
+            add,
+        };
+        E::dispatch(isa, job);
     }
 }
 
@@ -65,13 +99,20 @@ struct Outers<'a, 'b, E> {
     isa: Isa,
     x: View<'a, E>,
     weights: &'a mut [Outer<'b, E>],
+    /// Whether to add to what is there.
+    add: bool,
 }
 
 impl<E: Element> Job<E> for Outers<'_, '_, E> {
     type Out = ();
 
     fn run<T: Tile<Elem = E>>(self) {
-        let Self { isa, x, weights } = self;
+        let Self {
+            isa,
+            x,
+            weights,
+            add,
+        } = self;
         for first in (0..x.rows).step_by(DEPTH) {
             let tokens = (first, DEPTH.min(x.rows - first));
             let x = x.part(tokens, (0, x.cols));
@@ -87,7 +128,7 @@ impl<E: Element> Job<E> for Outers<'_, '_, E> {
                         dy: weight.dy.part(tokens, (0, weight.dy.cols)),
                         panels,
                         inputs: x.cols,
-                        add: first > 0,
+                        add: add || first > 0,
                     };
                     part.tasks::<T>(weight)
                 });

@@ -194,6 +194,30 @@ fn gradients_of_weights_equal_plain_loops_in_bf16() {
 }
 
 #[test]
+fn gradients_by_parts_of_the_tokens_add_up() {
+    for isa in Isa::available() {
+        let (tokens, out, input) = (75, 13, 37);
+        let (dy, x) = (
+            draw::<bf16>(tokens * out, 3),
+            draw::<bf16>(tokens * input, 4),
+        );
+        let (dy, x) = (View::new(&dy, tokens, out), View::new(&x, tokens, input));
+        let (mut dw, mut db) = (vec![f32::NAN; out * input], vec![f32::NAN; out]);
+        outer(isa, dy, x, &mut dw, &mut db);
+        let (mut parts, mut sums) = (vec![f32::NAN; out * input], vec![f32::NAN; out]);
+        for (first, rows) in [(0, 40), (40, 0), (40, 35)] {
+            let rows = (first, rows);
+            let part = (dy.part(rows, (0, out)), x.part(rows, (0, input)));
+            let add = if first == 0 { outer } else { add_outer };
+            add(isa, part.0, part.1, &mut parts, &mut sums);
+        }
+        let wide = |values: &[f32]| values.iter().map(|v| f64::from(*v)).collect::<Vec<_>>();
+        near(&parts, &wide(&dw), isa.name());
+        near(&sums, &wide(&db), isa.name());
+    }
+}
+
+#[test]
 fn several_weights_make_one_operand_along_either_side() {
     for isa in Isa::available() {
         let (m, k) = (29, 64);

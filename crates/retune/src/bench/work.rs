@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use retune_data::batch::HostBatch;
+use retune_data::batch::{HostBatch, Pictures};
 use retune_kernels::dropout::mix;
 use serde_json::json;
 
@@ -218,6 +218,7 @@ fn batch<'a>(sequences: impl Iterator<Item = &'a Vec<u32>>) -> HostBatch {
     let rows = sequences.len();
     let ids: Vec<u32> = sequences.iter().copied().flatten().copied().collect();
     HostBatch {
+        pictures: Pictures::default(),
         types: vec![0; ids.len()],
         ids,
         lengths: sequences.iter().map(|s| s.len() as u32).collect(),

@@ -13,7 +13,7 @@ use burn::tensor::Tensor;
 
 use super::{Backbone, BuildError, ConfigError, Facts, Family, ModelConfig};
 use crate::head::HeadStyle;
-use crate::model::{Hidden, Inputs, Pass};
+use crate::model::{Hidden, Inputs, Pass, Reads};
 use crate::nn::{Embedding, LayerNorm, Linear};
 use crate::ops::{self, Activation, Heads};
 use crate::weights::Source;
@@ -22,6 +22,8 @@ use crate::weights::Source;
 pub const FAMILY: Family = Family {
     name: "bert",
     about: "text encoders: BERT, DistilBERT, RoBERTa, XLM-RoBERTa, sentence-transformers",
+    reads: Reads::Text,
+    pace: 1.0,
     model_types: &["bert", "distilbert", "roberta", "xlm-roberta"],
     facts: |config| Ok(Shape::read(config)?.facts),
     build: |config, source| Ok(Backbone::Bert(Bert::load(config, source)?)),
@@ -91,11 +93,12 @@ impl Shape {
                 max_length: positions - offset,
                 initializer_range: config.number("initializer_range", 0.02)?,
                 head: HeadStyle {
-                    activation: if distil { Activation::Relu } else { Activation::Tanh },
+                    dense: Some(if distil { Activation::Relu } else { Activation::Tanh }),
                     dropout_first: roberta,
                     dropout: head_dropout,
                     width,
                 },
+                picture: None,
             },
             inner: config.size(name("intermediate_size", "hidden_dim"))?,
             positions,
@@ -191,7 +194,10 @@ impl Bert {
         for (i, layer) in self.layers.iter().enumerate() {
             hidden = layer.forward(hidden, x, pass, 1 + 3 * i as u64);
         }
-        Hidden { tokens: hidden }
+        Hidden {
+            tokens: hidden,
+            lengths: x.lengths.clone(),
+        }
     }
 }
 

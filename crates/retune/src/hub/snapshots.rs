@@ -43,6 +43,9 @@ pub fn find_entry(hf_home: &Path, entry: &CatalogueEntry) -> Result<Option<Snaps
         id: entry.hub_id.to_string(),
         revision: None,
     };
+    if entry.hub_id.is_empty() {
+        return Ok(None);
+    }
     let Some((folder, revision)) = locate(hf_home, &id) else {
         return Ok(None);
     };
@@ -162,6 +165,7 @@ mod tests {
                 name: "config.json",
                 sha256: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
                 size: 3,
+                own: None,
             }],
             ..CATALOGUE[0]
         };

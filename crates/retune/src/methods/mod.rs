@@ -74,6 +74,11 @@ impl Place {
         self.path.rsplit('.').next().unwrap_or(&self.path)
     }
 
+    /// Whether it is a statistic of a norm, which no gradient changes.
+    pub fn is_statistic(&self) -> bool {
+        self.name().starts_with("running_")
+    }
+
     /// Whether it belongs to the head.
     pub fn in_head(&self) -> bool {
         self.depth == 0
@@ -106,7 +111,7 @@ impl ModuleMapper for Freeze<'_> {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let place = Place::new(&self.stack.path(), self.layers);
-        let trains = self.method.start(&place) == Some(0.0);
+        let trains = !place.is_statistic() && self.method.start(&place) == Some(0.0);
         param.set_require_grad(trains)
     }
 }
@@ -121,6 +126,9 @@ pub fn groups(
 ) -> Groups {
     let group = |named: crate::weights::Named| {
         let place = Place::new(&named.path, layers);
+        if place.is_statistic() {
+            return None;
+        }
         let start = method.start(&place)?;
         let fresh = place.in_head() || place.path.contains(".adapter.");
         let group = Group {

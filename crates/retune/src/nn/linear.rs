@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use crate::model::{ADAPTER_SITE, Inputs, Pass};
-use crate::ops::{self, Activation, Affine, Compute, LowRank, Precision};
+use crate::ops::{self, Activation, Affine, Compute, Dropout, LowRank, Precision};
 use crate::weights::{Init, Source, WeightsError};
 
 /// An affine layer.
@@ -33,6 +33,13 @@ pub struct Adapter {
     pub dropout: f64,
     /// Number among the updates of the model, from 1.
     pub site: usize,
+}
+
+impl Adapter {
+    /// The dropout before the update, in a pass.
+    pub(super) fn dropout_of(&self, inputs: &Inputs, pass: &Pass) -> Dropout {
+        pass.dropout(self.dropout, ADAPTER_SITE + self.site as u64, inputs)
+    }
 }
 
 impl Linear {
@@ -117,7 +124,6 @@ fn dropped<const N: usize>(
     pass: &Pass,
 ) -> Option<Tensor<2>> {
     let adapter = layers.iter().find_map(|layer| layer.adapter.as_ref())?;
-    let site = ADAPTER_SITE + adapter.site as u64;
-    let dropout = pass.dropout(adapter.dropout, site, inputs);
+    let dropout = adapter.dropout_of(inputs, pass);
     (!dropout.off()).then(|| ops::dropout(x.clone(), &inputs.lengths, &dropout))
 }

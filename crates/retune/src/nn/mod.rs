@@ -1,5 +1,6 @@
 //! Layers that families are built from; each holds parameters and calls [`crate::ops`].
 
+pub mod conv;
 mod embedding;
 mod linear;
 mod norm;

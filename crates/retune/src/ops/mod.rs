@@ -5,6 +5,7 @@
 //! call this module only, so a faster kernel changes no family.
 
 pub mod clock;
+mod conv;
 pub mod cpu;
 pub mod lengths;
 pub mod reference;
@@ -22,6 +23,7 @@ use retune_kernels::isa::Isa;
 pub use retune_kernels::optimizer::AdamW;
 use serde::{Deserialize, Serialize};
 
+pub use conv::{Convolution, Maps, convolution, sum};
 pub use cpu::Panels;
 pub use lengths::Lengths;
 pub use rows::{Gradient, RowSink};

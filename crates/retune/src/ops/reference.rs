@@ -1,9 +1,12 @@
 //! Plain-Burn twins of the hot operations: any device, gradients by autodiff.
 
+use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation, module};
 
 use super::lengths::upload;
-use super::{Activation, AdamW, Affine, Dropout, Heads, Lengths, Lookup, Moments, Norm};
+use super::{
+    Activation, AdamW, Affine, Convolution, Dropout, Heads, Lengths, Lookup, Maps, Moments, Norm,
+};
 use retune_kernels::dropout::mask;
 
 /// Elements per block of a fixed-order sum: below the size from which Burn's CPU sum is split by
@@ -32,14 +35,38 @@ pub fn linear(
         [part] => one(part),
         parts => Tensor::cat(parts.iter().map(one).collect(), 1),
     }; // [rows, out]
+    activate(y, activation)
+}
+
+fn activate(y: Tensor<2>, activation: Activation) -> Tensor<2> {
     match activation {
         Activation::None => y,
         Activation::Gelu => activation::gelu(y),
         Activation::GeluTanh => activation::gelu_approximate(y),
         Activation::Relu => activation::relu(y),
+        Activation::Relu6 => y.clamp(0.0, 6.0),
         Activation::Silu => activation::silu(y),
         Activation::Tanh => y.tanh(),
     }
+}
+
+/// See [`super::convolution`].
+pub fn convolution(x: &Maps, layer: Convolution, activation: Activation) -> Tensor<2> {
+    let [_, channels] = x.places.dims();
+    let [outputs, ..] = layer.weight.dims();
+    let images = [x.pictures, x.height, x.width, channels];
+    let images = x.places.clone().reshape(images).permute([0, 3, 1, 2]); // [pictures, channels, height, width]
+    let [rows, columns] = layer.window.padding;
+    let options = ConvOptions {
+        stride: layer.window.stride,
+        padding: [(rows[0], rows[1]), (columns[0], columns[1])],
+        dilation: [1, 1],
+        groups: layer.groups,
+    };
+    let y = module::conv2d(images, layer.weight, Some(layer.bias), options);
+    let [pictures, _, height, width] = y.dims();
+    let y = y.permute([0, 2, 3, 1]);
+    activate(y.reshape([pictures * height * width, outputs]), activation) // [places, outputs]
 }
 
 /// See [`super::add_norm`].

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use retune_data::batch::{BatchOptions, plan_batches};
-use retune_data::processor::{Labels, Long, TextProcessor, load_tokenizer};
+use retune_data::processor::{ImageProcessor, Labels, Long, TextProcessor, load_tokenizer};
 use retune_data::read::{ReadOptions, read as read_file};
 use retune_data::roles::{RoleRequest, Roles, detect, labelled_rows};
 use retune_data::split::{Given, SplitOptions, split};
@@ -16,6 +16,7 @@ use super::{Chosen, Plan, Summary, fit, forecast, memory};
 use crate::error::Problem;
 use crate::losses::Objective;
 use crate::methods;
+use crate::model::Reads;
 use crate::pretrained::BaseModel;
 use crate::recipe::{DataRecipe, Recipe};
 use crate::tasks::{self, Task};
@@ -80,7 +81,7 @@ pub(super) fn read(
         usable.into_iter().partition(|row| replay.contains(row));
     problems.extend(recipe.loss.misfits(kind));
     Some(Read {
-        task: tasks::task_for(kind),
+        task: tasks::task_for(kind, reads(&roles)),
         table,
         roles,
         usable,
@@ -88,6 +89,22 @@ pub(super) fn read(
         unlabelled,
         given,
     })
+}
+
+/// What a model has to read for these columns.
+fn reads(roles: &Roles) -> Reads {
+    if roles.pictures {
+        Reads::Pictures
+    } else {
+        Reads::Text
+    }
+}
+
+impl Read {
+    /// What a model has to read.
+    pub(super) fn reads(&self) -> Reads {
+        reads(&self.roles)
+    }
 }
 
 /// The recipe key that an error about roles is about.
@@ -241,6 +258,18 @@ fn processor(
     known: &[usize],
 ) -> Result<Processor, Problem> {
     let recipe = &chosen.recipe;
+    let label = roles.label.clone().unwrap_or_default();
+    let labels = Labels::fit(table, known, &label, chosen.task.kind())
+        .map_err(|error| Problem::new("data.label", error.to_string()))?;
+    if roles.pictures {
+        let preprocess = chosen.base.preprocess(recipe.processor.picture_size);
+        return Ok(Processor::Image(ImageProcessor {
+            picture: roles.text.clone(),
+            label: Some(label),
+            labels,
+            preprocess: preprocess?,
+        }));
+    }
     let limit = chosen.base.max_length;
     let max_length = recipe.processor.max_length.unwrap_or(limit);
     if max_length > chosen.base.facts.max_length || max_length < 4 {
@@ -254,9 +283,6 @@ fn processor(
     }
     let tokenizer = load_tokenizer(&chosen.base.folder)
         .map_err(|error| Problem::new("model", error.to_string()))?;
-    let label = roles.label.clone().unwrap_or_default();
-    let labels = Labels::fit(table, known, &label, chosen.task.kind())
-        .map_err(|error| Problem::new("data.label", error.to_string()))?;
     Ok(Processor::Text(TextProcessor::new(
         tokenizer,
         roles.text.clone(),
@@ -269,16 +295,22 @@ fn processor(
 
 /// The recipe with what was detected written in.
 fn resolved(chosen: &Chosen, roles: &Roles, processor: &Processor) -> Recipe {
-    let Processor::Text(text) = processor;
     let mut recipe = chosen.recipe.clone();
     recipe.model = Some(chosen.base.reference.clone());
     recipe.task = Some(chosen.task.name().to_string());
     recipe.out = Some(chosen.out.clone());
     recipe.data.text.clone_from(&roles.text);
     recipe.data.label.clone_from(&roles.label);
-    recipe.processor.max_length = Some(text.max_length);
-    recipe.processor.long = Some(text.long);
-    recipe.train.lr = Some(recipe.lr());
+    match processor {
+        Processor::Text(text) => {
+            recipe.processor.max_length = Some(text.max_length);
+            recipe.processor.long = Some(text.long);
+        }
+        Processor::Image(image) => {
+            recipe.processor.picture_size = Some(image.preprocess.crop.height);
+        }
+    }
+    recipe.train.lr = Some(recipe.train.lr.unwrap_or_else(|| chosen.lr()));
     recipe.train.epochs = Some(recipe.epochs());
     recipe
 }
@@ -387,19 +419,12 @@ fn summarise(
     mut notes: Vec<String>,
 ) -> Result<Summary, Problem> {
     let recipe = &chosen.recipe;
-    let Processor::Text(text) = processor;
+    let (max_length, picture) = input_size(processor);
     let Encoded { rows, others, .. } = encoded;
     let train = rows.train;
     let (steps, steps_per_epoch) = steps(recipe, rows);
     let cut = processor.truncated(train);
-    if cut > 0.1 && text.long == Long::Truncate {
-        notes.push(format!(
-            "{:.0} % of the training texts are longer than {} tokens and are cut; \
-             `--long chunk-mean` reads them whole",
-            cut * 100.0,
-            text.max_length
-        ));
-    }
+    notes.extend(many_cut(processor, cut));
     let method = recipe.method.method();
     let (parts, loaded) = parts(chosen, processor.labels())?;
     notes.extend(loaded.classes.map(|classes| classes.note()));
@@ -410,7 +435,8 @@ fn summarise(
         model: &parts,
         rows,
         others,
-        max_length: text.max_length,
+        max_length,
+        pixels: picture.map_or(0, |[height, width]| height * width),
         steps: (steps, steps_per_epoch),
         data_bytes: encoded.bytes,
         text_bytes: encoded.text_bytes as f64,
@@ -430,13 +456,40 @@ fn summarise(
         rows: [train, others[0], others[1]].map(<[Example]>::len),
         classes: processor.labels().names().to_vec(),
         tokens_per_epoch: train.iter().map(Example::tokens).sum(),
-        max_length: text.max_length,
+        max_length,
+        picture,
         truncated_share: cut,
         steps,
         steps_per_epoch,
         parameters: [sizes.all, sizes.trained],
         forecast,
         notes,
+    })
+}
+
+/// Most tokens of a text, and rows and columns of a picture.
+fn input_size(processor: &Processor) -> (usize, Option<[usize; 2]>) {
+    match processor {
+        Processor::Text(text) => (text.max_length, None),
+        Processor::Image(image) => {
+            let size = image.preprocess.crop;
+            (1, Some([size.height, size.width]))
+        }
+    }
+}
+
+/// What is said where many texts are cut.
+fn many_cut(processor: &Processor, share: f64) -> Option<String> {
+    let Processor::Text(text) = processor else {
+        return None;
+    };
+    (share > 0.1 && text.long == Long::Truncate).then(|| {
+        format!(
+            "{:.0} % of the training texts are longer than {} tokens and are cut; \
+             `--long chunk-mean` reads them whole",
+            share * 100.0,
+            text.max_length
+        )
     })
 }
 
@@ -463,7 +516,9 @@ fn parts(chosen: &Chosen, labels: &Labels) -> Result<(Vec<Part>, LoadReport), Pr
         place: methods::Place::new(&named.path, layers),
         shape: named.shape,
     };
-    Ok((own.map(part).collect(), loaded))
+    let parts = own.map(part);
+    let parts = parts.filter(|part| !part.place.is_statistic());
+    Ok((parts.collect(), loaded))
 }
 
 /// Refuses rows with a token that the model has no vector for; a note where the tokenizer knows such tokens, but no row
@@ -508,8 +563,12 @@ fn choices(chosen: &Chosen) -> Vec<(String, String)> {
         say(
             "model",
             format!(
-                "{}: a small text encoder that a CPU fine-tunes in minutes; --model names another",
-                chosen.base.reference
+                "{}: a small {} that a CPU fine-tunes in minutes; --model names another",
+                chosen.base.reference,
+                match chosen.base.family.reads {
+                    Reads::Text => "text encoder",
+                    Reads::Pictures => "image classifier",
+                }
             ),
         );
     }

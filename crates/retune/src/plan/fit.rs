@@ -256,6 +256,7 @@ mod tests {
             model: &model,
             rows: train,
             others: [&few, &few],
+            pixels: 0,
             max_length: 256,
             steps: (12, 4),
             data_bytes: 0.0,

@@ -21,6 +21,9 @@ pub struct Forecast {
 /// Share of the measured matrix-product rate that whole steps reach.
 const EFFICIENCY: f64 = 0.6;
 
+/// Share of that rate that convolutions reach.
+const CONVOLUTIONS: f64 = 0.25;
+
 /// The forecast. Takes some milliseconds: it multiplies matrices to see how fast this machine is.
 pub(super) fn forecast(work: &Work) -> Forecast {
     Forecast {
@@ -32,14 +35,21 @@ pub(super) fn forecast(work: &Work) -> Forecast {
 fn seconds(work: &Work) -> f64 {
     let recipe = work.recipe;
     let sizes = work.sizes(work.method());
-    let dense = sizes.matrices as f64;
+    let dense = match work.facts.picture {
+        Some(cost) => cost.products * work.pixels as f64 / CONVOLUTIONS,
+        None => sizes.matrices as f64,
+    };
     let (steps, steps_per_epoch) = work.steps;
     let epochs = steps as f64 / steps_per_epoch.max(1) as f64;
     let tokens = |rows: &[Example]| rows.iter().map(Example::tokens).sum::<usize>() as f64;
     let train = tokens(work.rows.train);
     let [valid, test] = work.others.map(tokens);
     // A forward pass, gradients of what flows through, gradients of what trains.
-    let share = sizes.trained.saturating_sub(sizes.trained_tables) as f64 / dense.max(1.0);
+    let whole = match work.facts.picture {
+        Some(_) => sizes.all as f64,
+        None => dense,
+    };
+    let share = sizes.trained.saturating_sub(sizes.trained_tables) as f64 / whole.max(1.0);
     let frozen = work.method().frozen_backbone();
     let step = if frozen { 0.0 } else { 2.0 + share.min(1.0) };
     // A run ends with one, however short it is.

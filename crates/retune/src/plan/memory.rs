@@ -3,9 +3,10 @@
 //! Per token and layer of a post-norm encoder of width `w` and inner width `i`, the forward pass keeps for the backward
 //! pass, in the format of the products (`e` bytes): the input of queries, keys and values `w`, these `3 w`, the
 //! attention's result `w`, two normalised sums `2 w`, the input of the inner part `w`, its result `i` and the slope of its
-//! activation `i`: `e (8 w + 2 i)`.
+//! activation `i`: `e (8 w + 2 i)`. Of pictures the family says what each pixel costs.
 
-use retune_data::{Column, Example, Features, Table, Values};
+use retune_data::picture::Picture;
+use retune_data::{Column, Example, Table, Values};
 
 use super::work::{Part, Sizes, Work};
 use crate::methods::Method;
@@ -54,7 +55,10 @@ fn passing(work: &Work, method: &dyn Method) -> f64 {
 /// goes into the inner part and what comes out of it. As much again lies idle, in sizes of other forms.
 fn pass(work: &Work, more: &[Example]) -> f64 {
     let (width, inner) = (work.facts.width as f64, work.inner() as f64);
-    let each = F32 * width + work.element() * (width + inner);
+    let each = match work.facts.picture {
+        Some(cost) => work.pixels as f64 * (2.0 * 3.0 * F32 + work.element() * cost.working),
+        None => F32 * width + work.element() * (width + inner),
+    };
     let [valid, test] = work.others;
     let largest = [valid, test, more].map(|rows| work.largest_pass(rows));
     largest.into_iter().max().unwrap_or(0) as f64 * each
@@ -117,6 +121,11 @@ fn training(work: &Work, method: &dyn Method, copies: f64) -> f64 {
 /// Results of operations when a batch has come to its loss.
 fn activations(work: &Work, sizes: &Sizes) -> f64 {
     let batch = work.largest_batch();
+    if let Some(cost) = work.facts.picture {
+        // Of the layer at work: gradients of what it kept.
+        let each = 2.0 * 3.0 * F32 + work.element() * (cost.kept + 2.0 * cost.working);
+        return (batch.rows * work.pixels) as f64 * each;
+    }
     let (width, inner) = (work.facts.width as f64, work.inner() as f64);
     let element = work.element();
     let layers = sizes.depth.min(work.facts.layers) as f64;
@@ -174,13 +183,19 @@ fn again(work: &Work) -> f64 {
 pub(super) fn data_bytes(table: &Table, examples: &[&[Example]]) -> f64 {
     let texts: usize = table.columns.iter().map(column_bytes).sum();
     let each = |row: &Example| {
-        let Features::Tokens(sequences) = &row.features;
         let tokens = |s: &retune_data::example::TokenSequence| 5 * s.ids.len() + 2 * HEAP;
-        sequences.iter().map(tokens).sum::<usize>() + size_of::<Example>() + HEAP
+        row.sequences().iter().map(tokens).sum::<usize>() + size_of::<Example>() + HEAP
     };
     let encoded: usize = examples.iter().flat_map(|rows| rows.iter()).map(each).sum();
+    // Pictures are shared by the copies of their rows.
+    let pixels = |row: &Example| row.picture().map_or(0, |pixels| pixels.rgb().len());
+    let pictures: usize = examples
+        .iter()
+        .flat_map(|rows| rows.iter())
+        .map(pixels)
+        .sum();
     // The rows of an epoch are a copy.
-    (texts + 2 * encoded) as f64
+    (texts + 2 * encoded + pictures) as f64
 }
 
 /// What an allocation costs besides its content.
@@ -199,6 +214,14 @@ fn column_bytes(column: &Column) -> usize {
             let words = values.iter().flatten().flatten();
             let content: usize = words.map(|s| text(s) + size_of::<String>()).sum();
             content + values.len() * size_of::<Option<Vec<String>>>()
+        }
+        Values::Picture(values) => {
+            let raw = |picture: &Picture| match picture {
+                Picture::File(path) => path.as_os_str().len() + HEAP,
+                Picture::Bytes(data) | Picture::Raw { data, .. } => data.len() + HEAP,
+            };
+            let content: usize = values.iter().flatten().map(raw).sum();
+            content + values.len() * size_of::<Option<Picture>>()
         }
     }
 }

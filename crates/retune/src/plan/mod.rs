@@ -21,6 +21,7 @@ use serde::Serialize;
 use crate::bundle::sha256;
 use crate::error::Problem;
 use crate::hub::{self, HubOptions};
+use crate::model::Reads;
 use crate::pretrained::BaseModel;
 use crate::recipe::Recipe;
 use crate::run_folder;
@@ -29,7 +30,12 @@ pub(crate) use data::{TrainRows, micro_batches, steps};
 pub use forecast::Forecast;
 
 /// The model that is taken when none is named.
-const DEFAULT_MODEL: &str = "all-minilm-l6-v2";
+fn default_model(reads: Reads) -> &'static str {
+    match reads {
+        Reads::Text => "all-minilm-l6-v2",
+        Reads::Pictures => "efficientnet-lite0",
+    }
+}
 
 /// Everything that a run needs, decided.
 pub struct Plan {
@@ -93,6 +99,9 @@ pub struct Summary {
     pub tokens_per_epoch: usize,
     /// Longest sequence kept.
     pub max_length: usize,
+    /// Rows and columns of pixels of a picture; absent for texts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub picture: Option<[usize; 2]>,
     /// Share of training rows that were cut.
     pub truncated_share: f64,
     /// Optimiser steps.
@@ -182,12 +191,15 @@ impl Plan {
         if let Some(task) = task {
             check_metrics(recipe, task, &mut problems);
         }
-        let reference = recipe.model.clone().unwrap_or(DEFAULT_MODEL.to_string());
+        let reads = read.as_ref().map_or(Reads::Text, data::Read::reads);
+        let usual = || default_model(reads).to_string();
+        let reference = recipe.model.clone().unwrap_or_else(usual);
         let base = BaseModel::resolve(&reference, hub, !problems.is_empty(), on)
             .map_err(|error| problems.push(Problem::new("model", error.to_string())));
         let (Some(task), Some(read), Ok(Some(base))) = (task, read, base) else {
             return Err(problems);
         };
+        problems.extend(misfit(&base, task, reads));
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -203,6 +215,33 @@ impl Plan {
     }
 }
 
+/// A model or task for other inputs than the data have.
+fn misfit(base: &BaseModel, task: &dyn Task, reads: Reads) -> Option<Problem> {
+    let what = |reads| match reads {
+        Reads::Text => "texts",
+        Reads::Pictures => "pictures",
+    };
+    if base.family.reads != reads {
+        let text = format!(
+            "{} reads {}, and the data are {}: leave --model out to take {}, or name another",
+            base.reference,
+            what(base.family.reads),
+            what(reads),
+            default_model(reads)
+        );
+        return Some(Problem::new("model", text));
+    }
+    (task.reads() != reads).then(|| {
+        let text = format!(
+            "{} is for {}, and the data are {}: leave --task out",
+            task.name(),
+            what(task.reads()),
+            what(reads)
+        );
+        Problem::new("task", text)
+    })
+}
+
 /// What is settled before rows are encoded.
 struct Chosen {
     recipe: Recipe,
@@ -212,6 +251,19 @@ struct Chosen {
     cache: PathBuf,
     /// Bytes that the run may use; `None` where nobody knows.
     memory: Option<u64>,
+}
+
+impl Chosen {
+    /// The usual learning rate of the method for models of the family.
+    fn lr(&self) -> f64 {
+        let method = self.recipe.method.method();
+        let pace = if method.frozen_backbone() {
+            1.0
+        } else {
+            self.base.family.pace
+        };
+        method.lr() * pace
+    }
 }
 
 /// A problem that lists the valid names and the nearest one.

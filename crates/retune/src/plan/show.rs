@@ -33,14 +33,19 @@ impl fmt::Display for Summary {
             "{:<12} {train} training, {valid} validation, {test} test",
             "rows"
         )?;
-        writeln!(
-            f,
-            "{:<12} {} per epoch, at most {} per text, {:.1} % of texts cut",
-            "tokens",
-            self.tokens_per_epoch,
-            self.max_length,
-            self.truncated_share * 100.0
-        )?;
+        match self.picture {
+            Some([height, width]) => {
+                writeln!(f, "{:<12} {width} x {height} pixels each", "pictures")?;
+            }
+            None => writeln!(
+                f,
+                "{:<12} {} per epoch, at most {} per text, {:.1} % of texts cut",
+                "tokens",
+                self.tokens_per_epoch,
+                self.max_length,
+                self.truncated_share * 100.0
+            )?,
+        }
         writeln!(
             f,
             "{:<12} {} ({} per epoch)",

@@ -30,6 +30,8 @@ pub(super) struct Work<'a> {
     pub others: [&'a [Example]; 2],
     /// Most tokens per text, or per chunk of it.
     pub max_length: usize,
+    /// Pixels of a picture; 0 for texts.
+    pub pixels: usize,
     /// Steps of the run and of its first epoch.
     pub steps: (u64, u64),
     /// Bytes of the rows as read: texts, labels, tokens.

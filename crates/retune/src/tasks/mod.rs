@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::head::Units;
 use crate::losses::{Loss, Objective};
+use crate::model::Reads;
 
 /// A task.
 pub trait Task: Debug + Send + Sync {
@@ -24,6 +25,8 @@ pub trait Task: Debug + Send + Sync {
     fn about(&self) -> &'static str;
     /// The kind of label column it reads.
     fn kind(&self) -> TaskKind;
+    /// What its models read.
+    fn reads(&self) -> Reads;
     /// Metrics, the primary one, and class names.
     fn evaluation(&self, labels: &Labels) -> Evaluation;
     /// Loss of outputs `[rows, outputs]` under an objective: the run's own in training,
@@ -119,6 +122,9 @@ tasks! {
     text_classification,
     text_multi_label,
     text_regression,
+    image_classification,
+    image_multi_label,
+    image_regression,
 }
 
 /// The task of this name.
@@ -126,9 +132,10 @@ pub fn task(name: &str) -> Option<&'static dyn Task> {
     TASKS.iter().find(|task| task.name() == name).copied()
 }
 
-/// The task that suits a label column of this kind.
-pub fn task_for(kind: TaskKind) -> Option<&'static dyn Task> {
-    TASKS.iter().find(|task| task.kind() == kind).copied()
+/// The task that suits a label column of this kind, beside inputs of this one.
+pub fn task_for(kind: TaskKind, reads: Reads) -> Option<&'static dyn Task> {
+    let suits = |task: &&&dyn Task| task.kind() == kind && task.reads() == reads;
+    TASKS.iter().find(suits).copied()
 }
 
 fn named_scores(scores: &[f32], labels: &Labels) -> BTreeMap<String, f64> {

@@ -8,21 +8,37 @@ use retune_eval::{Decision, Evaluation, Targets};
 
 use super::{Answer, Task, named_scores, named_thresholds};
 use crate::losses::{Loss, Objective};
+use crate::model::Reads;
 
 /// The task's entry.
-pub const TASK: TextClassification = TextClassification;
+pub const TASK: Classification = Classification {
+    name: "text-classification",
+    about: "one class per text or pair of texts; trained by cross-entropy",
+    reads: Reads::Text,
+};
 
-/// Binary and multi-class classification of texts and text pairs.
+/// Binary and multi-class classification of texts, text pairs or pictures.
 #[derive(Debug)]
-pub struct TextClassification;
+pub struct Classification {
+    /// Name in recipes.
+    pub name: &'static str,
+    /// One line about it.
+    pub about: &'static str,
+    /// What its models read.
+    pub reads: Reads,
+}
 
-impl Task for TextClassification {
+impl Task for Classification {
     fn name(&self) -> &'static str {
-        "text-classification"
+        self.name
     }
 
     fn about(&self) -> &'static str {
-        "one class per text or pair of texts; trained by cross-entropy"
+        self.about
+    }
+
+    fn reads(&self) -> Reads {
+        self.reads
     }
 
     fn kind(&self) -> TaskKind {

@@ -8,21 +8,37 @@ use retune_eval::{Decision, Evaluation, Targets};
 
 use super::{Answer, Task, named_scores, named_thresholds};
 use crate::losses::{Loss, Objective};
+use crate::model::Reads;
 
 /// The task's entry.
-pub const TASK: TextMultiLabel = TextMultiLabel;
+pub const TASK: MultiLabel = MultiLabel {
+    name: "text-multi-label",
+    about: "any number of labels per text; trained by binary cross-entropy per label",
+    reads: Reads::Text,
+};
 
-/// Multi-label classification of texts: one yes or no per label.
+/// Multi-label classification of texts or pictures: one yes or no per label.
 #[derive(Debug)]
-pub struct TextMultiLabel;
+pub struct MultiLabel {
+    /// Name in recipes.
+    pub name: &'static str,
+    /// One line about it.
+    pub about: &'static str,
+    /// What its models read.
+    pub reads: Reads,
+}
 
-impl Task for TextMultiLabel {
+impl Task for MultiLabel {
     fn name(&self) -> &'static str {
-        "text-multi-label"
+        self.name
     }
 
     fn about(&self) -> &'static str {
-        "any number of labels per text; trained by binary cross-entropy per label"
+        self.about
+    }
+
+    fn reads(&self) -> Reads {
+        self.reads
     }
 
     fn kind(&self) -> TaskKind {

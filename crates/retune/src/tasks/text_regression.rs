@@ -10,14 +10,26 @@ use std::collections::BTreeMap;
 use super::{Answer, Task};
 use crate::head::Units;
 use crate::losses::{self, Loss, Objective};
+use crate::model::Reads;
 
 /// The task's entry.
-pub const TASK: TextRegression = TextRegression;
+pub const TASK: Regression = Regression {
+    name: "text-regression",
+    about: "a number per text or pair of texts; trained by squared error",
+    reads: Reads::Text,
+};
 
-/// Regression of a number on a text or pair of texts. Trains in units of the training rows' standard
+/// Regression of a number on a text, a pair of texts or a picture. Trains in units of the training rows' standard
 /// deviation, answers in the user's units.
 #[derive(Debug)]
-pub struct TextRegression;
+pub struct Regression {
+    /// Name in recipes.
+    pub name: &'static str,
+    /// One line about it.
+    pub about: &'static str,
+    /// What its models read.
+    pub reads: Reads,
+}
 
 fn units(labels: &Labels) -> Units {
     match labels {
@@ -29,13 +41,17 @@ fn units(labels: &Labels) -> Units {
     }
 }
 
-impl Task for TextRegression {
+impl Task for Regression {
     fn name(&self) -> &'static str {
-        "text-regression"
+        self.name
     }
 
     fn about(&self) -> &'static str {
-        "a number per text or pair of texts; trained by squared error"
+        self.about
+    }
+
+    fn reads(&self) -> Reads {
+        self.reads
     }
 
     fn kind(&self) -> TaskKind {

@@ -13,7 +13,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use retune::checkpoint::Checkpoint;
 use retune::data::Target;
-use retune::data::batch::HostBatch;
+use retune::data::batch::{HostBatch, Pictures};
 use retune::data::processor::Labels;
 use retune::data::roles::TaskKind;
 use retune::families::{FAMILIES, ModelConfig, build_model, family_of};
@@ -77,10 +77,27 @@ fn prepared(method: &dyn Method, folder: &Path, outputs: usize) -> Model {
     prepare(method, built.unwrap().0, layers(folder))
 }
 
-/// Sequences of these lengths with ids that every tiny vocabulary has.
+/// Pixels along each side of the pictures.
+const SIDE: usize = 20;
+/// Values of a picture.
+const PIXELS: usize = SIDE * SIDE * 3;
+
+/// Sequences of these lengths with ids that every tiny vocabulary has, and a picture for each: a family reads the
+/// ones or the others.
 fn batch(lengths: &[u32], targets: Vec<Target>) -> HostBatch {
     let total: u32 = lengths.iter().sum();
+    // Noise around red, green and blue in turn, each a little brighter than the last of its kind.
+    let values = (0..lengths.len() * PIXELS).map(|i| {
+        let (picture, channel) = (i / PIXELS, i % 3);
+        let lit = if picture % 3 == channel { 2.0 } else { -1.0 };
+        lit + (picture / 3) as f32 * 0.3 + (i * 7919 % 257) as f32 / 512.0
+    });
     HostBatch {
+        pictures: Pictures {
+            height: SIDE,
+            width: SIDE,
+            values: values.collect(),
+        },
         ids: (0..total).map(|i| 5 + (i * 7) % 60).collect(),
         types: vec![0; total as usize],
         lengths: lengths.to_vec(),
@@ -89,6 +106,14 @@ fn batch(lengths: &[u32], targets: Vec<Target>) -> HostBatch {
         weights: vec![1.0; lengths.len()],
         rows: (0..lengths.len() as u64).collect(),
         targets,
+    }
+}
+
+/// One picture of a batch by itself.
+fn picture(batch: &HostBatch, i: usize) -> Pictures {
+    Pictures {
+        values: batch.pictures.values[i * PIXELS..(i + 1) * PIXELS].to_vec(),
+        ..batch.pictures
     }
 }
 
@@ -162,6 +187,7 @@ fn a_sequence_does_not_depend_on_its_batch() {
                 let end = start + *length as usize;
                 let mut alone = batch(&[*length], Vec::new());
                 alone.ids = all.ids[start..end].to_vec();
+                alone.pictures = picture(&all, i);
                 let got = logits(&model, &alone, &Pass::default());
                 near(&got, &together[3 * i..3 * i + 3], 1e-5);
                 start = end;
@@ -190,6 +216,7 @@ fn dropout_depends_on_seed_step_and_sample_only() {
             // The second sequence alone meets the same masks as in company.
             let mut alone = batch(&[12], Vec::new());
             alone.ids = all.ids[6..].to_vec();
+            alone.pictures = picture(&all, 1);
             alone.keys = vec![all.keys[1]];
             near(&logits(&model, &alone, &pass(1, 1)), &first[3..], 1e-5);
         }
@@ -234,6 +261,7 @@ fn eight_batches_of_one_equal_one_batch_of_eight() {
                         let mut one = batch(&lengths[i..=i], vec![all.targets[i].clone()]);
                         let end = start + lengths[i] as usize;
                         one.ids = all.ids[start..end].to_vec();
+                        one.pictures = picture(&all, i);
                         start = end;
                         one
                     })

@@ -5,7 +5,7 @@ use burn::module::Module;
 
 use super::{Backbone, BuildError, Facts, Family, ModelConfig};
 use crate::head::HeadStyle;
-use crate::model::{Hidden, Inputs, Pass};
+use crate::model::{Hidden, Inputs, Pass, Reads};
 use crate::nn::{Embedding, LayerNorm};
 use crate::ops::{self, Activation};
 use crate::weights::Source;
@@ -14,6 +14,8 @@ use crate::weights::Source;
 pub const FAMILY: Family = Family {
     name: "bag",
     about: "words and positions, no layers",
+    reads: Reads::Text,
+    pace: 1.0,
     model_types: &["bag"],
     facts: |config| {
         let width = config.size("hidden_size")?;
@@ -25,11 +27,12 @@ pub const FAMILY: Family = Family {
             max_length: config.size("max_position_embeddings")?,
             initializer_range: 0.02,
             head: HeadStyle {
-                activation: Activation::Tanh,
+                dense: Some(Activation::Tanh),
                 dropout_first: false,
                 dropout: 0.1,
                 width,
             },
+            picture: None,
         })
     },
     build: |config, source| Ok(Backbone::Bag(Bag::load(config, source)?)),
@@ -74,6 +77,7 @@ impl Bag {
         let hidden = self.norm.forward(sum, None, None);
         Hidden {
             tokens: ops::dropout(hidden, &x.lengths, &pass.dropout(0.1, 0, x)),
+            lengths: x.lengths.clone(),
         }
     }
 }

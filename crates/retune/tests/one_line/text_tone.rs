@@ -7,6 +7,7 @@ use retune_data::roles::TaskKind;
 use retune_eval::{Decision, Evaluation, Targets};
 
 use super::{Answer, Task, named_scores, named_thresholds};
+use crate::model::Reads;
 use crate::losses::{Loss, Objective};
 
 /// The task's entry.
@@ -27,6 +28,10 @@ impl Task for TextTone {
 
     fn kind(&self) -> TaskKind {
         TaskKind::Classification
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::Text
     }
 
     fn evaluation(&self, labels: &Labels) -> Evaluation {

@@ -36,6 +36,15 @@ impl Sparse {
         }
     }
 
+    /// Of rows of columns and values, ascending by column.
+    pub fn of(cols: usize, rows: Vec<Vec<(u32, f32)>>) -> Self {
+        let mut found = Self::new(cols);
+        for row in rows {
+            found.push(row);
+        }
+        found
+    }
+
     fn push(&mut self, row: Vec<(u32, f32)>) {
         self.entries.extend(row);
         self.starts.push(self.entries.len());

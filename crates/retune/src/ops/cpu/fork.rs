@@ -50,6 +50,6 @@ impl Backward<Flex, 1> for Step {
 fn sum(a: &Plain, b: &Plain) -> Plain {
     let shape: Vec<usize> = a.layout().shape().iter().copied().collect();
     let mut sum = Buffer::<f32>::new(shape.iter().product());
-    pointwise::sum(Isa::current(), values(a), values(b), &mut sum);
+    pointwise::sum::<f32>(Isa::current(), values(a), values(b), &mut sum);
     sum.tensor(&shape)
 }

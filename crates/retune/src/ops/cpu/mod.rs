@@ -3,6 +3,7 @@
 
 mod attention;
 mod buffer;
+mod conv;
 mod cross_entropy;
 mod embedding;
 mod fork;
@@ -24,6 +25,7 @@ use retune_kernels::pointwise;
 
 pub use attention::attention;
 pub use buffer::release;
+pub use conv::{convolution, sum};
 pub use cross_entropy::cross_entropy;
 pub use embedding::embedding;
 pub use fork::fork;

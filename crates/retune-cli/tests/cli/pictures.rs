@@ -1,0 +1,187 @@
+//! Models of pictures: folders of classes and lists of paths in, answers out, and what is said of bad ones.
+
+use std::path::Path;
+
+use crate::{Folder, Outcome, table};
+
+/// A 24-bit BMP of one colour with a little noise of its own.
+fn bmp(colour: [u8; 3], salt: usize) -> Vec<u8> {
+    const SIDE: usize = 16;
+    let size = SIDE * SIDE * 3;
+    let mut bytes = b"BM".to_vec();
+    bytes.extend((54 + size as u32).to_le_bytes());
+    bytes.extend([0; 4]);
+    bytes.extend(54u32.to_le_bytes());
+    bytes.extend(40u32.to_le_bytes());
+    bytes.extend((SIDE as i32).to_le_bytes());
+    bytes.extend((SIDE as i32).to_le_bytes());
+    bytes.extend([1, 0, 24, 0]);
+    bytes.extend([0; 24]);
+    let noise = |i: usize| ((i * 7919 + salt * 104_729) % 61) as u8;
+    let pixel = |i: usize| {
+        // Blue, green, red.
+        [2, 1, 0].map(|channel: usize| colour[channel].saturating_add(noise(3 * i + channel)))
+    };
+    bytes.extend((0..SIDE * SIDE).flat_map(pixel));
+    bytes
+}
+
+const CLASSES: [(&str, [u8; 3]); 3] = [
+    ("red", [190, 20, 30]),
+    ("green", [20, 190, 30]),
+    ("blue", [30, 20, 190]),
+];
+
+/// A folder `pics` with so many pictures of each of three colours.
+fn folder(each: usize) -> Folder {
+    let folder = Folder::new();
+    for (name, colour) in CLASSES {
+        for i in 0..each {
+            folder.write(&format!("pics/{name}/{i:02}.bmp"), bmp(colour, i));
+        }
+    }
+    folder
+}
+
+fn model() -> String {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden");
+    golden.join("efficientnet-tiny").display().to_string()
+}
+
+fn train(folder: &Folder, data: &str, flags: &[&str]) -> Outcome {
+    let common = ["train", data, "--picture-size", "32", "--out", "out"];
+    folder.retune(&[&common[..], &["--model", &model()], flags].concat())
+}
+
+const QUICK: [&str; 8] = [
+    "--epochs",
+    "6",
+    "--lr",
+    "3e-3",
+    "--batch-size",
+    "8",
+    "--verdict",
+    "off",
+];
+
+#[test]
+fn a_folder_of_classes_is_tuned_measured_and_answered() {
+    let folder = folder(20);
+    let json = train(
+        &folder,
+        "pics",
+        &[
+            "--epochs",
+            "6",
+            "--lr",
+            "3e-3",
+            "--batch-size",
+            "8",
+            "--verdict",
+            "fast",
+            "--json",
+        ],
+    )
+    .succeeds()
+    .json();
+    assert_eq!(json["metrics"]["accuracy"]["value"], 1.0, "{json}");
+    for floor in ["frozen", "scratch", "classical"] {
+        assert!(json["baselines"].get(floor).is_some(), "{floor}: {json}");
+    }
+
+    folder.write("new.bmp", bmp([40, 30, 170], 99));
+    let answer = folder.retune(&["predict", "out", "new.bmp"]).succeeds();
+    assert!(answer.stdout.contains("blue"), "{}", answer.stdout);
+    let eval = folder
+        .retune(&["eval", "out", "--data", "pics", "--json"])
+        .succeeds();
+    assert_eq!(eval.json()["metrics"]["accuracy"]["value"], 1.0);
+    assert!(folder.read("out/report.html").contains("00.bmp"));
+}
+
+#[test]
+fn a_list_of_paths_is_the_same_data() {
+    let folder = folder(6);
+    let list = table("file,colour", 18, |row| {
+        let (name, _) = CLASSES[row % 3];
+        format!("{name}/{:02}.bmp,{name}", row / 3)
+    });
+    // Paths start at the folder of the list, wherever the command runs.
+    folder.write("pics/list.csv", list);
+    train(&folder, "pics/list.csv", &QUICK)
+        .succeeds()
+        .says(&["the only column of pictures"]);
+    folder.write("pics/more.csv", "file\nred/00.bmp\nblue/05.bmp\n");
+    let answers = folder
+        .retune(&["predict", "out", "--data", "pics/more.csv", "--json"])
+        .succeeds();
+    let labels: Vec<&str> = answers.stdout.lines().collect();
+    assert!(labels[0].contains(r#""label":"red""#), "{}", answers.stdout);
+    assert!(
+        labels[1].contains(r#""label":"blue""#),
+        "{}",
+        answers.stdout
+    );
+}
+
+#[test]
+fn a_run_that_was_cut_off_ends_with_the_same_weights() {
+    let folder = folder(6);
+    let weights = |folder: &Folder| std::fs::read(folder.path("out/model.safetensors")).unwrap();
+    train(&folder, "pics", &QUICK).succeeds();
+    let whole = weights(&folder);
+    std::fs::remove_dir_all(folder.path("out")).unwrap();
+    let again = train(&folder, "pics", &[&QUICK[..], &["--threads", "1"]].concat());
+    again.succeeds();
+    assert_eq!(weights(&folder), whole);
+}
+
+#[test]
+fn what_is_no_picture_is_named() {
+    let folder = folder(6);
+    folder.write("pics/red/torn.png", b"\x89PNG\r\n\x1a\n");
+    train(&folder, "pics", &QUICK).refuses(&["torn.png"]);
+    folder.write("pics/red/torn.png", b"<!DOCTYPE html>");
+    train(&folder, "pics", &QUICK).refuses(&["torn.png", "cannot read"]);
+    folder.write("pics/red/torn.png", b"");
+    train(&folder, "pics", &QUICK).refuses(&["torn.png", "empty"]);
+}
+
+#[test]
+fn models_and_data_that_do_not_fit_are_told_so() {
+    let folder = folder(6);
+    let text = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden/bert-tiny");
+    let text = text.display().to_string();
+    folder
+        .retune(&["train", "pics", "--model", &text])
+        .refuses(&["reads texts, and the data are pictures"]);
+    folder.write("data.csv", crate::reviews(20));
+    folder
+        .retune(&["train", "data.csv", "--model", &model()])
+        .refuses(&["reads pictures, and the data are texts"]);
+    folder
+        .retune(&["train", "pics", "--model", &model(), "--picture-size", "4"])
+        .refuses(&["--picture-size", "8 to 1024"]);
+    folder
+        .retune(&[
+            "train",
+            "pics",
+            "--model",
+            &model(),
+            "--task",
+            "text-classification",
+        ])
+        .refuses(&["text-classification is for texts, and the data are pictures"]);
+}
+
+#[test]
+fn a_folder_of_pictures_is_inspected_without_a_model() {
+    let folder = folder(4);
+    let found = folder.retune(&["inspect", "pics"]).succeeds();
+    assert!(found.stdout.contains("pictures") && found.stdout.contains("red"));
+    assert!(
+        !found.stdout.contains("Length of the texts"),
+        "{}",
+        found.stdout
+    );
+}

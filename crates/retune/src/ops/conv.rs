@@ -1,0 +1,95 @@
+//! Convolutions over pictures, channels last: a picture is a run of rows, one for each of its places.
+
+use burn::tensor::Tensor;
+use retune_kernels::conv::Window;
+
+use super::{Activation, Affine, Compute, Lengths, LowRank, cpu, linear, reference};
+
+/// What a convolution reads and makes: maps of one size, one per picture.
+#[derive(Debug, Clone)]
+pub struct Maps {
+    /// Row `(picture * height + y) * width + x` holds the channels of one place: `[places, channels]`.
+    pub places: Tensor<2>,
+    /// Pictures.
+    pub pictures: usize,
+    /// Places from top to bottom.
+    pub height: usize,
+    /// Places from left to right.
+    pub width: usize,
+}
+
+impl Maps {
+    /// The same maps with other channels.
+    #[must_use]
+    pub fn with(&self, places: Tensor<2>) -> Self {
+        Self { places, ..*self }
+    }
+
+    /// Places of each picture.
+    pub fn lengths(&self) -> Lengths {
+        let places = (self.height * self.width) as u32;
+        Lengths::new(vec![places; self.pictures])
+    }
+}
+
+/// What moves over the maps.
+#[derive(Debug, Clone)]
+pub struct Convolution {
+    /// `[out, in / groups, height, width]`, as PyTorch stores it.
+    pub weight: Tensor<4>,
+    /// `[out]`.
+    pub bias: Tensor<1>,
+    /// Where it lies on the maps.
+    pub window: Window,
+    /// Parts of the channels that know nothing of each other.
+    pub groups: usize,
+    /// A low-rank update beside the weight, where each place is mapped by itself.
+    pub low_rank: Option<LowRank>,
+}
+
+impl Convolution {
+    /// Whether each place is mapped by itself.
+    fn pointwise(&self) -> bool {
+        let Window {
+            kernel,
+            stride,
+            padding,
+        } = self.window;
+        kernel == [1, 1] && stride == [1, 1] && padding == [[0, 0]; 2] && self.groups == 1
+    }
+}
+
+/// `activation(x * weight + bias)`, places outside the maps counting as 0. A low-rank update reads `dropped` where it is
+/// given: x after a dropout of its own.
+pub fn convolution(
+    x: &Maps,
+    dropped: Option<Tensor<2>>,
+    layer: Convolution,
+    activation: Activation,
+    compute: &Compute,
+) -> Maps {
+    if layer.pointwise() {
+        let [out, input, ..] = layer.weight.dims();
+        let part = Affine {
+            weight: layer.weight.reshape([out, input]),
+            bias: layer.bias,
+            low_rank: layer.low_rank,
+        };
+        let places = linear(x.places.clone(), &[part], dropped, activation, compute);
+        return x.with(places); // [places, out]
+    }
+    let [height, width] = layer.window.output(x.height, x.width);
+    let places = cpu::convolution(x, &layer, activation, compute)
+        .unwrap_or_else(|| reference::convolution(x, layer, activation));
+    Maps {
+        places, // [pictures * height * width, out]
+        pictures: x.pictures,
+        height,
+        width,
+    }
+}
+
+/// `a + b`, both `[rows, width]` in the format of a, which is that of the result.
+pub fn sum(a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
+    cpu::sum(&a, &b).unwrap_or_else(|| a + b)
+}
