@@ -198,9 +198,9 @@ impl Header {
         let descr = value(text, "descr").ok_or_else(|| missing("descr"))?;
         let order = value(text, "fortran_order").ok_or_else(|| missing("fortran_order"))?;
         let shape = value(text, "shape").ok_or_else(|| missing("shape"))?;
-        let columns_first = match order.get(..4) {
-            Some("True") => true,
-            Some("Fals") => false,
+        let columns_first = match order {
+            order if order.starts_with("True") => true,
+            order if order.starts_with("False") => false,
             _ => return Err(missing("fortran_order")),
         };
         let inside = shape

@@ -165,7 +165,7 @@ fn measure(workload: &Workload, options: &BenchOptions) -> Result<Figures> {
         plain: options.plain,
         threads: rayon::current_num_threads(),
         steps: options.steps,
-        rows: work::ROWS,
+        rows: workload.rows(),
         tokens_per_step: tokens,
         ms_per_step_median: sorted[sorted.len() / 2],
         ms_per_step_min: sorted[0],
@@ -255,7 +255,7 @@ fn endless(batches: &[HostBatch]) -> EpochBatches<'static, HostBatch> {
     let batches = batches.to_vec();
     let cycle = (0..usize::MAX).map(move |i| {
         let batch = batches[i % batches.len()].clone();
-        let tokens = batch.ids.len() as u64;
+        let tokens = batch.lengths.iter().map(|n| u64::from(*n)).sum();
         (batch, tokens)
     });
     Box::new(prefetch(cycle, 4))

@@ -18,7 +18,11 @@ use crate::ops::Precision;
 use crate::weights::Place;
 
 /// Sequences per step.
-pub(super) const ROWS: usize = 16;
+const ROWS: usize = 16;
+/// Pictures per step.
+const PICTURES: usize = 32;
+/// Pixels along each side of them.
+const SIDE: usize = 224;
 /// Batches of made-up sequences before they repeat.
 const BATCHES: usize = 16;
 
@@ -38,6 +42,7 @@ pub struct Workload {
 enum Size {
     Minilm,
     Base,
+    EfficientNet,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +105,13 @@ pub const WORKLOADS: &[Workload] = &[
         Trains::Head,
         false,
     ),
+    entry(
+        "efficientnet-lite0",
+        "full step of EfficientNet-Lite0: 32 pictures of 224 x 224 pixels, which count as tokens",
+        Size::EfficientNet,
+        Trains::All,
+        false,
+    ),
 ];
 
 /// The workload of this name.
@@ -112,6 +124,9 @@ impl Workload {
         let (width, layers, inner) = match self.size {
             Size::Minilm => (384, 6, 1536),
             Size::Base => (768, 12, 3072),
+            Size::EfficientNet => {
+                return ModelConfig(json!({"architecture": "tf_efficientnet_lite0"}));
+            }
         };
         ModelConfig(json!({
             "model_type": "bert",
@@ -125,6 +140,15 @@ impl Workload {
             "hidden_dropout_prob": 0.1,
             "attention_probs_dropout_prob": 0.1,
         }))
+    }
+
+    /// Sequences or pictures per step.
+    pub(super) fn rows(&self) -> usize {
+        if self.size == Size::EfficientNet {
+            PICTURES
+        } else {
+            ROWS
+        }
     }
 
     /// Sizes of the model.
@@ -156,8 +180,11 @@ impl Workload {
         })
     }
 
-    /// Batches of sixteen sequences: those given, in order, or made-up ones.
+    /// Batches of sixteen sequences: those given, in order, or made-up ones; or one of made-up pictures.
     pub(super) fn batches(&self, given: Option<&[Vec<u32>]>) -> Result<Vec<HostBatch>> {
+        if self.size == Size::EfficientNet {
+            return Ok(vec![pictures()]);
+        }
         let facts = self.facts()?;
         let made;
         let sequences = if let Some(given) = given {
@@ -230,7 +257,28 @@ fn batch<'a>(sequences: impl Iterator<Item = &'a Vec<u32>>) -> HostBatch {
     }
 }
 
-/// Operations of the matrix products and attention of the measured steps.
+/// A batch of noise.
+fn pictures() -> HostBatch {
+    let values = 0..(PICTURES * SIDE * SIDE * 3) as u64;
+    HostBatch {
+        pictures: Pictures {
+            height: SIDE,
+            width: SIDE,
+            values: values
+                .map(|i| (mix(i) >> 40) as f32 / (1 << 23) as f32 - 1.0)
+                .collect(),
+        },
+        lengths: vec![1; PICTURES],
+        chunks: vec![1; PICTURES],
+        keys: (0..PICTURES as u64).collect(),
+        targets: targets(PICTURES),
+        weights: vec![1.0; PICTURES],
+        rows: (0..PICTURES as u64).collect(),
+        ..HostBatch::default()
+    }
+}
+
+/// Operations of the matrix products, attention and convolutions of the measured steps.
 pub(super) fn flops(
     facts: &Facts,
     workload: &Workload,
@@ -243,6 +291,10 @@ pub(super) fn flops(
         Trains::LowRank => (2.0, 3.5),
         Trains::Head => (1.0, 1.0),
     };
+    if let Some(cost) = facts.picture {
+        let pixels = (PICTURES * SIDE * SIDE) as f64;
+        return 2.0 * cost.products * pixels * linear * options.steps as f64;
+    }
     let (width, layers) = (facts.width as f64, facts.layers as f64);
     let per_token = 2.0 * 12.0 * width * width * layers * linear;
     let step = |i: u64| {
