@@ -1,6 +1,7 @@
 //! Batches: which rows go together, packed without padding, prepared ahead on a background thread.
 
 use std::panic::resume_unwind;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 
@@ -32,7 +33,7 @@ pub struct HostBatch {
     /// Segment ids, `[total tokens]`.
     pub types: Vec<u8>,
     /// Pictures, one for each sequence, which then has a length of 1 and no tokens; none in a batch of texts.
-    pub pictures: Pictures,
+    pub pictures: Arc<Pictures>,
     /// Length of each sequence, `[sequences]`; sums to the number of tokens.
     pub lengths: Vec<u32>,
     /// How many sequences each row has, `[rows]`; 1 unless long texts were cut into chunks.
@@ -119,12 +120,13 @@ impl Processor {
     /// Packs examples into one batch, in order.
     pub fn collate(&self, xs: &[&Example]) -> HostBatch {
         let mut batch = HostBatch::default();
+        let mut pictures = Pictures::default();
         for example in xs {
             let sequences = example.sequences();
             if let (Processor::Image(p), Some(pixels)) = (self, example.picture()) {
-                batch.pictures.height = pixels.height();
-                batch.pictures.width = pixels.width();
-                batch.pictures.values.extend(p.values(pixels));
+                pictures.height = pixels.height();
+                pictures.width = pixels.width();
+                pictures.values.extend(p.values(pixels));
                 batch.lengths.push(1);
                 batch.keys.push(key(example.meta.row, 0));
             }
@@ -139,6 +141,7 @@ impl Processor {
             batch.weights.push(example.meta.weight);
             batch.rows.push(example.meta.row);
         }
+        batch.pictures = Arc::new(pictures);
         batch
     }
 }

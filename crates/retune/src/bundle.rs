@@ -422,7 +422,11 @@ impl Bundle {
             path: folder.join("bundle.json"),
             what: format!("task `{}` is not known to this version", manifest.task),
         })?;
-        let mut processor: Processor = read_json(&folder.join("processor.json"))?;
+        let path = folder.join("processor.json");
+        let mut processor: Processor = read_json(&path)?;
+        if let Some(what) = processor.problem() {
+            return Err(Error::Damaged { path, what });
+        }
         if let Processor::Text(_) = processor {
             processor.attach(load_tokenizer(folder)?);
         }

@@ -53,7 +53,7 @@ impl Inputs {
         Self {
             ids: Arc::new(batch.ids.clone()),
             types: Arc::new(batch.types.iter().map(|t| u32::from(*t)).collect()),
-            pictures: Arc::new(batch.pictures.clone()),
+            pictures: Arc::clone(&batch.pictures),
             lengths: Lengths::new(batch.lengths.clone()),
             chunks: Lengths::new(batch.chunks.clone()),
             keys: Arc::new(batch.keys.clone()),

@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use retune::HubOptions;
@@ -102,11 +103,11 @@ impl Golden {
         let labels: Vec<f32> = floats(&self.expected["labels"]);
         let rows = labels.len();
         HostBatch {
-            pictures: Pictures {
+            pictures: Arc::new(Pictures {
                 height: side,
                 width: side,
                 values: floats(&self.expected["pictures"]),
-            },
+            }),
             lengths: vec![1; rows],
             chunks: vec![1; rows],
             keys: (0..rows as u64).collect(),
@@ -298,11 +299,11 @@ fn the_default_model_of_pictures_knows_a_palace_and_a_daisy() {
         preprocess.apply(&pixels.unwrap())
     });
     let batch = HostBatch {
-        pictures: Pictures {
+        pictures: Arc::new(Pictures {
             height: preprocess.crop.height,
             width: preprocess.crop.width,
             values: photos.concat(),
-        },
+        }),
         lengths: vec![1; 2],
         chunks: vec![1; 2],
         keys: vec![0, 1],

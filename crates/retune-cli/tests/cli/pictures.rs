@@ -125,7 +125,7 @@ fn a_list_of_paths_is_the_same_data() {
 }
 
 #[test]
-fn a_run_that_was_cut_off_ends_with_the_same_weights() {
+fn weights_do_not_depend_on_the_number_of_threads() {
     let folder = folder(6);
     let weights = |folder: &Folder| std::fs::read(folder.path("out/model.safetensors")).unwrap();
     train(&folder, "pics", &QUICK).succeeds();

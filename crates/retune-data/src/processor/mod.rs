@@ -137,6 +137,14 @@ impl Processor {
         }
     }
 
+    /// What is wrong with the numbers of a processor that was read from a file; `None` where it can encode.
+    pub fn problem(&self) -> Option<String> {
+        match self {
+            Self::Text(_) => None,
+            Self::Image(p) => p.preprocess.problem(),
+        }
+    }
+
     /// Gives a processor that was read from a file its tokenizer.
     pub fn attach(&mut self, tokenizer: Tokenizer) {
         if let Self::Text(p) = self {

@@ -165,13 +165,8 @@ where
         let shares = shares(a.rows, T::ROWS);
         let outs = parts(self.out, b.n, &shares);
         let sides = parts(self.side, b.n, &shares);
-        let mut next = 0;
-        let tasks = shares.iter().zip(outs.into_iter().zip(sides));
-        let tasks = tasks.map(|(rows, (out, side))| {
-            let first = next;
-            next += rows;
-            (first, *rows, out, side)
-        });
+        let tasks = firsts(&shares).zip(outs.into_iter().zip(sides));
+        let tasks = tasks.map(|((first, rows), (out, side))| (first, rows, out, side));
         parallel::each(tasks.collect(), |(first, rows, out, side)| {
             let main = of_rows(self.main, (first, rows));
             let more = self.more.map(|term| of_rows(term, (first, rows)));
@@ -193,6 +188,15 @@ fn shares(m: usize, tile: usize) -> Vec<usize> {
         left = left.saturating_sub(share);
     }
     shares
+}
+
+/// First row and rows of each task.
+fn firsts(shares: &[usize]) -> impl Iterator<Item = (usize, usize)> {
+    let firsts = shares.iter().scan(0, |next, rows| {
+        *next += rows;
+        Some(*next - rows)
+    });
+    firsts.zip(shares.iter().copied())
 }
 
 /// The parts of `values` that the tasks work on: rows of `width` values.

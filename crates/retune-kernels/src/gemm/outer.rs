@@ -1,7 +1,8 @@
 //! Gradients of weights: `dyᵀ x`.
 
 use super::{
-    Job, Stored, Tile, View, pack_left_cols, pack_panel, panel_len, parts, shares, tile_packed,
+    Job, Stored, Tile, View, firsts, pack_left_cols, pack_panel, panel_len, parts, shares,
+    tile_packed,
 };
 use crate::element::Element;
 use crate::isa::{Isa, vectorized};
@@ -164,17 +165,12 @@ impl<'a, E: Element> Part<'a, E> {
         let shares = shares(self.dy.cols, T::ROWS);
         let dws = parts(weight.dw, self.inputs, &shares);
         let dbs = parts(weight.db, 1, &shares);
-        let mut next = 0;
-        let tasks = shares.iter().zip(dws.into_iter().zip(dbs));
-        let tasks = tasks.map(|(rows, (dw, db))| {
-            let first = next;
-            next += rows;
-            Task {
-                part: self,
-                first,
-                dw,
-                db,
-            }
+        let tasks = firsts(&shares).zip(dws.into_iter().zip(dbs));
+        let tasks = tasks.map(|((first, _), (dw, db))| Task {
+            part: self,
+            first,
+            dw,
+            db,
         });
         tasks.collect()
     }

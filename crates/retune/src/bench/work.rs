@@ -1,6 +1,7 @@
 //! The workloads: model, what of it trains, and sequences.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use retune_data::batch::{HostBatch, Pictures};
 use retune_kernels::dropout::mix;
@@ -245,7 +246,7 @@ fn batch<'a>(sequences: impl Iterator<Item = &'a Vec<u32>>) -> HostBatch {
     let rows = sequences.len();
     let ids: Vec<u32> = sequences.iter().copied().flatten().copied().collect();
     HostBatch {
-        pictures: Pictures::default(),
+        pictures: Arc::default(),
         types: vec![0; ids.len()],
         ids,
         lengths: sequences.iter().map(|s| s.len() as u32).collect(),
@@ -261,13 +262,13 @@ fn batch<'a>(sequences: impl Iterator<Item = &'a Vec<u32>>) -> HostBatch {
 fn pictures() -> HostBatch {
     let values = 0..(PICTURES * SIDE * SIDE * 3) as u64;
     HostBatch {
-        pictures: Pictures {
+        pictures: Arc::new(Pictures {
             height: SIDE,
             width: SIDE,
             values: values
                 .map(|i| (mix(i) >> 40) as f32 / (1 << 23) as f32 - 1.0)
                 .collect(),
-        },
+        }),
         lengths: vec![1; PICTURES],
         chunks: vec![1; PICTURES],
         keys: (0..PICTURES as u64).collect(),

@@ -118,25 +118,24 @@ pub fn scores(given: &Classical, score: &dyn Fn(&Matrix) -> f64) -> Option<Answe
             labels: given.labels,
             grid: given.effort.grid(),
         };
-        for found in fit.answers(&rows, score) {
-            if best
-                .as_ref()
-                .is_none_or(|(top, _)| found.score > *top || top.is_nan())
-            {
-                let setting = Setting {
-                    grams,
-                    min_rows,
-                    c: found.c,
-                };
-                best = Some((
-                    found.score,
-                    Answers {
-                        test: found.test,
-                        valid: found.valid,
-                        setting,
-                    },
-                ));
-            }
+        let Some(found) = fit.best(&rows, score) else {
+            continue;
+        };
+        if best
+            .as_ref()
+            .is_none_or(|(top, _)| beats(found.score, *top))
+        {
+            let setting = Setting {
+                grams,
+                min_rows,
+                c: found.c,
+            };
+            let answers = Answers {
+                test: found.test,
+                valid: found.valid,
+                setting,
+            };
+            best = Some((found.score, answers));
         }
     }
     best.map(|(_, answers)| answers)
@@ -161,6 +160,9 @@ pub struct Pictures<'a> {
 /// Answers on the test rows of a linear model on colours and edges, with the best penalty, and that penalty; `None`
 /// without training rows. See [`scores`].
 pub fn picture_scores(given: &Pictures, score: &dyn Fn(&Matrix) -> f64) -> Option<(Matrix, f64)> {
+    if given.train.is_empty() {
+        return None;
+    }
     let features = [&given.train, &given.valid, &given.test].map(|rows| pixels::features(rows));
     let scaled = pixels::Scaled::learn(&features[0]);
     let rows = features.map(|rows| scaled.rows(&rows));
@@ -169,17 +171,12 @@ pub fn picture_scores(given: &Pictures, score: &dyn Fn(&Matrix) -> f64) -> Optio
         labels: given.labels,
         grid: given.effort.grid(),
     };
-    let mut best: Option<Found> = None;
-    for found in fit.answers(&rows, score) {
-        if best
-            .as_ref()
-            .is_none_or(|top| found.score > top.score || top.score.is_nan())
-        {
-            best = Some(found);
-        }
-    }
-    best.filter(|_| !given.train.is_empty())
-        .map(|found| (found.test, found.c))
+    fit.best(&rows, score).map(|found| (found.test, found.c))
+}
+
+/// Whether a score takes the place of the best so far: the first wins a tie, and anything is better than no number.
+fn beats(found: f64, top: f64) -> bool {
+    found > top || top.is_nan()
 }
 
 /// What is fitted, whatever the features.
@@ -189,7 +186,7 @@ struct Fit<'a> {
     grid: &'a [f64],
 }
 
-/// Answers with one penalty.
+/// Answers with the best penalty.
 struct Found {
     score: f64,
     c: f64,
@@ -198,24 +195,28 @@ struct Found {
 }
 
 impl Fit<'_> {
-    /// Answers with every penalty on the grid, for training, validation and test rows.
-    fn answers(
+    /// The best penalty on the grid, for training, validation and test rows.
+    fn best(
         &self,
         [train, valid, test]: &[Sparse; 3],
         score: &dyn Fn(&Matrix) -> f64,
-    ) -> Vec<Found> {
+    ) -> Option<Found> {
         let training = Training::new(train, self.targets, self.labels);
-        let one = |c: &f64| {
-            let outputs = training.fit(*c);
+        let mut best: Option<Found> = None;
+        for &c in self.grid {
+            let outputs = training.fit(c);
             let answers = outputs.scores(valid);
-            Found {
-                score: score(&answers),
-                c: *c,
-                test: outputs.scores(test),
-                valid: answers,
+            let found = score(&answers);
+            if best.as_ref().is_none_or(|top| beats(found, top.score)) {
+                best = Some(Found {
+                    score: found,
+                    c,
+                    test: outputs.scores(test),
+                    valid: answers,
+                });
             }
-        };
-        self.grid.iter().map(one).collect()
+        }
+        best
     }
 }
 

@@ -8,6 +8,7 @@ mod heads;
 mod methods;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -93,11 +94,11 @@ fn batch(lengths: &[u32], targets: Vec<Target>) -> HostBatch {
         lit + (picture / 3) as f32 * 0.3 + (i * 7919 % 257) as f32 / 512.0
     });
     HostBatch {
-        pictures: Pictures {
+        pictures: Arc::new(Pictures {
             height: SIDE,
             width: SIDE,
             values: values.collect(),
-        },
+        }),
         ids: (0..total).map(|i| 5 + (i * 7) % 60).collect(),
         types: vec![0; total as usize],
         lengths: lengths.to_vec(),
@@ -110,11 +111,11 @@ fn batch(lengths: &[u32], targets: Vec<Target>) -> HostBatch {
 }
 
 /// One picture of a batch by itself.
-fn picture(batch: &HostBatch, i: usize) -> Pictures {
-    Pictures {
+fn picture(batch: &HostBatch, i: usize) -> Arc<Pictures> {
+    Arc::new(Pictures {
         values: batch.pictures.values[i * PIXELS..(i + 1) * PIXELS].to_vec(),
-        ..batch.pictures
-    }
+        ..*batch.pictures
+    })
 }
 
 fn labels(task: &dyn Task) -> Labels {

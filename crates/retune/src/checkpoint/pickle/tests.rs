@@ -169,14 +169,12 @@ fn deep_and_endless_objects_end() {
 fn compressed_archives_are_refused() {
     use std::io::Write as _;
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    zip.start_file("a/data.pkl", zip::write::SimpleFileOptions::default())
-        .unwrap();
+    let deflated = zip::write::SimpleFileOptions::default();
+    let deflated = deflated.compression_method(zip::CompressionMethod::Deflated);
+    zip.start_file("a/data.pkl", deflated).unwrap();
     zip.write_all(&[b'N'; 1000]).unwrap();
     let error = parse(&zip.finish().unwrap().into_inner()).unwrap_err();
-    assert!(
-        error.contains("compressed") || error.contains("cut short"),
-        "{error}"
-    );
+    assert!(error.contains("is compressed"), "{error}");
 }
 
 proptest! {

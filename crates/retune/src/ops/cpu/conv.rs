@@ -11,7 +11,7 @@ use retune_kernels::conv::{self as kernel, Conv, Depthwise, Extent, Finish};
 use retune_kernels::isa::Isa;
 use retune_kernels::pointwise;
 
-use super::{Buffer, Inputs, Number, Plain, consume, converted, node, values};
+use super::{Buffer, Inputs, Number, Plain, before_activation, consume, converted, node, values};
 use crate::ops::clock::Span;
 use crate::ops::{Compute, Convolution, Maps, Precision};
 
@@ -160,16 +160,7 @@ impl Backward<Flex, 3> for Step {
 fn gradients<E: Number>(ops: &Ops<State, 3>, dy: &Plain, grads: &mut Gradients) {
     let isa = Isa::current();
     let state = &ops.state;
-    let dz = converted::<E>(dy);
-    let dz = match &state.slope {
-        None => dz,
-        Some(slope) => {
-            let shape: Vec<usize> = dz.layout().shape().iter().copied().collect();
-            let mut product = Buffer::<E>::new(shape.iter().product());
-            pointwise::product(isa, values::<E>(&dz), values::<E>(slope), &mut product);
-            product.tensor(&shape)
-        }
-    };
+    let dz = before_activation::<E>(dy, state.slope.as_ref());
     let [x, weight, bias] = ops.parents.each_ref().map(Option::as_ref);
     let size = |wanted: bool, size: usize| if wanted { size } else { 0 };
     let (x_values, weight_values) = (values::<E>(&state.x), values::<f32>(&state.weight));

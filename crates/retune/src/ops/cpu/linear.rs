@@ -14,11 +14,10 @@ use retune_kernels::gemm::{
     Aligned, Outer, Packed, Side, Spot, Stored, View, multiply_sum, outers,
 };
 use retune_kernels::isa::Isa;
-use retune_kernels::pointwise;
 use retune_kernels::scratch;
 
 use super::low_rank::{Factors, Update};
-use super::{Buffer, Inputs, Number, Plain, consume, converted, node, values};
+use super::{Buffer, Inputs, Number, Plain, before_activation, consume, converted, node, values};
 use crate::ops::clock::Span;
 use crate::ops::{Affine, Compute, LowRank, Precision};
 
@@ -333,16 +332,7 @@ impl<const N: usize> Backward<Flex, N> for Layer {
 fn gradients<E: Number, const N: usize>(ops: &Ops<State, N>, dy: &Plain, grads: &mut Gradients) {
     let isa = Isa::current();
     let state = &ops.state;
-    let dz = converted::<E>(dy);
-    let dz = match &state.slope {
-        None => dz,
-        Some(slope) => {
-            let (rows, cols) = dims(&dz);
-            let mut product = Buffer::<E>::new(rows * cols);
-            pointwise::product(isa, values::<E>(&dz), values::<E>(slope), &mut product);
-            product.tensor(&[rows, cols])
-        }
-    };
+    let dz = before_activation::<E>(dy, state.slope.as_ref());
     let places = Places::of::<N>(state.weights.len());
     let up = state
         .update

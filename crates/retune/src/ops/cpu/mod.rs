@@ -164,6 +164,23 @@ fn converted<E: Number>(x: &Plain) -> Plain {
     out.tensor(&shape)
 }
 
+/// The gradient of what an activation was given, from that of its result and its slope, where it has one.
+fn before_activation<E: Number>(dy: &Plain, slope: Option<&Plain>) -> Plain {
+    let dy = converted::<E>(dy);
+    let Some(slope) = slope else {
+        return dy;
+    };
+    let shape: Vec<usize> = dy.layout().shape().iter().copied().collect();
+    let mut product = Buffer::<E>::new(shape.iter().product());
+    pointwise::product(
+        Isa::current(),
+        values::<E>(&dy),
+        values::<E>(slope),
+        &mut product,
+    );
+    product.tensor(&shape)
+}
+
 /// Takes the gradient of a step's result, contiguous.
 fn consume<S, const N: usize>(ops: &Ops<S, N>, grads: &mut Gradients) -> Plain {
     contiguous(&grads.consume::<Flex>(&ops.node))
