@@ -16,8 +16,10 @@
                         autocast      how far torch's autocast to bfloat16 is from this: share of the
                                       features' L2 norm, and mean over parameters of the distance of the
                                       kept values of the gradient as a share of its norm
+                        by_batch      losses of three such steps with norms that follow the batch (train
+                                      mode), and values of the running statistics after them
 
-Everything is computed in f64, with the statistics as they are (eval mode).
+Everything else is computed in f64, with the statistics as they are (eval mode).
 
     pip install -r bench/peers/requirements.txt timm==1.0.31
     python golden/make_efficientnet.py
@@ -101,20 +103,12 @@ def main() -> None:
         at = places(len(flat))
         gradients[name] = {"norm": flat.norm().item(), "at": at, "values": [flat[i].item() for i in at]}
     autocast = halved(model, pictures, labels, features, gradients)
-    # As retune trains: no weight decay for vectors, clipping at 1.
-    vectors = [p for p in model.parameters() if p.ndim == 1]
-    others = [p for p in model.parameters() if p.ndim > 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": others, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}], lr=1e-3)  # fmt: skip
-    losses = []
-    for _ in range(5):
-        optimizer.zero_grad()
-        loss_now = torch.nn.functional.cross_entropy(model(pictures), labels)
-        loss_now.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        losses.append(loss_now.item())
-    final = {name: [p.flatten()[i].item() for i in places(p.numel())] for name, p in model.named_parameters()}
+    losses = steps(model, pictures, labels, 5)
+    final = {name: kept(p) for name, p in model.named_parameters()}
+    with torch.no_grad():
+        fill(model)
+    by_batch = {"losses": steps(model.train(), pictures, labels, 3)}
+    by_batch["running"] = {name: kept(b) for name, b in model.named_buffers() if b.is_floating_point()}
     found = {
         "side": SIDE,
         "pictures": values.flatten().tolist(),
@@ -126,10 +120,33 @@ def main() -> None:
         "autocast": autocast,
         "losses": losses,
         "final": final,
+        "by_batch": by_batch,
     }
     (HERE / "expected.json").write_text(json.dumps(found) + "\n")
     norms = [g["norm"] for g in gradients.values()]
     print("loss", loss.item(), "losses", losses, "gradient norms", min(norms), max(norms))
+
+
+def kept(values: torch.Tensor) -> list[float]:
+    """The values of a parameter that are kept."""
+    return [values.flatten()[i].item() for i in places(values.numel())]
+
+
+def steps(model: torch.nn.Module, pictures, labels, count: int) -> list[float]:
+    """Losses of steps as retune trains: no weight decay for vectors, clipping at 1."""
+    vectors = [p for p in model.parameters() if p.ndim == 1]
+    others = [p for p in model.parameters() if p.ndim > 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": others, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}], lr=1e-3)  # fmt: skip
+    losses = []
+    for _ in range(count):
+        optimizer.zero_grad()
+        loss_now = torch.nn.functional.cross_entropy(model(pictures), labels)
+        loss_now.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        losses.append(loss_now.item())
+    return losses
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ macro_rules! overrule {
 
 mod decide;
 mod loss;
+mod pictures;
 
 use std::path::{Path, PathBuf};
 
@@ -99,6 +100,9 @@ pub struct RunArgs {
 
     #[command(flatten)]
     loss: loss::LossArgs,
+
+    #[command(flatten)]
+    pictures: pictures::PictureArgs,
 
     #[command(flatten)]
     decide: decide::DecideArgs,
@@ -343,6 +347,7 @@ impl RunArgs {
         self.data.lay_over(&mut recipe.data);
         self.fit.lay_over(&mut recipe.train);
         self.loss.lay_over(&mut recipe.loss);
+        self.pictures.lay_over(&mut recipe.pictures);
         self.decide.lay_over(&mut recipe.decide);
         recipe.gates.extend(self.gates.iter().cloned());
         Ok(recipe)
@@ -547,7 +552,7 @@ mod tests {
         let defaults = serde_json::to_value(Recipe::default()).unwrap();
         let command = <Only as clap::CommandFactory>::command();
         let mut told = 0;
-        let sections = ["data", "train", "loss"].map(|name| &defaults[name]);
+        let sections = ["data", "train", "loss", "pictures"].map(|name| &defaults[name]);
         for section in std::iter::once(&defaults).chain(sections) {
             for (key, value) in section.as_object().unwrap() {
                 if value.is_array() || value.is_object() {

@@ -7,8 +7,10 @@ use std::thread::JoinHandle;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::Result;
 use crate::example::{Example, Target};
-use crate::processor::Processor;
+use crate::picture::augment::{Changes, Mixed, Rows};
+use crate::processor::{ImageProcessor, Processor};
 use crate::random::{mix, shuffle};
 
 /// Batches sorted together by length when bucketed: enough for even lengths, few enough to stay random.
@@ -44,6 +46,8 @@ pub struct HostBatch {
     pub targets: Vec<Target>,
     /// Weight of each row in the loss, `[rows]`.
     pub weights: Vec<f32>,
+    /// What is mixed into the pictures of the rows.
+    pub mixed: Mixed,
     /// Row index of each row in its table, `[rows]`.
     pub rows: Vec<u64>,
 }
@@ -116,17 +120,27 @@ pub fn key(row: u64, chunk: u64) -> u64 {
     mix(row, chunk)
 }
 
+/// What becomes of the pictures of a batch.
+#[derive(Debug, Clone, Copy)]
+pub enum Views<'a> {
+    /// They are read as at prediction.
+    Plain,
+    /// They are changed at random.
+    Changed(&'a Changes),
+    /// They are left out: what the backbone makes of them is known.
+    Known,
+}
+
 impl Processor {
     /// Packs examples into one batch, in order.
-    pub fn collate(&self, xs: &[&Example]) -> HostBatch {
+    ///
+    /// # Errors
+    /// A picture that cannot be read any more.
+    pub fn collate(&self, xs: &[&Example], views: Views) -> Result<HostBatch> {
         let mut batch = HostBatch::default();
-        let mut pictures = Pictures::default();
         for example in xs {
             let sequences = example.sequences();
-            if let (Processor::Image(p), Some(pixels)) = (self, example.picture()) {
-                pictures.height = pixels.height();
-                pictures.width = pixels.width();
-                pictures.values.extend(p.values(pixels));
+            if example.picture().is_some() {
                 batch.lengths.push(1);
                 batch.keys.push(key(example.meta.row, 0));
             }
@@ -141,8 +155,38 @@ impl Processor {
             batch.weights.push(example.meta.weight);
             batch.rows.push(example.meta.row);
         }
-        batch.pictures = Arc::new(pictures);
-        batch
+        if let Processor::Image(p) = self {
+            p.fill(&mut batch, xs, views)?;
+        }
+        Ok(batch)
+    }
+}
+
+impl ImageProcessor {
+    /// Adds the pictures of `xs`.
+    fn fill(&self, batch: &mut HostBatch, xs: &[&Example], views: Views) -> Result<()> {
+        let changes = match views {
+            Views::Known => return Ok(()),
+            Views::Plain => None,
+            Views::Changed(changes) => Some(changes),
+        };
+        let size = self.preprocess.crop;
+        let mut values = self.batch(xs, changes)?; // [pictures, height, width, 3]
+        if let Some(changes) = changes {
+            let rows = Rows {
+                values: &mut values,
+                targets: &batch.targets,
+                weights: &mut batch.weights,
+                ids: &batch.rows,
+            };
+            batch.mixed = changes.mix(rows, size);
+        }
+        batch.pictures = Arc::new(Pictures {
+            height: size.height,
+            width: size.width,
+            values,
+        });
+        Ok(())
     }
 }
 
@@ -302,13 +346,13 @@ mod tests {
             Long::ChunkMean,
         ));
         let (a, b) = (example(5, &[&[1, 2, 3], &[4]]), example(9, &[&[6, 7]]));
-        let batch = p.collate(&[&a, &b]);
+        let batch = p.collate(&[&a, &b], Views::Plain).unwrap();
         assert_eq!(batch.ids, [1, 2, 3, 4, 6, 7]);
         assert_eq!(batch.lengths, [3, 1, 2]);
         assert_eq!(batch.chunks, [2, 1]);
         assert_eq!(batch.rows, [5, 9]);
         assert_eq!(batch.targets, [Target::Class(5), Target::Class(9)]);
-        let other = p.collate(&[&b, &a]);
+        let other = p.collate(&[&b, &a], Views::Plain).unwrap();
         assert_eq!(batch.keys[..2], other.keys[1..]);
         assert_eq!(batch.keys[2], other.keys[0]);
         assert_ne!(batch.keys[0], batch.keys[1]);

@@ -4,15 +4,26 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::picture::Pixels;
+use crate::picture::{Picture, Pixels};
 
 /// What a model reads of one row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Features {
     /// One or more token sequences (several only when a long text was cut into chunks).
     Tokens(Vec<TokenSequence>),
-    /// A picture, cut to the size of the model.
-    Picture(Arc<Pixels>),
+    /// A picture.
+    Picture(Framed),
+}
+
+/// A picture that a model reads.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Framed {
+    /// Where it comes from.
+    pub from: Picture,
+    /// Cut to the size of the model; `None` where so many pictures would not fit into memory: it is decoded when needed.
+    pub cut: Option<Arc<Pixels>>,
+    /// SHA-256 of the cut pixels.
+    pub digest: [u8; 32],
 }
 
 /// Token ids with their segment ids, special tokens included; never padded.
@@ -75,10 +86,10 @@ impl Example {
     }
 
     /// Its picture.
-    pub fn picture(&self) -> Option<&Pixels> {
+    pub fn picture(&self) -> Option<&Framed> {
         match &self.features {
             Features::Tokens(_) => None,
-            Features::Picture(pixels) => Some(pixels),
+            Features::Picture(framed) => Some(framed),
         }
     }
 }

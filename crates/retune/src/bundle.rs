@@ -466,7 +466,7 @@ impl Bundle {
             &self.processor,
             &examples,
             &mut |_| (),
-        );
+        )?;
         let targets: Vec<_> = examples.iter().map(|e| e.target.clone()).collect();
         let labels = self.processor.labels();
         let evaluation = self.task.evaluation(labels);

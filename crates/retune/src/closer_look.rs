@@ -193,7 +193,7 @@ fn held_out(plan: &Plan, rows: &[Example], targets: &[Target], on: On) -> Result
             ),
             &score,
         )?;
-        let of_words = without_network(plan, (rows, targets), &part, &score);
+        let of_words = without_network(plan, (rows, targets), &part, &score)?;
         answers.push(match of_words {
             Some(words) => together(of_frozen, &words, targets.first()),
             None => of_frozen,
@@ -213,9 +213,9 @@ fn features(plan: &Plan, rows: &[Example], frozen: &Frozen, on: On) -> Result<Ro
     });
     let (model, _) = Job::new(plan).model()?;
     let model = scoring::plain(&model);
-    Ok(frozen.read((&model, plan.base.pooling), rows, &mut |done| {
+    frozen.read((&model, plan.base.pooling), rows, &mut |done| {
         on(&Event::Progress { done: done as u64 });
-    }))
+    })
 }
 
 /// Row indices of one part and of what its models are made from.
@@ -243,7 +243,7 @@ fn without_network(
     (rows, targets): (&[Example], &[Target]),
     part: &Part,
     score: &dyn Fn(&Matrix) -> f64,
-) -> Option<Matrix> {
+) -> Result<Option<Matrix>> {
     let of = |at: &[usize]| -> Vec<Example> { at.iter().map(|i| rows[*i].clone()).collect() };
     let train_targets: Vec<Target> = part.train.iter().map(|i| targets[*i].clone()).collect();
     let given = Plain {
@@ -252,8 +252,8 @@ fn without_network(
         valid: &of(&part.selecting),
         test: &of(&part.held),
     };
-    let found = given.scores(plan, Effort::Fast, score);
-    found.map(|(answers, _)| answers)
+    let found = given.scores(plan, Effort::Fast, score)?;
+    Ok(found.map(|(answers, _)| answers))
 }
 
 /// The geometric mean of two models' probabilities, made to sum to 1 (for labels, with their opposites); the mean of two

@@ -332,14 +332,15 @@ impl<'a> Work<'a> {
             objective: &objective,
         };
         let mut before = 0;
-        let features = [&train, &valid, &plan.test].map(|rows| {
+        let mut read_all = |rows: &[Example]| {
             let found = frozen.read((&model, plan.base.pooling), rows, &mut |done| {
                 let done = (before + done) as u64;
                 on(&Event::Progress { done });
             });
             before += rows.len();
             found
-        });
+        };
+        let features = [read_all(&train)?, read_all(&valid)?, read_all(&plan.test)?];
         Ok(Self {
             plan,
             objective,
@@ -371,7 +372,7 @@ impl<'a> Work<'a> {
                 })
             }
             "classical" => {
-                let found = proof::classical(plan, (&train, &valid), Effort::Fast);
+                let found = proof::classical(plan, (&train, &valid), Effort::Fast)?;
                 let scores = found.and_then(|(mut floor, _)| floor.scores.pop());
                 Ok(scores.unwrap_or_default())
             }
@@ -386,7 +387,7 @@ impl<'a> Work<'a> {
                 let fitted = job.fit(start, None, (None, None), quiet)?;
                 ops::cpu::release();
                 let (tuned, _) = job.finished(fitted.model)?;
-                Ok(job.scores(&tuned, &plan.test, None, &mut |_| ()).0)
+                Ok(job.scores(&tuned, &plan.test, None, &mut |_| ())?.0)
             }
         }
     }

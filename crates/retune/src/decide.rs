@@ -11,7 +11,7 @@ use retune_data::{Example, Target};
 use retune_eval::{Decision, Event, Goal, Predictions, Targets};
 use serde::{Deserialize, Serialize};
 
-use crate::error::Problem;
+use crate::error::{Problem, Result};
 use crate::model::Model;
 use crate::outcome::predictions;
 use crate::plan::Plan;
@@ -184,14 +184,14 @@ pub(crate) fn fit(
     plan: &Plan,
     model: &Model,
     on: &mut dyn FnMut(&Event) -> Flow,
-) -> (Option<Decision>, Vec<String>) {
+) -> Result<(Option<Decision>, Vec<String>)> {
     let wanted = &plan.recipe.decide;
     let names = plan.processor.labels().names();
     let Some(goal) = wanted.goal else {
         let costs = (!wanted.costs.is_empty()).then(|| wanted.matrix(names));
-        return (costs.map(|costs| Decision::Costs { costs }), Vec::new());
+        return Ok((costs.map(|costs| Decision::Costs { costs }), Vec::new()));
     };
-    let (scores, _) = score(plan, model, &plan.valid, "decide", on);
+    let (scores, _) = score(plan, model, &plan.valid, "decide", on)?;
     let rows = predictions(plan, &plan.valid, scores, false);
     let positive = match rows.targets {
         Targets::Class(_) => wanted.positive(names, &plan.train).0,
@@ -209,7 +209,7 @@ pub(crate) fn fit(
         })
         .collect();
     notes.extend(few(&rows, &decision, name));
-    (Some(decision), notes)
+    Ok((Some(decision), notes))
 }
 
 /// The classes whose threshold rests on few positive rows.

@@ -34,7 +34,7 @@ use crate::train::groups::{Group, Groups};
 use crate::train::optimizer::scalar;
 use crate::weights::params;
 use retune_data::Example;
-use retune_data::batch::HostBatch;
+use retune_data::batch::{HostBatch, Views};
 
 pub use gradients::without_gradient;
 
@@ -142,7 +142,7 @@ pub fn check(plan: &Plan, on: &mut dyn FnMut(&Event) -> Flow) -> Result<Report> 
         .flatten()
         .map(|row| from.get(*row))
         .collect();
-    let batch = plan.processor.collate(&rows);
+    let batch = plan.processor.collate(&rows, Views::Plain)?;
     let loss_of = |output: Tensor<2>, batch: &HostBatch, objective: &Objective| {
         let (targets, weights) = (&batch.targets, &batch.weights);
         plan.task.loss(output, labels, targets, weights, objective)

@@ -1,5 +1,7 @@
 //! Export to the Hugging Face layout, reloaded and compared before it is called done.
 
+mod pictures;
+
 use std::path::Path;
 
 use retune_data::Processor;
@@ -8,7 +10,8 @@ use serde::Serialize;
 
 use crate::bundle::{Bundle, load_model};
 use crate::error::{Error, Result};
-use crate::model::{Model, Pooling};
+use crate::families::family_of;
+use crate::model::Model;
 use crate::peft::UPDATES;
 use crate::pretrained::read_config;
 use crate::staging::Staging;
@@ -41,14 +44,18 @@ struct Parity {
     logits: Vec<Vec<f32>>,
 }
 
-/// Writes a folder that transformers' `AutoModelForSequenceClassification` loads, with `parity.json`
-/// (texts and outputs) for `golden/check_export.py`.
+/// Writes a folder that transformers' `AutoModelForSequenceClassification` or `AutoModelForImageClassification` loads,
+/// or timm where the model has timm's names, with what it answers: `parity.json` (texts and outputs) or
+/// `parity.safetensors` (pixels and outputs) for `golden/check_export.py` and `golden/check_pictures.py`.
 ///
 /// # Errors
 /// The folder is not free, or the reloaded export answers differently.
 pub fn export_hf(bundle: Bundle, dir: &Path) -> Result<ExportCheck> {
     refuse(&bundle, dir)?;
     let staging = begin(&bundle, dir, &[UPDATES])?;
+    if let Processor::Image(processor) = &bundle.processor {
+        pictures::describe(&staging, &bundle.config, processor)?;
+    }
     let config = read_config(staging.folder())?;
     let outputs = bundle.processor.labels().outputs();
     let copy = load_model(
@@ -57,6 +64,9 @@ pub fn export_hf(bundle: Bundle, dir: &Path) -> Result<ExportCheck> {
         outputs,
         bundle.manifest.precision,
     )?;
+    if matches!(bundle.processor, Processor::Image(_)) {
+        return pictures::compared(&bundle, &copy, staging);
+    }
     compared(bundle, copy, staging)
 }
 
@@ -69,7 +79,9 @@ pub(crate) fn begin(bundle: &Bundle, dir: &Path, without: &[&str]) -> Result<Sta
         let content = std::fs::read(&from).map_err(|e| Error::io("read", &from, e))?;
         staging.write(name, &content)?;
     }
-    staging.write("tokenizer_config.json", &tokenizer_config(bundle)?)?;
+    if matches!(bundle.processor, Processor::Text(_)) {
+        staging.write("tokenizer_config.json", &tokenizer_config(bundle)?)?;
+    }
     Ok(staging)
 }
 
@@ -80,20 +92,7 @@ pub(crate) fn compared(bundle: Bundle, copy: Model, staging: Staging) -> Result<
     let texts = sample(&folder, predictor.text_columns())?;
     let wanted = predictor.outputs(&texts)?;
     let got = predictor.with_model(copy).outputs(&texts)?;
-    let max_difference = wanted
-        .iter()
-        .flatten()
-        .zip(got.iter().flatten())
-        .map(|(a, b)| f64::from((a - b).abs()))
-        .fold(
-            0.0,
-            |top: f64, gap| if gap.is_nan() { gap } else { top.max(gap) },
-        );
-    if max_difference.is_nan() || max_difference > TOLERANCE {
-        return Err(Error::Internal(format!(
-            "the exported model answers differently from the bundle (by {max_difference:e}); nothing was written"
-        )));
-    }
+    let max_difference = difference(&wanted.concat(), &got.concat())?;
     let rows = texts.len();
     let parity = Parity {
         texts,
@@ -108,6 +107,22 @@ pub(crate) fn compared(bundle: Bundle, copy: Model, staging: Staging) -> Result<
     })
 }
 
+/// The largest difference of outputs.
+fn difference(wanted: &[f32], got: &[f32]) -> Result<f64> {
+    let gaps = wanted.iter().zip(got);
+    let gaps = gaps.map(|(a, b)| f64::from((a - b).abs()));
+    let largest = gaps.fold(
+        0.0,
+        |top: f64, gap| if gap.is_nan() { gap } else { top.max(gap) },
+    );
+    if largest.is_nan() || largest > TOLERANCE {
+        return Err(Error::Internal(format!(
+            "the exported model answers differently from the bundle (by {largest:e}); nothing was written"
+        )));
+    }
+    Ok(largest)
+}
+
 /// What cannot be exported, or not there.
 pub(crate) fn refuse(bundle: &Bundle, dir: &Path) -> Result<()> {
     if dir
@@ -119,16 +134,10 @@ pub(crate) fn refuse(bundle: &Bundle, dir: &Path) -> Result<()> {
             dir.display()
         )));
     }
-    if matches!(bundle.processor, Processor::Image(_)) {
+    let facts = (family_of(&bundle.config)?.facts)(&bundle.config)?;
+    if bundle.manifest.pooling != facts.head.pooling() {
         return Err(Error::User(
-            "only models of texts can be exported so far; the bundle's model.safetensors has timm's names and loads \
-             in timm as it is"
-                .to_string(),
-        ));
-    }
-    if bundle.manifest.pooling == Pooling::Mean {
-        return Err(Error::User(
-            "this head reads the mean of the token vectors, which transformers' heads do not; \
+            "this head reads the mean of the vectors, which other programs' heads of this model do not; \
              tune with another method than `head` to export"
                 .to_string(),
         ));

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Tensor, TensorData};
-use retune_data::batch::HostBatch;
+use retune_data::batch::{HostBatch, Views};
 use retune_data::{Example, Processor};
 use sha2::{Digest as _, Sha256};
 
@@ -29,7 +29,7 @@ impl SequenceVectors {
     /// `base` is what the backbone depends on. `on` is told how many rows are done.
     ///
     /// # Errors
-    /// The cache cannot be written.
+    /// The cache cannot be written; a picture cannot be read any more.
     pub fn of(
         model: &Model,
         processor: &Processor,
@@ -48,7 +48,8 @@ impl SequenceVectors {
             values: Vec::new(),
         };
         let mut done = 0;
-        for (indices, host) in scoring::batches(processor, rows) {
+        for batch in scoring::batches(processor, rows, Views::Plain) {
+            let (indices, host) = batch?;
             let inputs = Inputs::new(&host);
             let hidden = model.hidden(&inputs, &Pass::default());
             let vectors = model.head.pooling.of(&hidden);
@@ -109,9 +110,8 @@ fn cache_path(cache: &Path, base: &str, rows: &[Example]) -> PathBuf {
     let mut hash = Sha256::new();
     hash.update(base.as_bytes());
     for row in rows {
-        if let Some(pixels) = row.picture() {
-            hash.update((pixels.width() as u64).to_le_bytes());
-            hash.update(pixels.rgb());
+        if let Some(framed) = row.picture() {
+            hash.update(framed.digest);
         }
         let sequences = row.sequences();
         hash.update((sequences.len() as u64).to_le_bytes());

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use retune_data::Example;
-use retune_data::batch::{HostBatch, prefetch};
+use retune_data::batch::{HostBatch, Views, prefetch};
+use retune_data::picture::Knobs;
+use retune_data::picture::augment::Changes;
 use retune_eval::{Event, Matrix};
 
 use crate::doctor;
@@ -19,7 +21,7 @@ use crate::recipe::Recipe;
 use crate::scoring;
 use crate::train::state::Snapshot;
 use crate::train::{self, EpochBatches, Fitted, Flow, Parts, SaveWhen, TrainOptions, Validation};
-use crate::weights::{HostTensor, LoadReport, Place, host_values, merged, with_values};
+use crate::weights::{HostTensor, LoadReport, Norms, Place, host_values, merged, with_values};
 
 /// Time between saved states when the recipe names no number of steps.
 const BETWEEN_STATES: Duration = Duration::from_mins(1);
@@ -121,6 +123,10 @@ impl<'a> Job<'a> {
         let method = recipe.method.method();
         let place = Place {
             adapters: method.adapters(plan.base.family.adapted),
+            norms: match self.start {
+                Start::Scratch => Norms::Fresh,
+                Start::Pretrained => recipe.pictures.norms,
+            },
             ..Place::cpu(true, recipe.products())
         };
         let dropout = recipe.train.dropout;
@@ -159,15 +165,14 @@ impl<'a> Job<'a> {
         let saves = save.is_some();
         let mut keep = |snapshot: &Snapshot| save.as_mut().map_or(Ok(()), |save| save(snapshot));
         let parts = Parts {
-            batches: &mut |epoch| self.batches(epoch),
+            batches: &mut |epoch| self.batches(epoch, features.is_some()),
             loss: &|model: &Model, batch: &HostBatch, pass: &Pass| {
                 let inputs = Inputs::new(batch);
                 let output = match features {
                     Some(known) => model.output_from(known.batch(batch, true), &inputs, pass),
                     None => model.output(&inputs, pass),
                 };
-                let (targets, weights) = (&batch.targets, &batch.weights);
-                plan.task.loss(output, labels, targets, weights, &objective)
+                plan.task.batch_loss(output, labels, batch, &objective)
             },
             validate: &mut |model| {
                 if self.keeps_last {
@@ -179,7 +184,7 @@ impl<'a> Job<'a> {
                     });
                 }
                 let plain = scoring::plain(model);
-                let (scores, loss) = self.scores(&plain, self.valid, features, quiet);
+                let (scores, loss) = self.scores(&plain, self.valid, features, quiet)?;
                 let found = selection(plan, &predictions(plan, self.valid, scores, false));
                 Ok(Validation { loss, ..found })
             },
@@ -191,13 +196,16 @@ impl<'a> Job<'a> {
     }
 
     /// Scores of `rows`, `[rows, outputs]`, and their mean loss.
+    ///
+    /// # Errors
+    /// A picture that cannot be read any more.
     pub fn scores(
         &self,
         model: &Model,
         rows: &[Example],
         features: Option<&SequenceVectors>,
         on: &mut dyn FnMut(usize),
-    ) -> (Matrix, f64) {
+    ) -> Result<(Matrix, f64)> {
         let (task, processor) = (self.plan.task, &self.plan.processor);
         let Some(known) = features else {
             return scoring::scores(model, task, processor, rows, on);
@@ -206,7 +214,7 @@ impl<'a> Job<'a> {
             let inputs = Inputs::new(host);
             model.output_from(known.batch(host, false), &inputs, &Pass::default())
         };
-        scoring::scores_of(&outputs, task, processor, rows, on)
+        scoring::scores_of(&outputs, task, processor, (rows, Views::Known), on)
     }
 
     fn options(&self, model: &Model) -> TrainOptions {
@@ -241,22 +249,39 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Micro-batches of an epoch, collated ahead on a background thread.
-    fn batches(&self, epoch: u64) -> EpochBatches<'static, HostBatch> {
+    /// Micro-batches of an epoch, collated ahead on a background thread; without pictures where what the backbone makes
+    /// of them is `known`.
+    fn batches(&self, epoch: u64, known: bool) -> EpochBatches<'static, HostBatch> {
         let from = self.train_rows();
         let batches = micro_batches(&self.recipe, from, epoch);
         let processor = self.plan.processor.clone();
+        let changes = self.changes(epoch);
         let rows: Vec<Vec<Example>> = batches
             .into_iter()
             .map(|batch| batch.into_iter().map(|i| from.get(i).clone()).collect())
             .collect();
         let collated = rows.into_iter().map(move |rows| {
             let refs: Vec<&Example> = rows.iter().collect();
-            let batch = processor.collate(&refs);
+            let views = match &changes {
+                _ if known => Views::Known,
+                Some(changes) => Views::Changed(changes),
+                None => Views::Plain,
+            };
+            let batch = processor.collate(&refs, views)?;
             let tokens = batch.ids.len() as u64;
-            (batch, tokens)
+            Ok((batch, tokens))
         });
         Box::new(prefetch(collated, 4))
+    }
+
+    /// How the pictures of an epoch are changed; `None` where they are read as they are.
+    fn changes(&self, epoch: u64) -> Option<Changes> {
+        let knobs = self.recipe.pictures.knobs();
+        (knobs != Knobs::default()).then_some(Changes {
+            knobs,
+            seed: self.recipe.seed,
+            epoch,
+        })
     }
 
     /// The tuned model as it is used: outside the gradient graph, its head in the user's units, low-rank updates

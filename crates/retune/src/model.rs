@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::families::Backbone;
 use crate::head::Head;
-use crate::ops::{self, Dropout, Lengths, RowSink};
+use crate::ops::{self, Dropout, Lengths, RowSink, StatisticsSink};
 
 /// A backbone with a head on top.
 #[derive(Module, Debug)]
@@ -109,6 +109,8 @@ pub struct Pass {
     pub step: u64,
     /// Gathers the gradients of tables.
     pub rows: RowSink,
+    /// Gathers what norms that follow the batch saw.
+    pub statistics: StatisticsSink,
 }
 
 impl Pass {

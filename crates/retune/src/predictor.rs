@@ -50,7 +50,7 @@ impl Predictor {
         let examples = self.processor.examples(table, &rows, false)?;
         let place = |row: u64| table.place(row as usize);
         known(&self.processor, &examples, self.vectors, &place)?;
-        Ok(self.answer(&examples))
+        self.answer(&examples)
     }
 
     /// One answer per text; each entry holds one text, or two where the model reads pairs.
@@ -58,7 +58,7 @@ impl Predictor {
     /// # Errors
     /// The wrong number of texts; a text has a token that the model does not know.
     pub fn predict_texts(&self, texts: &[Vec<String>]) -> Result<Vec<Prediction>> {
-        Ok(self.answer(&self.examples(texts)?))
+        self.answer(&self.examples(texts)?)
     }
 
     /// Raw outputs per text, `[texts][outputs]`: logits, or values in the user's units.
@@ -67,7 +67,7 @@ impl Predictor {
     /// As [`Predictor::predict_texts`].
     pub fn outputs(&self, texts: &[Vec<String>]) -> Result<Vec<Vec<f32>>> {
         let examples = self.examples(texts)?;
-        let matrix = scoring::outputs(&self.model, &self.processor, &examples);
+        let matrix = scoring::outputs(&self.model, &self.processor, &examples)?;
         Ok((0..matrix.rows).map(|i| matrix.row(i).to_vec()).collect())
     }
 
@@ -107,13 +107,13 @@ impl Predictor {
         Ok(retune_data::write::write(&out, path)?)
     }
 
-    fn answer(&self, examples: &[Example]) -> Vec<Prediction> {
+    fn answer(&self, examples: &[Example]) -> Result<Vec<Prediction>> {
         let quiet = &mut |_| ();
-        let (scores, _) = scoring::scores(&self.model, self.task, &self.processor, examples, quiet);
+        let (model, processor) = (&self.model, &self.processor);
+        let (scores, _) = scoring::scores(model, self.task, processor, examples, quiet)?;
         let (labels, decision) = (self.processor.labels(), self.decision.as_ref());
-        (0..scores.rows)
-            .map(|i| self.task.answer(scores.row(i), labels, decision))
-            .collect()
+        let answer = |i| self.task.answer(scores.row(i), labels, decision);
+        Ok((0..scores.rows).map(answer).collect())
     }
 }
 

@@ -3,8 +3,8 @@
 
 use std::time::Instant;
 
-use retune_data::picture::Pixels;
-use retune_data::{Column, Example, Target};
+use retune_data::example::Framed;
+use retune_data::{Column, Example, Processor, Target};
 use retune_eval::{Cost, Event, Matrix, judge};
 use retune_kernels::process;
 
@@ -64,11 +64,14 @@ impl Meter {
 
 /// Words, or colours and edges, and a linear model, without any pre-trained network; and what was selected for it.
 /// `None` without rows.
+///
+/// # Errors
+/// A picture that cannot be read any more.
 pub(crate) fn classical(
     plan: &Plan,
     (train, valid): (&[Example], &[Example]),
     effort: Effort,
-) -> Option<(Floor, String)> {
+) -> Result<Option<(Floor, String)>> {
     let meter = Meter::start();
     let targets: Vec<Target> = train.iter().map(|e| e.target.clone()).collect();
     let score =
@@ -79,13 +82,15 @@ pub(crate) fn classical(
         valid,
         test: &plan.test,
     };
-    let (test, note) = given.scores(plan, effort, &score)?;
-    let floor = Floor {
-        name: "classical",
-        scores: vec![test],
-        cost: meter.cost(),
-    };
-    Some((floor, note))
+    let found = given.scores(plan, effort, &score)?;
+    Ok(found.map(|(test, note)| {
+        let floor = Floor {
+            name: "classical",
+            scores: vec![test],
+            cost: meter.cost(),
+        };
+        (floor, note)
+    }))
 }
 
 /// Rows that a model without a pre-trained network learns from and answers.
@@ -102,15 +107,19 @@ pub(crate) struct Plain<'a> {
 
 impl Plain<'_> {
     /// Answers of words, or of colours and edges, and a linear model, with what was selected; `None` without rows.
+    ///
+    /// # Errors
+    /// A picture that cannot be read any more.
     pub fn scores(
         &self,
         plan: &Plan,
         effort: Effort,
         score: &dyn Fn(&Matrix) -> f64,
-    ) -> Option<(Matrix, String)> {
+    ) -> Result<Option<(Matrix, String)>> {
         let (targets, labels) = (self.targets, plan.processor.labels());
-        if plan.roles.pictures {
+        if let Processor::Image(processor) = &plan.processor {
             let given = classical::Pictures {
+                processor,
                 train: pictures(self.train),
                 targets,
                 valid: pictures(self.valid),
@@ -118,9 +127,11 @@ impl Plain<'_> {
                 labels,
                 effort,
             };
-            let (test, c) = classical::picture_scores(&given, score)?;
-            let note = format!("classical is colours and edges with a linear model: C = {c}");
-            return Some((test, note));
+            let found = classical::picture_scores(&given, score)?;
+            return Ok(found.map(|(test, c)| {
+                let note = format!("classical is colours and edges with a linear model: C = {c}");
+                (test, note)
+            }));
         }
         let given = Classical {
             train: &texts(plan, self.train),
@@ -130,16 +141,17 @@ impl Plain<'_> {
             labels,
             effort,
         };
-        let answers = classical::scores(&given, score)?;
-        let note = format!(
-            "classical is TF-IDF with a linear model: {}",
-            answers.setting
-        );
-        Some((answers.test, note))
+        Ok(classical::scores(&given, score).map(|answers| {
+            let note = format!(
+                "classical is TF-IDF with a linear model: {}",
+                answers.setting
+            );
+            (answers.test, note)
+        }))
     }
 }
 
-fn pictures(rows: &[Example]) -> Vec<&Pixels> {
+fn pictures(rows: &[Example]) -> Vec<&Framed> {
     rows.iter().filter_map(Example::picture).collect()
 }
 
@@ -209,20 +221,14 @@ pub(crate) fn scratch(plan: &Plan, on: On) -> Result<Option<Scratch>> {
         scores,
         cost,
     };
-    // Batch norms keep the statistics that they start with.
-    let norms = if plan.roles.pictures {
-        "; without statistics for its norms"
-    } else {
-        ""
-    };
     let note = if factor == 1 {
         format!(
-            "scratch is the same model from random numbers: as many steps, learning rate {lr:e}{norms}"
+            "scratch is the same model from random numbers: as many steps, learning rate {lr:e}"
         )
     } else {
         format!(
             "scratch is the same model from random numbers: {factor} times the steps, learning rate {lr:e} (best of {} \
-             on the validation rows), {seeds} seeds{norms}",
+             on the validation rows), {seeds} seeds",
             SCRATCH_LRS.len()
         )
     };
@@ -292,7 +298,7 @@ fn attempt(
         return Ok(None);
     }
     let (model, _) = job.finished(fitted.model)?;
-    let (scores, _) = job.scores(&model, &job.plan.test, features, &mut |_| ());
+    let (scores, _) = job.scores(&model, &job.plan.test, features, &mut |_| ())?;
     Ok(Some(Attempt { scores, best }))
 }
 

@@ -1,6 +1,7 @@
 //! The recipe: what a person asks for, as a TOML file or as flags. It records, [`crate::plan`] decides.
 
 mod changes;
+mod pictures;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use crate::train::schedule::Schedule;
 use crate::tune::TuneRecipe;
 
 pub use changes::Change;
+pub use pictures::PicturesRecipe;
 
 /// More threads than any machine has cores; far more threads than cores only get in each other's way.
 const MAX_THREADS: usize = 1024;
@@ -67,6 +69,8 @@ pub struct Recipe {
     pub train: TrainRecipe,
     /// What training minimises.
     pub loss: LossRecipe,
+    /// How pictures train.
+    pub pictures: PicturesRecipe,
     /// What `retune tune` tries.
     #[serde(skip_serializing_if = "TuneRecipe::is_default")]
     pub tune: TuneRecipe,
@@ -268,6 +272,7 @@ impl Default for Recipe {
             require: None,
             refit: None,
             loss: LossRecipe::default(),
+            pictures: PicturesRecipe::default(),
             tune: TuneRecipe::default(),
             decide: DecideRecipe::default(),
             gates: BTreeMap::new(),
@@ -413,6 +418,7 @@ impl Recipe {
         }
         found.extend(self.train.problems());
         found.extend(self.loss.problems());
+        found.extend(self.pictures.problems());
         found.extend(self.decide.problems());
         found.extend(self.data.problems());
         if !self.tune.is_default() {

@@ -184,7 +184,7 @@ fn carry_out(
     };
     let mut on = |event: &Event| record(event, &mut folder);
     let (tuned, mut updates) = job.finished(fitted.model)?;
-    let (tuned, mut outcome) = measured(plan, tuned, &floors, &mut on);
+    let (tuned, mut outcome) = measured(plan, tuned, &floors, &mut on)?;
     outcome.evaluated.notes.extend(head_notes(plan, &loaded));
     let mut again = Vec::new();
     let mut kept = tuned;
@@ -240,10 +240,10 @@ fn finished(plan: &Plan, outcome: Outcome, (seconds, interrupted): (f64, bool)) 
 }
 
 /// The model as it is kept, and what it shows on the test rows.
-fn measured(plan: &Plan, model: Model, floors: &[Floor], on: On) -> (Model, Outcome) {
-    let (model, calibration) = calibrated(plan, model, on);
-    let (decision, notes) = decide::fit(plan, &model, on);
-    let (scores, _) = score(plan, &model, &plan.test, "evaluate", on);
+fn measured(plan: &Plan, model: Model, floors: &[Floor], on: On) -> Result<(Model, Outcome)> {
+    let (model, calibration) = calibrated(plan, model, on)?;
+    let (decision, notes) = decide::fit(plan, &model, on)?;
+    let (scores, _) = score(plan, &model, &plan.test, "evaluate", on)?;
     let before = floors.iter().find(|floor| floor.name == "base_model");
     let mut outcome = Outcome::new(
         plan,
@@ -254,7 +254,7 @@ fn measured(plan: &Plan, model: Model, floors: &[Floor], on: On) -> (Model, Outc
     outcome.evaluated.parent_test = parent_test;
     outcome.evaluated.notes.extend(notes.into_iter().chain(why));
     outcome.evaluated.calibration = calibration;
-    (model, outcome)
+    Ok((model, outcome))
 }
 
 /// Adds the floors that are measured after tuning, so that a run that is cut off does not lose it; returns the best
@@ -273,7 +273,7 @@ fn dear_floors(
         VerdictLevel::Full => Effort::Full,
         _ => Effort::Fast,
     };
-    if let Some((floor, note)) = proof::classical(plan, (&plan.train, &plan.valid), effort) {
+    if let Some((floor, note)) = proof::classical(plan, (&plan.train, &plan.valid), effort)? {
         floors.push(floor);
         notes.push(note);
     }
@@ -288,23 +288,23 @@ fn dear_floors(
 
 /// The model with its confidence set right on the validation rows: the output layer divided by the temperature that
 /// makes them likeliest (Guo et al., arXiv:1706.04599), and what that does on the test rows. Answers stay the same.
-fn calibrated(plan: &Plan, mut model: Model, on: On) -> (Model, Option<Calibration>) {
-    let logits = |model: &Model, rows: &[Example]| {
-        let matrix = scoring::outputs(model, &plan.processor, rows);
+fn calibrated(plan: &Plan, mut model: Model, on: On) -> Result<(Model, Option<Calibration>)> {
+    let logits = |model: &Model, rows: &[Example]| -> Result<_> {
+        let matrix = scoring::outputs(model, &plan.processor, rows)?;
         let of = predictions(plan, rows, matrix, false);
-        (of.scores, of.targets)
+        Ok((of.scores, of.targets))
     };
     if matches!(plan.processor.labels(), Labels::Number { .. }) {
-        return (model, None);
+        return Ok((model, None));
     }
     let rows = plan.valid.len() + plan.test.len();
     stage(on, "calibrate", Some(rows as u64));
-    let (valid, answers) = logits(&model, &plan.valid);
+    let (valid, answers) = logits(&model, &plan.valid)?;
     let temperature = retune_eval::temperature(&valid, &answers);
-    let (test, answers) = logits(&model, &plan.test);
+    let (test, answers) = logits(&model, &plan.test)?;
     let found = Calibration::measure(&test, &answers, temperature);
     model.head = model.head.at_temperature(temperature);
-    (model, found)
+    Ok((model, found))
 }
 
 /// Writes every event into the run's folder and hands it on; once told to stop, it keeps saying so.
@@ -330,7 +330,7 @@ pub(crate) fn score(
     rows: &[Example],
     name: &str,
     on: On,
-) -> (Matrix, f64) {
+) -> Result<(Matrix, f64)> {
     stage(on, name, Some(rows.len() as u64));
     scoring::scores(model, plan.task, &plan.processor, rows, &mut |done| {
         on(&Event::Progress { done: done as u64 });
@@ -405,7 +405,7 @@ fn cheap_floors(plan: &Plan, model: &Model, on: On) -> Result<Vec<Floor>> {
     }
     let untuned = scoring::plain(model);
     let meter = Meter::start();
-    let (scores, _) = score(plan, &untuned, &plan.test, "base_model", on);
+    let (scores, _) = score(plan, &untuned, &plan.test, "base_model", on)?;
     let base = Floor {
         name: "base_model",
         scores: vec![scores],
@@ -430,7 +430,7 @@ fn cheap_floors(plan: &Plan, model: &Model, on: On) -> Result<Vec<Floor>> {
         before += rows.len();
         found
     };
-    let rows = (read(&plan.train), read(&plan.valid), read(&plan.test));
+    let rows = (read(&plan.train)?, read(&plan.valid)?, read(&plan.test)?);
     let scores = given.scores(rows, &|scores| {
         selection(plan, &predictions(plan, &plan.valid, scores.clone(), false)).score
     })?;

@@ -4,10 +4,11 @@ use std::borrow::Cow;
 
 use burn::module::Module as _;
 use burn::tensor::{Device, Tensor};
-use retune_data::batch::{BatchOptions, HostBatch, Order, plan_batches};
+use retune_data::batch::{BatchOptions, HostBatch, Order, Views, plan_batches};
 use retune_data::{Example, Processor, Table, Target};
 use retune_eval::{Matrix, Slice};
 
+use crate::error::Result;
 use crate::losses::Objective;
 use crate::model::{Inputs, Model, Pass, Pooling};
 use crate::tasks::Task;
@@ -24,11 +25,15 @@ pub fn cpu(train: bool) -> Device {
     if train { device.autodiff() } else { device }
 }
 
-/// Batches of similar length over `examples`, with the indices of their rows.
+/// Batches of similar length over `examples`, with the indices of their rows; `views` says whether pictures are in them.
+///
+/// # Errors
+/// Of an item: a picture that cannot be read any more.
 pub fn batches<'a>(
     processor: &'a Processor,
     examples: &'a [Example],
-) -> impl Iterator<Item = (Vec<usize>, HostBatch)> + 'a {
+    views: Views<'a>,
+) -> impl Iterator<Item = Result<(Vec<usize>, HostBatch)>> + 'a {
     let lengths: Vec<usize> = examples.iter().map(Example::tokens).collect();
     let mut order: Vec<usize> = (0..examples.len()).collect();
     order.sort_by_key(|i| lengths[*i]);
@@ -44,24 +49,25 @@ pub fn batches<'a>(
         .map(move |batch| {
             let rows: Vec<usize> = batch.into_iter().map(|i| order[i]).collect();
             let refs: Vec<&Example> = rows.iter().map(|i| &examples[*i]).collect();
-            let host = processor.collate(&refs);
-            (rows, host)
+            let host = processor.collate(&refs, views)?;
+            Ok((rows, host))
         })
 }
 
 /// A matrix of `cols` values per row, filled batch by batch.
 fn gather(
     processor: &Processor,
-    examples: &[Example],
+    (examples, views): (&[Example], Views),
     on: &mut dyn FnMut(usize),
     mut compute: impl FnMut(&HostBatch) -> Tensor<2>,
-) -> Matrix {
+) -> Result<Matrix> {
     let mut out = Matrix {
         rows: examples.len(),
         ..Matrix::default()
     };
     let mut done = 0;
-    for (rows, host) in batches(processor, examples) {
+    for batch in batches(processor, examples, views) {
+        let (rows, host) = batch?;
         let result = compute(&host);
         let [_, cols] = result.dims();
         if out.cols == 0 {
@@ -76,7 +82,7 @@ fn gather(
         done += rows.len();
         on(done);
     }
-    out
+    Ok(out)
 }
 
 /// Values of a matrix on the host, row-major.
@@ -95,27 +101,33 @@ pub fn to_host(x: Tensor<2>) -> Vec<f32> {
 pub type Outputs<'a> = &'a dyn Fn(&HostBatch) -> Tensor<2>;
 
 /// Scores of every example, `[rows, outputs]`, and the mean plain loss over those that have a target.
+///
+/// # Errors
+/// A picture that cannot be read any more.
 pub fn scores(
     model: &Model,
     task: &dyn Task,
     processor: &Processor,
     examples: &[Example],
     on: &mut dyn FnMut(usize),
-) -> (Matrix, f64) {
+) -> Result<(Matrix, f64)> {
     let outputs = |host: &HostBatch| model.output(&Inputs::new(host), &Pass::default());
-    scores_of(&outputs, task, processor, examples, on)
+    scores_of(&outputs, task, processor, (examples, Views::Plain), on)
 }
 
 /// The same for outputs that come from elsewhere than a whole model.
+///
+/// # Errors
+/// As [`scores`].
 pub fn scores_of(
     outputs: Outputs<'_>,
     task: &dyn Task,
     processor: &Processor,
-    examples: &[Example],
+    (examples, views): (&[Example], Views),
     on: &mut dyn FnMut(usize),
-) -> (Matrix, f64) {
+) -> Result<(Matrix, f64)> {
     let (mut sum, mut weight) = (0.0, 0.0);
-    let matrix = gather(processor, examples, on, |host| {
+    let matrix = gather(processor, (examples, views), on, |host| {
         let output = outputs(host);
         if host.targets.iter().all(|t| *t != Target::None) {
             let loss = task.loss(
@@ -129,26 +141,33 @@ pub fn scores_of(
             weight += loss.weight;
         }
         task.scores(output)
-    });
-    (matrix, if weight > 0.0 { sum / weight } else { 0.0 })
+    })?;
+    Ok((matrix, if weight > 0.0 { sum / weight } else { 0.0 }))
 }
 
 /// Raw outputs of every example, `[rows, outputs]`.
-pub fn outputs(model: &Model, processor: &Processor, examples: &[Example]) -> Matrix {
-    gather(processor, examples, &mut |_| (), |host| {
+///
+/// # Errors
+/// As [`scores`].
+pub fn outputs(model: &Model, processor: &Processor, examples: &[Example]) -> Result<Matrix> {
+    let given = (examples, Views::Plain);
+    gather(processor, given, &mut |_| (), |host| {
         model.output(&Inputs::new(host), &Pass::default())
     })
 }
 
 /// Pooled backbone features of every example, `[rows, width]`.
+///
+/// # Errors
+/// As [`scores`].
 pub fn features(
     model: &Model,
     pooling: Pooling,
     processor: &Processor,
     examples: &[Example],
     on: &mut dyn FnMut(usize),
-) -> Matrix {
-    gather(processor, examples, on, |host| {
+) -> Result<Matrix> {
+    gather(processor, (examples, Views::Plain), on, |host| {
         model.pooled(&Inputs::new(host), pooling)
     })
 }

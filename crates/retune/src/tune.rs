@@ -288,7 +288,7 @@ impl<'a> Work<'a> {
         if job.recipe.train.wise_ft.is_some() {
             // The loop validates the tuned weights; the model that is kept has the pre-trained ones mixed in.
             let (model, _) = job.finished(fitted.model)?;
-            let (scores, loss) = job.scores(&model, job.valid, features, &mut |_| ());
+            let (scores, loss) = job.scores(&model, job.valid, features, &mut |_| ())?;
             let found = selection(job.plan, &predictions(job.plan, job.valid, scores, false));
             trial.score = found.metrics.get(&metric).copied();
             trial.loss = Some(loss);

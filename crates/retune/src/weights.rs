@@ -121,6 +121,22 @@ pub struct Place {
     pub precision: Precision,
     /// Low-rank updates of its layers.
     pub adapters: Option<Adapters>,
+    /// What its batch norms do in training.
+    pub norms: Norms,
+}
+
+/// By which statistics batch norms normalise in training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Norms {
+    /// Those of the checkpoint, which stay as they are.
+    #[default]
+    Frozen,
+    /// Those of the batch; the checkpoint's move towards them.
+    Batch,
+    /// Those of the batch, with no earlier ones worth keeping.
+    #[serde(skip)]
+    Fresh,
 }
 
 /// Which layers of a backbone get low-rank updates (Hu et al., arXiv:2106.09685).
@@ -154,6 +170,7 @@ impl Place {
             device: crate::scoring::cpu(train),
             precision,
             adapters: None,
+            norms: Norms::Frozen,
         }
     }
 }
@@ -201,6 +218,11 @@ impl<'a> Source<'a> {
     /// Format in which layers compute their products.
     pub fn precision(&self) -> Precision {
         self.place.precision
+    }
+
+    /// What batch norms do in training.
+    pub fn norms(&self) -> Norms {
+        self.place.norms
     }
 
     /// The low-rank update of the layer `[output, input]` at `path`, if it gets one; it starts as zero.

@@ -61,7 +61,7 @@ fn train(
     };
     let mut found = found.iter();
     let parts = Parts {
-        batches: &mut |_| Box::new(std::iter::once((batch(), 3))),
+        batches: &mut |_| Box::new(std::iter::once(Ok((batch(), 3)))),
         loss: &loss,
         validate: &mut |_| {
             let (score, loss) = *found.next().unwrap();
@@ -148,7 +148,7 @@ fn what_the_first_gradients_show_is_said_once() {
     };
     let mut notes = Vec::new();
     let parts = Parts {
-        batches: &mut |_| Box::new((0..6).map(|_| (batch(), 3))),
+        batches: &mut |_| Box::new((0..6).map(|_| Ok((batch(), 3)))),
         loss: &loss,
         validate: &mut |_| {
             Ok(Validation {

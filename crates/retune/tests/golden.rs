@@ -265,7 +265,7 @@ fn five_steps() -> TrainOptions {
 fn trained(model: Model, batch: &HostBatch) -> (Model, Vec<f32>, Vec<f32>) {
     let (losses, norms) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));
     let parts = Parts {
-        batches: &mut |_| Box::new(std::iter::once((batch.clone(), 0))),
+        batches: &mut |_| Box::new(std::iter::once(Ok((batch.clone(), 0)))),
         loss: &|model: &Model, batch: &HostBatch, pass: &Pass| {
             let inputs = Inputs::new(batch);
             let logits = model.output(&inputs, pass);

@@ -221,7 +221,7 @@ fn five_steps_of_training() {
         let batch = golden.batch();
         let found = RefCell::new(Vec::new());
         let parts = Parts {
-            batches: &mut |_| Box::new(std::iter::once((batch.clone(), 0))),
+            batches: &mut |_| Box::new(std::iter::once(Ok((batch.clone(), 0)))),
             loss: &|model: &Model, batch: &HostBatch, pass: &Pass| {
                 let logits = model.output(&Inputs::new(batch), pass);
                 losses::cross_entropy(logits, &batch.targets, &batch.weights)

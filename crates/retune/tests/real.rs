@@ -101,7 +101,8 @@ fn token_ids_and_embeddings_equal_the_reference() {
                 meta: Meta::default(),
             })
             .collect();
-        let pooled = scoring::features(&model, base.pooling, &processor, &examples, &mut |_| ());
+        let pooled =
+            scoring::features(&model, base.pooling, &processor, &examples, &mut |_| ()).unwrap();
         for (i, (text, _, want)) in golden.iter().enumerate() {
             let got = &pooled.data[i * pooled.cols..(i + 1) * pooled.cols];
             let norm = got.iter().map(|v| v * v).sum::<f32>().sqrt();

@@ -24,7 +24,8 @@ pub struct ExportArgs {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 struct Layout {
-    /// Folder to write in the Hugging Face layout, for transformers' AutoModelForSequenceClassification
+    /// Folder to write in the Hugging Face layout, for transformers' AutoModelForSequenceClassification or
+    /// AutoModelForImageClassification, or for timm where the model came with its names
     #[arg(long, value_name = "DIR")]
     hf: Option<PathBuf>,
 

@@ -21,21 +21,47 @@ struct Sample {
     content: &'static [u8],
     model: &'static str,
     epochs: f64,
+    /// Pixels along each side, where the model's own size is more than the pictures hold.
+    picture_size: Option<usize>,
     about: &'static str,
+    /// What to ask the model, and what a file of one's own should hold.
+    own: [&'static str; 3],
 }
 
-const SAMPLES: &[Sample] = &[Sample {
-    task: "text-classification",
-    file: "movie-sentences.csv",
-    content: include_bytes!("../../../../data/movie-sentences.csv"),
-    model: "all-minilm-l6-v2",
-    epochs: 2.0,
-    about: "2,000 sentences of movie reviews, positive or negative",
-}];
+const SAMPLES: &[Sample] = &[
+    Sample {
+        task: "text-classification",
+        file: "movie-sentences.csv",
+        content: include_bytes!("../../../../data/movie-sentences.csv"),
+        model: "all-minilm-l6-v2",
+        epochs: 2.0,
+        picture_size: None,
+        about: "2,000 sentences of movie reviews, positive or negative",
+        own: [
+            "a sentence of your own",
+            "\"what a lovely film\"",
+            "a file of your own (one column of text, one of labels):\n  % train your-file.csv",
+        ],
+    },
+    Sample {
+        task: "image-classification",
+        file: "digits.parquet",
+        content: include_bytes!("../../../../data/digits.parquet"),
+        model: "efficientnet-lite0",
+        epochs: 2.0,
+        picture_size: Some(64),
+        about: "1,797 pictures of handwritten digits",
+        own: [
+            "a picture of your own (white ink on black)",
+            "your-picture.png",
+            "pictures of your own (a folder for each class):\n  % train your-folder",
+        ],
+    },
+];
 
 #[derive(Debug, Args)]
 pub struct QuickstartArgs {
-    /// Which sample to tune on: a task of `retune list tasks`
+    /// Which sample to tune on: text-classification (or text), image-classification (or image)
     #[arg(long, value_name = "NAME", default_value = SAMPLES[0].task)]
     task: String,
 
@@ -74,18 +100,21 @@ pub fn run(args: &QuickstartArgs) -> Result<ExitCode, Failure> {
     };
     recipe.data.train = Some(data);
     recipe.train.epochs = Some(sample.epochs);
+    recipe.processor.picture_size = sample.picture_size;
     let finished = train::tune(&recipe, None, &mut console)?.finished;
     if args.json {
         answer_json(&finished.evaluated)?;
     } else {
         answer(&train::figures(&finished));
-        answer(&closing(&finished));
+        answer(&closing(sample, &finished));
     }
     Ok(train::exit_code(&finished, &console))
 }
 
 fn find(task: &str) -> Result<&'static Sample, Failure> {
-    if let Some(sample) = SAMPLES.iter().find(|s| s.task == task) {
+    let named =
+        |s: &&Sample| s.task == task || s.task.strip_suffix("-classification") == Some(task);
+    if let Some(sample) = SAMPLES.iter().find(named) {
         return Ok(sample);
     }
     let offered: Vec<&str> = SAMPLES.iter().map(|s| s.task).collect();
@@ -131,9 +160,9 @@ fn place(sample: &Sample, out: Option<&Path>) -> Result<PathBuf, Failure> {
     Ok(path)
 }
 
-/// Test sentences before and after tuning, where to look, what to type.
-fn closing(finished: &Finished) -> String {
-    let mut text = String::from("\nfive test sentences, before and after tuning\n");
+/// Test rows before and after tuning, where to look, what to type.
+fn closing(sample: &Sample, finished: &Finished) -> String {
+    let mut text = String::from("\nfive test rows, before and after tuning\n");
     for (shown, before) in finished.before_after.iter().take(5) {
         let _ = writeln!(
             text,
@@ -145,13 +174,8 @@ fn closing(finished: &Finished) -> String {
     let bundle = quoted(&finished.bundle.display().to_string());
     let report = finished.bundle.join("report.html");
     let _ = writeln!(text, "\nlook at the report:\n  {}", report.display());
-    let _ = writeln!(
-        text,
-        "try a sentence of your own:\n  {program} predict {bundle} \"what a lovely film\""
-    );
-    let _ = write!(
-        text,
-        "tune on a file of your own (one column of text, one of labels):\n  {program} train your-file.csv"
-    );
+    let [what, example, file] = sample.own;
+    let _ = writeln!(text, "try {what}:\n  {program} predict {bundle} {example}");
+    let _ = write!(text, "tune on {}", file.replace('%', &program));
     text
 }

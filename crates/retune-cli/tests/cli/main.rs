@@ -8,6 +8,7 @@ mod compared;
 mod decided;
 mod forecast;
 mod going_on;
+mod hostile_pictures;
 mod interrupted;
 mod pictures;
 mod results;

@@ -3,6 +3,7 @@
 //! `Pixels ─crop→ ─flip→ ─colour→ ─one change of TrivialAugment→ ─normalise→ ─erase→ [height, width, 3]`
 
 mod change;
+mod changes;
 mod draws;
 mod mix;
 
@@ -10,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 pub use change::Change;
 pub(super) use change::grey;
+pub(crate) use changes::Rows;
+pub use changes::{Changes, Mixed};
 pub use draws::key;
 pub use mix::{cutmix, mix_share, mixup};
 
@@ -18,15 +21,16 @@ use crate::random::shuffle;
 use draws::Draws;
 
 /// How much training pictures are changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Augment {
     /// Not at all: as at prediction.
+    #[default]
     None,
     /// A random crop of at least half of the area, and a flip in half of the cases. For small data and fine-tuning.
     Light,
-    /// A random crop of at least 8 % of the area, a flip in half of the cases, one change of TrivialAugment, and a
-    /// rectangle erased in a tenth of the cases. For long runs.
+    /// A random crop of at least 8 % of the area, a flip in half of the cases, one change of TrivialAugment, a
+    /// rectangle erased in a tenth of the cases, and pictures mixed by mixup or CutMix. For long runs.
     Strong,
 }
 
@@ -46,6 +50,8 @@ impl Augment {
                 flip: 0.5,
                 trivial: true,
                 erase: 0.1,
+                mixup: 0.2,
+                cutmix: 1.0,
                 ..none
             },
         }
@@ -74,6 +80,11 @@ pub struct Knobs {
     pub trivial: bool,
     /// The probability that a rectangle of 2 to 33 % of the area is set to 0, the mean (Zhong et al., 2017).
     pub erase: f64,
+    /// Pictures of a batch are laid over each other in shares from Beta(this, this); 0 for none (mixup).
+    pub mixup: f64,
+    /// A rectangle comes from another picture of the batch, its area from Beta(this, this); 0 for none (CutMix). With
+    /// `mixup`, either happens in half of the cases.
+    pub cutmix: f64,
 }
 
 impl Knobs {
@@ -86,6 +97,8 @@ impl Knobs {
             ("saturation", self.saturation, f64::MAX),
             ("hue", self.hue, 0.5),
             ("erase", self.erase, 1.0),
+            ("mixup", self.mixup, 100.0),
+            ("cutmix", self.cutmix, 100.0),
         ];
         if let Some(area) = self.crop_area.filter(|a| !(*a > 0.0 && *a <= 1.0)) {
             return Some(format!("`crop_area` is {area}, not above 0 and at most 1"));

@@ -1,5 +1,7 @@
 //! Reading [`Preprocess`] from the files that come with checkpoints.
 
+mod write;
+
 use serde_json::{Map, Value};
 
 use super::preprocess::MAX_SIDE;

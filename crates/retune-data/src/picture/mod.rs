@@ -36,7 +36,7 @@ pub fn is_name(name: &str) -> bool {
 }
 
 /// Where a picture comes from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Picture {
     /// A file of its own.
     File(PathBuf),

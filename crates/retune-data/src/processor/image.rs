@@ -3,13 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::Labels;
 use crate::error::{DataError, Result};
-use crate::example::Features;
+use crate::example::{Example, Features, Framed};
+use crate::picture::augment::Changes;
 use crate::picture::{Picture, PictureLimits, Pixels, Preprocess};
 use crate::table::{Table, Values};
+
+/// Bytes of cut pixels that the rows of one part of the data keep in memory; other pictures are decoded when needed.
+const KEPT: usize = 1 << 30;
 
 /// How a picture becomes what the model reads.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -74,14 +80,68 @@ impl ImageProcessor {
     }
 
     fn cut(&self, picture: &Picture) -> Result<Features> {
-        let pixels = picture.pixels(&PictureLimits::default())?;
-        Ok(Features::Picture(Arc::new(self.preprocess.cut(&pixels))))
+        let cut = self.preprocess.cut(&decoded(picture)?);
+        Ok(Features::Picture(Framed {
+            from: picture.clone(),
+            digest: Sha256::digest(cut.rgb()).into(),
+            cut: Some(Arc::new(cut)),
+        }))
     }
 
-    /// The values of a picture as the model reads them, `[height, width, 3]`.
-    pub(crate) fn values(&self, pixels: &Pixels) -> Vec<f32> {
-        self.preprocess.normalise(pixels)
+    /// The pixels that the model reads of a picture, decoded again where they are not in memory.
+    ///
+    /// # Errors
+    /// A file that is no picture any more.
+    pub fn pixels(&self, framed: &Framed) -> Result<Arc<Pixels>> {
+        match &framed.cut {
+            Some(cut) => Ok(Arc::clone(cut)),
+            None => Ok(Arc::new(self.preprocess.cut(&decoded(&framed.from)?))),
+        }
     }
+
+    /// Pictures of a batch as the model reads them, one after the other, each `[height, width, 3]`; changed at random
+    /// where there are `changes`.
+    ///
+    /// # Errors
+    /// As [`ImageProcessor::pixels`].
+    pub(crate) fn batch(&self, xs: &[&Example], changes: Option<&Changes>) -> Result<Vec<f32>> {
+        let each = self.preprocess.crop.height * self.preprocess.crop.width * 3;
+        let pictures: Vec<(u64, &Framed)> = xs
+            .iter()
+            .filter_map(|x| Some((x.meta.row, x.picture()?)))
+            .collect();
+        let mut values = vec![0.0; pictures.len() * each];
+        let all = values.par_chunks_mut(each).zip(pictures);
+        all.try_for_each(|(to, (row, framed))| -> Result<()> {
+            let seen = match changes {
+                None => self.preprocess.normalise(&*self.pixels(framed)?),
+                Some(changes) => {
+                    let whole = decoded(&framed.from)?;
+                    let key = changes.key(row);
+                    changes.knobs.apply(&self.preprocess, &whole, key)
+                }
+            };
+            to.copy_from_slice(&seen);
+            Ok(())
+        })?;
+        Ok(values)
+    }
+}
+
+/// Lets go of the pixels of the last pictures, where all of them take more than [`KEPT`] bytes.
+pub(super) fn let_go(examples: &mut [Example], taken: &mut usize) {
+    for example in examples {
+        if let Features::Picture(framed) = &mut example.features {
+            *taken += framed.cut.as_ref().map_or(0, |cut| cut.rgb().len());
+            if *taken > KEPT {
+                framed.cut = None;
+            }
+        }
+    }
+}
+
+fn decoded(picture: &Picture) -> Result<Pixels> {
+    Ok(picture.pixels(&PictureLimits::default())?)
 }
 
 /// A path as a table gives it: relative ones start at the folder of the table's file.
@@ -95,7 +155,16 @@ fn beside(t: &Table, row: usize, path: &str) -> PathBuf {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use crate::example::{Meta, Target};
     use crate::table::{Column, RowOrigin};
+
+    fn example(features: Features, row: u64) -> Example {
+        Example {
+            features,
+            target: Target::None,
+            meta: Meta { row, weight: 1.0 },
+        }
+    }
 
     fn processor() -> ImageProcessor {
         ImageProcessor {
@@ -135,12 +204,16 @@ mod tests {
             data: vec![200; 600].into(),
         };
         let t = table(Values::Picture(vec![Some(grey), None]));
-        let Features::Picture(seen) = processor().encode(&t, 0).unwrap() else {
-            unreachable!("a picture");
-        };
-        assert_eq!((seen.width(), seen.height()), (224, 224));
-        let values = processor().values(&seen);
+        let mut example = example(processor().encode(&t, 0).unwrap(), 0);
+        let cut = processor().pixels(example.picture().unwrap()).unwrap();
+        assert_eq!((cut.width(), cut.height()), (224, 224));
+        let values = processor().batch(&[&example], None).unwrap();
         assert!(values.iter().all(|v| (v - 73.0 / 128.0).abs() < 1e-6));
+        // Pixels that are not kept are made again.
+        let mut taken = KEPT;
+        let_go(std::slice::from_mut(&mut example), &mut taken);
+        assert_eq!(example.picture().unwrap().cut, None);
+        assert_eq!(processor().batch(&[&example], None).unwrap(), values);
         let error = processor().encode(&t, 1).unwrap_err().to_string();
         assert!(error.contains("list.csv, line 3"), "{error}");
     }

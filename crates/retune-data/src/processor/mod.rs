@@ -18,6 +18,9 @@ use crate::error::Result;
 use crate::example::{Example, Features, Meta, Target};
 use crate::table::Table;
 
+/// Rows that are encoded before any of their pixels are let go.
+const AT_ONCE: usize = 1024;
+
 /// How rows become examples. Fitted on training rows only; everything it needs but the tokenizer is serialized.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -77,8 +80,15 @@ impl Processor {
                 },
             })
         };
-        let all: Vec<Result<Example>> = rows.par_iter().map(one).collect();
-        all.into_iter().collect()
+        let mut all = Vec::with_capacity(rows.len());
+        let mut taken = 0;
+        for some in rows.chunks(AT_ONCE) {
+            let encoded: Vec<Result<Example>> = some.par_iter().map(one).collect();
+            let mut encoded: Vec<Example> = encoded.into_iter().collect::<Result<_>>()?;
+            image::let_go(&mut encoded, &mut taken);
+            all.extend(encoded);
+        }
+        Ok(all)
     }
 
     /// Features of texts, or of paths of pictures, that are in no table: as many per item as the model was trained on.

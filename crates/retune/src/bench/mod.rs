@@ -256,7 +256,7 @@ fn endless(batches: &[HostBatch]) -> EpochBatches<'static, HostBatch> {
     let cycle = (0..usize::MAX).map(move |i| {
         let batch = batches[i % batches.len()].clone();
         let tokens = batch.lengths.iter().map(|n| u64::from(*n)).sum();
-        (batch, tokens)
+        Ok((batch, tokens))
     });
     Box::new(prefetch(cycle, 4))
 }

@@ -246,7 +246,6 @@ fn batch<'a>(sequences: impl Iterator<Item = &'a Vec<u32>>) -> HostBatch {
     let rows = sequences.len();
     let ids: Vec<u32> = sequences.iter().copied().flatten().copied().collect();
     HostBatch {
-        pictures: Arc::default(),
         types: vec![0; ids.len()],
         ids,
         lengths: sequences.iter().map(|s| s.len() as u32).collect(),
@@ -255,6 +254,7 @@ fn batch<'a>(sequences: impl Iterator<Item = &'a Vec<u32>>) -> HostBatch {
         targets: targets(rows),
         weights: vec![1.0; rows],
         rows: (0..rows as u64).collect(),
+        ..HostBatch::default()
     }
 }
 

@@ -131,7 +131,7 @@ fn train<M: Module + Clone, B: Clone>(
     };
     let parts = Parts {
         batches: &mut |_| -> EpochBatches<'_, B> {
-            Box::new((0..steps).map(|_| (case.batch.clone(), 0)))
+            Box::new((0..steps).map(|_| Ok((case.batch.clone(), 0))))
         },
         loss,
         // One validation, at the end: the last weights are kept.

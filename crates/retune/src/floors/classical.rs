@@ -15,10 +15,11 @@ mod sparse;
 use std::fmt;
 
 use retune_data::Target;
-use retune_data::picture::Pixels;
-use retune_data::processor::Labels;
+use retune_data::example::Framed;
+use retune_data::processor::{ImageProcessor, Labels};
 use retune_eval::Matrix;
 
+use crate::error::Result;
 use outputs::Training;
 use sparse::{Sparse, Vocabulary};
 
@@ -143,14 +144,16 @@ pub fn scores(given: &Classical, score: &dyn Fn(&Matrix) -> f64) -> Option<Answe
 
 /// What the same floor of pictures is fitted and scored on.
 pub struct Pictures<'a> {
+    /// How they are read.
+    pub processor: &'a ImageProcessor,
     /// Training rows.
-    pub train: Vec<&'a Pixels>,
+    pub train: Vec<&'a Framed>,
     /// Their targets.
     pub targets: &'a [Target],
     /// Validation rows.
-    pub valid: Vec<&'a Pixels>,
+    pub valid: Vec<&'a Framed>,
     /// Test rows.
-    pub test: Vec<&'a Pixels>,
+    pub test: Vec<&'a Framed>,
     /// What the outputs stand for.
     pub labels: &'a Labels,
     /// How many penalties are tried.
@@ -159,19 +162,27 @@ pub struct Pictures<'a> {
 
 /// Answers on the test rows of a linear model on colours and edges, with the best penalty, and that penalty; `None`
 /// without training rows. See [`scores`].
-pub fn picture_scores(given: &Pictures, score: &dyn Fn(&Matrix) -> f64) -> Option<(Matrix, f64)> {
+///
+/// # Errors
+/// A picture that cannot be read any more.
+pub fn picture_scores(
+    given: &Pictures,
+    score: &dyn Fn(&Matrix) -> f64,
+) -> Result<Option<(Matrix, f64)>> {
     if given.train.is_empty() {
-        return None;
+        return Ok(None);
     }
-    let features = [&given.train, &given.valid, &given.test].map(|rows| pixels::features(rows));
-    let scaled = pixels::Scaled::learn(&features[0]);
-    let rows = features.map(|rows| scaled.rows(&rows));
+    let features = |rows: &[&Framed]| pixels::features(given.processor, rows);
+    let train = features(&given.train)?;
+    let scaled = pixels::Scaled::learn(&train);
+    let rows = [train, features(&given.valid)?, features(&given.test)?];
+    let rows = rows.map(|rows| scaled.rows(&rows));
     let fit = Fit {
         targets: given.targets,
         labels: given.labels,
         grid: given.effort.grid(),
     };
-    fit.best(&rows, score).map(|found| (found.test, found.c))
+    Ok(fit.best(&rows, score).map(|found| (found.test, found.c)))
 }
 
 /// Whether a score takes the place of the best so far: the first wins a tie, and anything is better than no number.

@@ -105,16 +105,19 @@ impl Rows {
 
 impl Frozen<'_> {
     /// Features of rows by the backbone of an untuned model. `on` is told how many are done.
+    ///
+    /// # Errors
+    /// A picture that cannot be read any more.
     pub fn read(
         &self,
         (model, pooling): (&Model, Pooling),
         examples: &[Example],
         on: &mut dyn FnMut(usize),
-    ) -> Rows {
-        Rows {
-            features: scoring::features(model, pooling, self.processor, examples, on),
+    ) -> Result<Rows> {
+        Ok(Rows {
+            features: scoring::features(model, pooling, self.processor, examples, on)?,
             targets: examples.iter().map(|e| e.target.clone()).collect(),
-        }
+        })
     }
 
     /// Scores of the test rows by a head fitted on the training rows. `score` turns a prediction of the validation
@@ -169,7 +172,10 @@ fn fit_probe(
     let parts = Parts {
         batches: &mut |epoch| -> EpochBatches<'_, Vec<usize>> {
             let order = shuffled(n, epoch);
-            let batches: Vec<_> = order.chunks(ROWS).map(|rows| (rows.to_vec(), 0)).collect();
+            let batches: Vec<_> = order
+                .chunks(ROWS)
+                .map(|rows| Ok((rows.to_vec(), 0)))
+                .collect();
             Box::new(batches.into_iter())
         },
         loss: &|probe: &Probe, rows: &Vec<usize>, _: &Pass| {

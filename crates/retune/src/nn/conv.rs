@@ -1,9 +1,9 @@
-//! Convolution followed by batch normalisation (Ioffe & Szegedy, arXiv:1502.03167) with the statistics of the
-//! checkpoint.
+//! Convolution followed by batch normalisation (Ioffe & Szegedy, arXiv:1502.03167).
 //!
-//! The statistics stay as they are: those of the small batches that fine-tuning has room for are worse than those of
-//! pre-training. Scale and shift train. As the statistics do not depend on the batch, both fold into the weight:
-//! `conv(x, w) * s + t = conv(x, w * s) + t`, which costs a pass over the weight instead of two over the maps.
+//! Norms that are frozen keep the statistics of the checkpoint: those of the small batches that fine-tuning has room for
+//! are worse than those of pre-training. Scale and shift train. As the statistics do not depend on the batch, both fold
+//! into the weight: `conv(x, w) * s + t = conv(x, w * s) + t`, which costs a pass over the weight instead of two over the
+//! maps. Norms that follow the batch normalise by its statistics in training, and by the running ones elsewhere.
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
@@ -11,8 +11,11 @@ use retune_kernels::conv::Window;
 
 use super::Adapter;
 use crate::model::{Inputs, Pass};
-use crate::ops::{self, Activation, Compute, Convolution, LowRank, Maps};
-use crate::weights::{Init, Source, WeightsError};
+use crate::ops::{self, Activation, Compute, Convolution, LowRank, Maps, Norm};
+use crate::weights::{Init, Norms, Source, WeightsError};
+
+/// How far a running statistic moves towards that of a batch, as in PyTorch.
+const MOMENTUM: f32 = 0.1;
 
 /// Batch normalisation of the channels of maps.
 #[derive(Module, Debug)]
@@ -21,12 +24,14 @@ pub struct BatchNorm {
     pub weight: Param<Tensor<1>>,
     /// Shift, `[channels]`.
     pub bias: Param<Tensor<1>>,
-    /// Mean of each channel in pre-training, `[channels]`; never trains.
+    /// Mean of each channel, `[channels]`; has no gradient.
     pub running_mean: Param<Tensor<1>>,
-    /// Variance of each channel in pre-training, `[channels]`; never trains.
+    /// Variance of each channel, `[channels]`; has no gradient.
     pub running_var: Param<Tensor<1>>,
     /// Added to the variance.
     pub eps: f64,
+    #[module(skip)]
+    norms: Norms,
 }
 
 impl BatchNorm {
@@ -45,7 +50,32 @@ impl BatchNorm {
             running_mean: param("running_mean", Init::Zeros)?,
             running_var: param("running_var", Init::Ones)?,
             eps,
+            norms: source.norms(),
         })
+    }
+
+    /// Whether the statistics are those of the batch.
+    fn follows(&self, pass: &Pass) -> bool {
+        pass.train && self.norms != Norms::Frozen
+    }
+
+    /// `activation(norm(x))` by the statistics of x, `[rows, channels]`; the running ones are to move towards them.
+    fn by_batch(&self, x: Tensor<2>, activation: Activation, pass: &Pass) -> Tensor<2> {
+        let norm = Norm {
+            gamma: self.weight.val(),
+            beta: self.bias.val(),
+            eps: self.eps,
+        };
+        let (y, seen) = ops::batch_norm(x, norm, activation);
+        let share = match self.norms {
+            // A plain average at first: there is nothing yet that is worth keeping.
+            Norms::Fresh => (1.0 / (pass.step as f32 + 1.0)).max(MOMENTUM),
+            _ => MOMENTUM,
+        };
+        let to = &pass.statistics;
+        to.add(self.running_mean.id, seen.mean, share);
+        to.add(self.running_var.id, seen.variance, share);
+        y
     }
 
     /// What each channel is multiplied by, and what is added then, `[channels]`.
@@ -152,11 +182,23 @@ impl ConvNorm {
     ) -> Maps {
         let Size { kernel, stride, .. } = self.size;
         let window = Window::same([kernel; 2], [stride; 2], x.height, x.width);
-        let (scale, bias) = self.norm.factors();
-        let weight = self.weight.val() * scale.clone().reshape([self.size.output, 1, 1, 1]);
+        let outputs = self.size.output;
+        let follows = self.norm.follows(pass);
+        let (weight, bias, scale) = if follows {
+            let weight = self.weight.val();
+            let bias = Tensor::zeros([outputs], &weight.device());
+            (weight, bias, None)
+        } else {
+            let (scale, bias) = self.norm.factors();
+            let weight = self.weight.val() * scale.clone().reshape([outputs, 1, 1, 1]);
+            (weight, bias, Some(scale))
+        };
         let low_rank = self.adapter.as_ref().map(|adapter| LowRank {
             down: adapter.down.val(),
-            up: adapter.up.val() * scale.reshape([self.size.output, 1]),
+            up: match scale {
+                Some(scale) => adapter.up.val() * scale.reshape([outputs, 1]),
+                None => adapter.up.val(),
+            },
             scale: adapter.scale,
         });
         let dropped = self.adapter.as_ref().and_then(|adapter| {
@@ -170,6 +212,10 @@ impl ConvNorm {
             groups: self.size.groups,
             low_rank,
         };
+        if follows {
+            let maps = ops::convolution(x, dropped, layer, Activation::None, &self.compute);
+            return maps.with(self.norm.by_batch(maps.places.clone(), activation, pass));
+        }
         ops::convolution(x, dropped, layer, activation, &self.compute)
     }
 }

@@ -3,7 +3,9 @@
 use burn::tensor::Tensor;
 use retune_kernels::conv::Window;
 
-use super::{Activation, Affine, Compute, Lengths, LowRank, cpu, linear, reference};
+use super::{
+    Activation, Affine, BatchStatistics, Compute, Lengths, LowRank, Norm, cpu, linear, reference,
+};
 
 /// What a convolution reads and makes: maps of one size, one per picture.
 #[derive(Debug, Clone)]
@@ -92,4 +94,15 @@ pub fn convolution(
 /// `a + b`, both `[rows, width]` in the format of a, which is that of the result.
 pub fn sum(a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
     cpu::sum(&a, &b).unwrap_or_else(|| a + b)
+}
+
+/// `activation((x - mean) / sqrt(variance + eps) * gamma + beta)` with mean and variance of each column of x,
+/// `[rows, channels]`, which come back beside the result (Ioffe & Szegedy, arXiv:1502.03167).
+pub fn batch_norm(
+    x: Tensor<2>,
+    norm: Norm,
+    activation: Activation,
+) -> (Tensor<2>, BatchStatistics) {
+    cpu::batch_norm(&x, &norm, activation)
+        .unwrap_or_else(|| reference::batch_norm(x, norm, activation))
 }

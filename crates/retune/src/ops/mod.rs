@@ -10,6 +10,7 @@ pub mod cpu;
 pub mod lengths;
 pub mod reference;
 mod rows;
+mod statistics;
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -23,10 +24,11 @@ use retune_kernels::isa::Isa;
 pub use retune_kernels::optimizer::AdamW;
 use serde::{Deserialize, Serialize};
 
-pub use conv::{Convolution, Maps, convolution, sum};
+pub use conv::{Convolution, Maps, batch_norm, convolution, sum};
 pub use cpu::Panels;
 pub use lengths::Lengths;
 pub use rows::{Gradient, RowSink};
+pub use statistics::{BatchStatistics, StatisticsSink};
 
 thread_local! {
     static TWINS_ONLY: Cell<bool> = const { Cell::new(false) };
@@ -143,7 +145,7 @@ pub fn linear(
         .unwrap_or_else(|| reference::linear(&x, parts, dropped.as_ref(), activation))
 }
 
-/// Scale, shift and stabiliser of a LayerNorm.
+/// Scale, shift and stabiliser of a norm.
 #[derive(Debug, Clone)]
 pub struct Norm {
     /// `[width]`.

@@ -5,7 +5,8 @@ use burn::tensor::{Device, Int, Tensor, TensorData, activation, module};
 
 use super::lengths::upload;
 use super::{
-    Activation, AdamW, Affine, Convolution, Dropout, Heads, Lengths, Lookup, Maps, Moments, Norm,
+    Activation, AdamW, Affine, BatchStatistics, Convolution, Dropout, Heads, Lengths, Lookup, Maps,
+    Moments, Norm,
 };
 use retune_kernels::dropout::mask;
 
@@ -67,6 +68,39 @@ pub fn convolution(x: &Maps, layer: Convolution, activation: Activation) -> Tens
     let [pictures, _, height, width] = y.dims();
     let y = y.permute([0, 2, 3, 1]);
     activate(y.reshape([pictures * height * width, outputs]), activation) // [places, outputs]
+}
+
+/// See [`super::batch_norm`].
+#[expect(
+    clippy::disallowed_methods,
+    reason = "statistics of a batch are read once per norm; the kernels have them on the host"
+)]
+pub fn batch_norm(
+    x: Tensor<2>,
+    norm: Norm,
+    activation: Activation,
+) -> (Tensor<2>, BatchStatistics) {
+    let [rows, channels] = x.dims();
+    let count = rows.max(1) as f64;
+    let mean = x.clone().sum_dim(0) / count; // [1, channels]
+    let apart = x - mean.clone();
+    let variance = apart.clone().square().sum_dim(0) / count; // [1, channels]
+    let host = |x: Tensor<2>| -> Vec<f32> {
+        let data = x.into_data().convert::<f32>();
+        data.try_to_vec().unwrap_or_default()
+    };
+    let unbiased = variance.clone() * (count / (count - 1.0).max(1.0));
+    let found = BatchStatistics {
+        mean: host(mean),
+        variance: if rows > 1 {
+            host(unbiased)
+        } else {
+            vec![1.0; channels]
+        },
+    };
+    let scale = norm.gamma.unsqueeze() / (variance + norm.eps).sqrt(); // [1, channels]
+    let y = activate(apart * scale + norm.beta.unsqueeze(), activation); // [rows, channels]
+    (y, found)
 }
 
 /// See [`super::add_norm`].

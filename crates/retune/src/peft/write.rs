@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use retune_data::Processor;
 use serde_json::{Value, json};
 
 use super::{CONFIG, DOWN, PREFIX, UPDATES, WEIGHTS};
@@ -30,6 +31,11 @@ pub fn export_peft(
     hub: &HubOptions,
     on: &mut dyn FnMut(Progress),
 ) -> Result<ExportCheck> {
+    if matches!(bundle.processor, Processor::Image(_)) {
+        return Err(Error::User(
+            "PEFT has no layout for models of pictures; --hf writes the whole model".to_string(),
+        ));
+    }
     export::refuse(&bundle, dir)?;
     let lora = lora(&bundle)?;
     whole_base(&bundle.manifest.base)?;

@@ -188,7 +188,10 @@ pub(super) fn data_bytes(table: &Table, examples: &[&[Example]]) -> f64 {
     };
     let encoded: usize = examples.iter().flat_map(|rows| rows.iter()).map(each).sum();
     // Pictures are shared by the copies of their rows.
-    let pixels = |row: &Example| row.picture().map_or(0, |pixels| pixels.rgb().len());
+    let pixels = |row: &Example| {
+        let cut = row.picture().and_then(|framed| framed.cut.as_ref());
+        cut.map_or(0, |cut| cut.rgb().len())
+    };
     let pictures: usize = examples
         .iter()
         .flat_map(|rows| rows.iter())

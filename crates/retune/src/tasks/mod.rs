@@ -8,6 +8,7 @@ use std::fmt::Debug;
 
 use burn::tensor::Tensor;
 use retune_data::Target;
+use retune_data::batch::HostBatch;
 use retune_data::processor::Labels;
 use retune_data::roles::TaskKind;
 use retune_eval::{Decision, Evaluation, Targets};
@@ -39,6 +40,28 @@ pub trait Task: Debug + Send + Sync {
         weights: &[f32],
         objective: &Objective,
     ) -> Loss;
+    /// Loss of the outputs of a training batch: for its own rows and for what is mixed into their pictures.
+    fn batch_loss(
+        &self,
+        output: Tensor<2>,
+        labels: &Labels,
+        batch: &HostBatch,
+        objective: &Objective,
+    ) -> Loss {
+        let of = |output, targets: &[Target], weights: &[f32]| {
+            self.loss(output, labels, targets, weights, objective)
+        };
+        let mixed = &batch.mixed;
+        if mixed.targets.is_empty() {
+            return of(output, &batch.targets, &batch.weights);
+        }
+        let own = of(output.clone(), &batch.targets, &batch.weights);
+        let other = of(output, &mixed.targets, &mixed.weights);
+        Loss {
+            sum: own.sum + other.sum,
+            weight: own.weight + other.weight,
+        }
+    }
     /// Outputs `[rows, outputs]` to scores of the same shape: probabilities, or values in the user's
     /// units.
     fn scores(&self, output: Tensor<2>) -> Tensor<2>;

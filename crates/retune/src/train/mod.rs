@@ -11,18 +11,17 @@ pub mod schedule;
 pub mod state;
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use burn::module::Module;
+use burn::module::{Module, ParamId};
 use retune_eval::Event;
 
 use crate::error::{Error, Result};
 use crate::losses::Loss;
 use crate::model::Pass;
-use crate::ops::RowSink;
 use average::Average;
 use groups::Groups;
 use optimizer::{Gradients, Optimizer};
@@ -145,8 +144,8 @@ pub struct Diverged {
 
 /// One micro-batch and the number of tokens in it.
 pub type Micro<B> = (B, u64);
-/// The micro-batches of an epoch, in order.
-pub type EpochBatches<'a, B> = Box<dyn Iterator<Item = Micro<B>> + 'a>;
+/// The micro-batches of an epoch, in order; what cannot be read any more is an error.
+pub type EpochBatches<'a, B> = Box<dyn Iterator<Item = Result<Micro<B>>> + 'a>;
 
 /// Keeps a state of the run.
 pub type Save<'a> = dyn FnMut(&Snapshot) -> Result<()> + 'a;
@@ -173,7 +172,8 @@ pub struct Parts<'a, M, B> {
 /// that state was taken: the result is the same, bit for bit, as without the break.
 ///
 /// # Errors
-/// [`Error::Diverged`] when the loss or the gradient is not finite; errors of `validate` and `save` as they are.
+/// [`Error::Diverged`] when the loss or the gradient is not finite; errors of `batches`, `validate` and `save` as they
+/// are.
 pub fn fit<'a, M, B>(
     model: M,
     parts: Parts<'a, M, B>,
@@ -192,6 +192,7 @@ where
         options,
         optimizer,
         average: options.average.map(Average::new),
+        statistics: HashSet::new(),
         best: None,
         stale: 0,
         step: 0,
@@ -215,7 +216,7 @@ where
 fn timed<B>(
     mut batches: EpochBatches<'_, B>,
     waited: Rc<Cell<Duration>>,
-) -> impl Iterator<Item = Micro<B>> {
+) -> impl Iterator<Item = Result<Micro<B>>> {
     std::iter::from_fn(move || {
         let started = Instant::now();
         let next = batches.next();
@@ -231,11 +232,22 @@ struct Best<M> {
     model: M,
 }
 
+/// Sums over the micro-batches of a step.
+#[derive(Default)]
+struct Passed {
+    sum: f64,
+    weight: f64,
+    tokens: u64,
+    gradients: Gradients,
+}
+
 struct Loop<'a, M, B> {
     parts: Parts<'a, M, B>,
     options: &'a TrainOptions,
     optimizer: Optimizer,
     average: Option<Average>,
+    /// Running statistics that batches have moved.
+    statistics: HashSet<ParamId>,
     best: Option<Best<M>>,
     stale: usize,
     step: u64,
@@ -262,7 +274,7 @@ impl<M: Module + Clone, B> Loop<'_, M, B> {
                 let group: Vec<_> = micro
                     .by_ref()
                     .take(self.options.accumulate.max(1))
-                    .collect();
+                    .collect::<Result<_>>()?;
                 let these = (epoch, taken..taken + group.len() as u64);
                 taken = these.1.end;
                 model = self.step(model, group, these)?;
@@ -311,24 +323,10 @@ impl<M: Module + Clone, B> Loop<'_, M, B> {
         } else {
             model
         };
-        let (mut sum, mut weight, mut tokens) = (0.0, 0.0, 0);
-        let mut gradients = Gradients::default();
-        for (batch, batch_tokens) in group {
-            let pass = Pass {
-                train: true,
-                seed: self.options.seed,
-                step: self.passes,
-                rows: RowSink::default(),
-            };
-            let loss = (self.parts.loss)(&model, &batch, &pass);
-            sum += optimizer::scalar(loss.sum.clone());
-            weight += loss.weight;
-            tokens += batch_tokens;
-            gradients.add(&model, loss.sum.backward(), &pass.rows);
-            self.passes += 1;
-        }
+        let (model, passed) = self.passes(model, group);
+        let (sum, gradients) = (passed.sum, passed.gradients);
         self.step += 1;
-        let weight = weight.max(f64::MIN_POSITIVE);
+        let weight = passed.weight.max(f64::MIN_POSITIVE);
         let norm = gradients.norm() / weight;
         if !norm.is_finite() || !sum.is_finite() {
             return Err(self.diverged(&model, &gradients, these));
@@ -357,11 +355,34 @@ impl<M: Module + Clone, B> Loop<'_, M, B> {
             loss: sum / weight,
             lr,
             grad_norm: norm,
-            tokens,
+            tokens: passed.tokens,
             ms: started.elapsed().as_secs_f64() * 1e3,
             wait_ms: self.waited.take().as_secs_f64() * 1e3,
         });
         Ok(model)
+    }
+
+    /// Forward and backward passes over the micro-batches of a step, whose statistics the model takes in.
+    fn passes(&mut self, mut model: M, group: Vec<Micro<B>>) -> (M, Passed) {
+        let mut all = Passed::default();
+        for (batch, tokens) in group {
+            let pass = Pass {
+                train: true,
+                seed: self.options.seed,
+                step: self.passes,
+                ..Pass::default()
+            };
+            let loss = (self.parts.loss)(&model, &batch, &pass);
+            all.sum += optimizer::scalar(loss.sum.clone());
+            all.weight += loss.weight;
+            all.tokens += tokens;
+            all.gradients.add(&model, loss.sum.backward(), &pass.rows);
+            let moved;
+            (model, moved) = pass.statistics.apply(model);
+            self.statistics.extend(moved);
+            self.passes += 1;
+        }
+        (model, all)
     }
 
     fn diverged(&self, model: &M, found: &Gradients, these: (u64, Range<u64>)) -> Error {

@@ -34,7 +34,7 @@ pub struct State {
 }
 
 /// A state with its tensors: `model.PATH`, `first.PATH`, `second.PATH`, `seen.PATH`, `best.PATH`,
-/// `average.PATH` for each parameter that has trained.
+/// `average.PATH` for each parameter that has trained; `model.PATH` and `best.PATH` for running statistics.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     /// Where the run stands.
@@ -78,15 +78,21 @@ impl<M: Module + Clone, B> Loop<'_, M, B> {
     /// The run as it stands, at the given place in its epochs.
     pub(super) fn snapshot(&self, model: &M, (epoch, taken): (u64, u64)) -> Snapshot {
         let mut tensors = Vec::new();
-        let moved = |named: &Named| self.optimizer.moments.contains_key(&named.id);
+        let trained = |id| self.optimizer.moments.contains_key(&id);
+        let moved = |named: &Named| trained(named.id) || self.statistics.contains(&named.id);
         for named in params(model).into_iter().filter(moved) {
-            let Some(moments) = self.optimizer.moments.get(&named.id) else {
-                continue;
-            };
             let path = &named.path;
             let flat = vec![named.shape.iter().product()];
             let mut add = |kind: &str, shape: Vec<usize>, values: Values| {
                 tensors.push((format!("{kind}.{path}"), shape, values));
+            };
+            add(
+                "model",
+                named.shape.clone(),
+                Values::Device(Box::new(named.value)),
+            );
+            let Some(moments) = self.optimizer.moments.get(&named.id) else {
+                continue;
             };
             add(
                 "first",
@@ -104,11 +110,6 @@ impl<M: Module + Clone, B> Loop<'_, M, B> {
             if let Some(average) = self.average.as_ref().and_then(|a| a.values.get(&named.id)) {
                 add("average", flat, Values::Device(Box::new(average.clone())));
             }
-            add(
-                "model",
-                named.shape.clone(),
-                Values::Device(Box::new(named.value)),
-            );
         }
         if let Some(best) = &self.best {
             for named in params(&best.model).into_iter().filter(moved) {

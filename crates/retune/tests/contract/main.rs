@@ -107,6 +107,7 @@ fn batch(lengths: &[u32], targets: Vec<Target>) -> HostBatch {
         weights: vec![1.0; lengths.len()],
         rows: (0..lengths.len() as u64).collect(),
         targets,
+        ..HostBatch::default()
     }
 }
 

@@ -78,7 +78,7 @@ fn train(
         batches: &mut |number| {
             Box::new(epoch(number).into_iter().map(|batch| {
                 let tokens = batch.ids.len() as u64;
-                (batch, tokens)
+                Ok((batch, tokens))
             }))
         },
         loss: &|model: &Model, batch: &HostBatch, pass: &Pass| {

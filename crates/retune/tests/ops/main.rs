@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests read tensors")]
 
 mod attention;
+mod batch_norm;
 mod case;
 mod cross_entropy;
 mod differences;

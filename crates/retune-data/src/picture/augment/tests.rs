@@ -31,6 +31,7 @@ fn all() -> Knobs {
         hue: 0.1,
         trivial: true,
         erase: 0.5,
+        ..Knobs::default()
     }
 }
 

@@ -2,9 +2,12 @@
 //! gradients have it (Dalal & Triggs, CVPR 2005).
 
 use rayon::prelude::*;
+use retune_data::example::Framed;
 use retune_data::picture::{Filter, Pixels, resize};
+use retune_data::processor::ImageProcessor;
 
 use super::sparse::Sparse;
+use crate::error::Result;
 
 /// Cells along each side of the grid of colours.
 const COLOURS: usize = 12;
@@ -59,8 +62,13 @@ impl Scaled {
 }
 
 /// The features of pictures, one row each.
-pub fn features(pictures: &[&Pixels]) -> Vec<Vec<f32>> {
-    pictures.par_iter().map(|pixels| row(pixels)).collect()
+///
+/// # Errors
+/// A picture that cannot be read any more.
+pub fn features(processor: &ImageProcessor, pictures: &[&Framed]) -> Result<Vec<Vec<f32>>> {
+    let one = |framed: &&Framed| Ok(row(&*processor.pixels(framed)?));
+    let all: Vec<Result<Vec<f32>>> = pictures.par_iter().map(one).collect();
+    all.into_iter().collect()
 }
 
 fn row(pixels: &Pixels) -> Vec<f32> {
@@ -116,7 +124,7 @@ mod tests {
     #[test]
     fn directions_of_edges_differ() {
         let (a, b) = (stripes(true), stripes(false));
-        let rows = features(&[&a, &b]);
+        let rows = [row(&a), row(&b)];
         let edges = |row: &[f32]| -> Vec<f32> {
             let cells = row[3 * COLOURS * COLOURS..].chunks(DIRECTIONS);
             cells.fold(vec![0.0; DIRECTIONS], |mut sum, cell| {

@@ -2,6 +2,7 @@
 //! of its own, so that Burn's graph holds a handful of large steps.
 
 mod attention;
+mod batch_norm;
 mod buffer;
 mod conv;
 mod cross_entropy;
@@ -24,6 +25,7 @@ use retune_kernels::isa::Isa;
 use retune_kernels::pointwise;
 
 pub use attention::attention;
+pub use batch_norm::batch_norm;
 pub use buffer::release;
 pub use conv::{convolution, sum};
 pub use cross_entropy::cross_entropy;
