@@ -100,7 +100,7 @@ fn flag(key: &str) -> Option<String> {
         | "device" | "threads" | "memory" | "precision" => key,
         key => {
             let (section, name) = key.split_once('.')?;
-            ["data", "processor", "train", "loss", "tune"]
+            ["data", "processor", "train", "loss", "pictures", "tune"]
                 .contains(&section)
                 .then_some(name)?
         }
@@ -135,6 +135,7 @@ mod tests {
             ("data.slices", "--slice"),
             ("data.valid_share", "--valid-share"),
             ("processor.max_length", "--max-length"),
+            ("pictures.on_bad", "--on-bad"),
             ("method", "--method"),
             ("method.lora.rank", "--with"),
             ("train.lr", "--lr"),

@@ -1,4 +1,4 @@
-//! Rows that say the same: equal texts after folding case, white space and punctuation.
+//! Rows that say the same: equal texts after folding case, white space and punctuation, or pictures that look the same.
 
 use std::collections::HashMap;
 
@@ -31,17 +31,32 @@ pub fn fold(text: &str) -> String {
 /// Folded texts of rows, and which rows share one.
 pub(crate) struct Keys<'a> {
     columns: Vec<&'a Column>,
+    /// The group of rows known to say the same, whatever their texts.
+    group: HashMap<usize, usize>,
 }
 
 impl<'a> Keys<'a> {
     pub fn new(t: &'a Table, text: &[String]) -> Result<Self> {
         Ok(Self {
             columns: text.iter().map(|n| t.column(n)).collect::<Result<_>>()?,
+            group: HashMap::new(),
         })
     }
 
-    /// The folded text of a row, both texts of a pair; `None` where there is no text at all.
+    /// The same, where the rows of each of `groups` are known to say the same.
+    pub fn with_groups(mut self, groups: &[Vec<usize>]) -> Self {
+        for (i, group) in groups.iter().enumerate() {
+            self.group.extend(group.iter().map(|&row| (row, i)));
+        }
+        self
+    }
+
+    /// The folded text of a row, both texts of a pair, or what stands for its group; `None` where there is no text at all.
     pub fn key(&self, row: usize) -> Option<String> {
+        if let Some(group) = self.group.get(&row) {
+            // No path has this sign.
+            return Some(format!("\0{group}"));
+        }
         let parts: Vec<String> = self
             .columns
             .iter()

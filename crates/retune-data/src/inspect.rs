@@ -1,6 +1,7 @@
 //! What is in a file, before anything is trained: roles, types, classes, lengths, and what looks wrong.
 
 pub mod deep;
+mod pictures;
 mod show;
 
 use std::collections::{BTreeMap, HashMap};
@@ -13,6 +14,8 @@ use crate::profile::{is_missing_word, profile};
 use crate::roles::{Roles, TaskKind};
 use crate::split::notes::mixed;
 use crate::table::{Column, Table, list_names};
+
+pub use pictures::Unreadable;
 
 /// Examples listed of each kind of trouble.
 const SHOWN: usize = 5;
@@ -40,9 +43,12 @@ pub struct Inspection {
     pub tokens: Option<Percentiles>,
     /// Rows longer than the model reads, if a tokenizer was at hand.
     pub truncated: Option<Truncated>,
-    /// Rows whose text was already in an earlier row.
+    /// Pictures that cannot be read, if they were looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<Unreadable>,
+    /// Rows whose text was already in an earlier row, or whose picture looks like that of one.
     pub duplicates: usize,
-    /// Groups of rows with the same text and different labels.
+    /// Groups of rows with the same text or picture and different labels.
     pub conflicting: usize,
     /// The first of them.
     pub conflicts: Vec<Conflict>,
@@ -160,6 +166,7 @@ pub fn inspect(
         words,
         tokens: lengths.as_deref().map(percentiles),
         truncated: lengths.map(|l| truncated(&l, roles.text.len() + 1, max_length)),
+        unreadable: None,
         duplicates: 0,
         conflicting: 0,
         conflicts: Vec::new(),
@@ -168,7 +175,7 @@ pub fn inspect(
         unlabelled,
         notes: t.notes.clone(),
     };
-    repeated(t, roles, label, &mut out);
+    repeated(t, &[], &mut out);
     near_empty(t, &texts, &mut out);
     if let Some(label) = label {
         count_labels(t, roles, label, &labelled, &mut out);
@@ -239,10 +246,13 @@ fn truncated(lengths: &[usize], special: usize, max_length: usize) -> Truncated 
     }
 }
 
-fn repeated(t: &Table, roles: &Roles, label: Option<&Column>, out: &mut Inspection) {
-    let Ok(keys) = Keys::new(t, &roles.text) else {
+/// Counts rows that say the same as an earlier one; those of each of `groups` do, whatever their texts.
+fn repeated(t: &Table, groups: &[Vec<usize>], out: &mut Inspection) {
+    let Ok(keys) = Keys::new(t, &out.roles.text) else {
         return;
     };
+    let keys = keys.with_groups(groups);
+    let label = out.roles.label.as_ref().and_then(|l| t.column(l).ok());
     let all: Vec<usize> = (0..t.rows()).collect();
     for group in keys.groups(&all) {
         out.duplicates += group.len() - 1;

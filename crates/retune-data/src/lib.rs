@@ -16,6 +16,7 @@ mod random;
 pub mod read;
 pub mod roles;
 pub mod split;
+pub mod survey;
 pub mod table;
 pub mod write;
 

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{DataError, Result};
 use crate::profile::{Kind, Profile, profile};
-use crate::table::Table;
+use crate::split::is_split;
+use crate::table::{Table, Values};
 use names::{LABEL_NAMES, PAIRS, TEXT_NAMES, UNTOLD, is_owner, plain, tier};
 
 pub use crate::processor::labelled_rows;
@@ -108,6 +109,7 @@ pub fn detect(t: &Table, r: &RoleRequest) -> Result<Roles> {
     let free: Vec<&Profile> = profiles
         .iter()
         .filter(|p| !taken.contains(&p.name))
+        .filter(|p| !t.column(&p.name).is_ok_and(is_split))
         .collect();
     for (role, name) in [("group", &r.group), ("time", &r.time)] {
         if let Some(name) = name {
@@ -192,7 +194,7 @@ fn choose_text(t: &Table, r: &RoleRequest, free: &[&Profile], roles: &mut Roles)
         return Ok(());
     }
     let readable: Vec<&Profile> = free.iter().copied().filter(|p| is_readable(p)).collect();
-    if take_picture(free, &readable, roles) {
+    if take_picture(t, free, &readable, roles) {
         return Ok(());
     }
     if take_pair(&readable, roles) {
@@ -242,16 +244,30 @@ fn choose_text(t: &Table, r: &RoleRequest, free: &[&Profile], roles: &mut Roles)
     Ok(())
 }
 
-/// Takes the only column of pictures, where nothing else can be read.
-fn take_picture(free: &[&Profile], readable: &[&Profile], roles: &mut Roles) -> bool {
+/// Takes the only column of pictures. One of paths must be all that can be read; beside one that holds the pictures
+/// themselves, texts are captions and notes.
+fn take_picture(t: &Table, free: &[&Profile], readable: &[&Profile], roles: &mut Roles) -> bool {
     let mut pictures = free.iter().filter(|p| p.kind == Kind::Picture);
     let (Some(p), None) = (pictures.next(), pictures.next()) else {
         return false;
     };
-    if !readable.is_empty() {
+    let column = t.column(&p.name);
+    let itself = column.is_ok_and(|c| matches!(c.values, Values::Picture(_)));
+    // Names of classes can be of two words, as texts are.
+    let texts = readable.iter().filter(|p| tier(&p.name) == UNTOLD);
+    let texts: Vec<String> = texts.map(|p| format!("`{}`", p.name)).collect();
+    if !itself && !texts.is_empty() {
         return false;
     }
-    roles.because(&p.name, "picture", "the only column of pictures");
+    let mut why = "the only column of pictures".to_string();
+    if !texts.is_empty() {
+        let _ = write!(
+            why,
+            "; {} could be named with --text instead",
+            texts.join(", ")
+        );
+    }
+    roles.because(&p.name, "picture", &why);
     roles.text = vec![p.name.clone()];
     true
 }

@@ -2,11 +2,15 @@
 //!
 //! Rows with the same text (case, white space and punctuation folded) never lie on two sides: at random and by
 //! groups they move together; with given files and in time, the copy on the training side is dropped and the test
-//! side stays as it is.
+//! side stays as it is. Pictures that look the same are dealt with in the same way, but given files are not changed:
+//! what they share is noted.
 
 mod allot;
+mod column;
 mod moment;
+pub(crate) mod near;
 pub(crate) mod notes;
+mod strata;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
@@ -20,9 +24,12 @@ use crate::error::{DataError, Result};
 use crate::random::{mix, shuffle};
 use crate::roles::{Roles, TaskKind};
 use crate::table::{Column, Table};
+pub use column::{by_column, is_split};
+
 use allot::{Side, Unit, by_class, by_need};
 use moment::iso_seconds;
 use notes::Counts;
+use strata::Strata;
 
 /// How to divide rows that no file assigns.
 #[derive(Debug, Clone)]
@@ -89,11 +96,11 @@ pub struct SplitRecord {
     pub valid: usize,
     /// Rows for the test.
     pub test: usize,
-    /// Rows with the text of another row that were kept on the side of that row.
+    /// Rows with the text or picture of another row that were kept on the side of that row.
     pub duplicates_together: usize,
-    /// Training or validation rows left out because their text is also in a later side.
+    /// Training or validation rows left out because their text or picture is also in a later side.
     pub duplicates_dropped: usize,
-    /// Groups of rows with the same text and different labels.
+    /// Groups of rows with the same text or picture and different labels.
     pub conflicting: usize,
     /// Rows left out by `max_rows`.
     pub sampled_out: usize,
@@ -114,7 +121,23 @@ pub fn split(
     o: &SplitOptions,
     given: &Given,
 ) -> Result<Split> {
-    let keys = Keys::new(t, &roles.text)?;
+    split_pictures(t, rows, roles, o, given, &[])
+}
+
+/// As [`split`], where `alike` are groups of rows whose pictures look the same ([`crate::survey::Survey::groups`]).
+///
+/// # Errors
+/// As [`split`].
+pub fn split_pictures(
+    t: &Table,
+    rows: &[usize],
+    roles: &Roles,
+    o: &SplitOptions,
+    given: &Given,
+    alike: &[Vec<usize>],
+) -> Result<Split> {
+    let texts = Keys::new(t, &roles.text)?;
+    let keys = Keys::new(t, &roles.text)?.with_groups(alike);
     let label = roles.label.as_ref().map(|l| t.column(l)).transpose()?;
     let group = o.group.as_ref().or(roles.group.as_ref());
     let time = o.time.as_ref().or(roles.time.as_ref());
@@ -124,15 +147,13 @@ pub fn split(
         seed: o.seed,
         ..SplitRecord::default()
     };
-    let sides = assign(rows, given);
-    let (mut test, mut valid, mut pool) = (sides.test, sides.valid, sides.pool);
+    let mut sides = assign(rows, given);
     if let Some(most) = o.max_rows {
-        record.sampled_out = sample(&mut pool, most, &strata, o.seed);
+        record.sampled_out = sample(&mut sides.pool, most, &strata, o.seed);
     }
     let all = keys.groups(rows);
     record.conflicting = label.map_or(0, |c| all.iter().filter(|g| conflict(c, g)).count());
-    drop_repeated(&keys, &test, &mut [&mut valid, &mut pool], &mut record);
-    drop_repeated(&keys, &valid, &mut [&mut pool], &mut record);
+    sides.drop_repeated(&texts, &mut record);
     let shares = open_shares(o, given);
     let request = Request {
         t,
@@ -141,20 +162,18 @@ pub fn split(
         shares,
         seed: o.seed,
     };
-    let (mut train, more_valid, more_test) = match (time, group) {
-        _ if shares == [0.0, 0.0] => (pool, Vec::new(), Vec::new()),
-        (Some(time), _) => request.in_time(&pool, t.column(time)?, &mut record)?,
-        (None, group) => {
-            let group = group.map(|g| t.column(g)).transpose()?;
-            request.at_random(&pool, group, &mut record)
-        }
-    };
+    let dealt = request.deal(sides.pool, group, time, &mut record)?;
+    let (mut train, more_valid, more_test) = dealt;
+    let (mut valid, mut test) = (sides.valid, sides.test);
     valid.extend(more_valid);
     test.extend(more_test);
     for side in [&mut train, &mut valid, &mut test] {
         side.sort_unstable();
     }
     record.how = describe(given, shares, rule(roles.task, group, time));
+    record
+        .notes
+        .extend(near::note(t, alike, [&train, &valid, &test]));
     let mut split = Split {
         train,
         valid,
@@ -172,6 +191,15 @@ struct Assigned {
     valid: Vec<usize>,
     /// Rows that no named file assigns to a side.
     pool: Vec<usize>,
+}
+
+impl Assigned {
+    /// Drops rows whose text is also in a file named for a later side.
+    fn drop_repeated(&mut self, keys: &Keys, record: &mut SplitRecord) {
+        let Self { test, valid, pool } = self;
+        drop_repeated(keys, test, &mut [valid, pool], record);
+        drop_repeated(keys, valid, &mut [pool], record);
+    }
 }
 
 fn assign(rows: &[usize], given: &Given) -> Assigned {
@@ -219,63 +247,6 @@ fn check(
         ));
     }
     Ok(())
-}
-
-/// The stratum of each row: its class, or a tenth of the range of ranks of a number.
-struct Strata {
-    of: HashMap<usize, usize>,
-    names: Vec<String>,
-}
-
-impl Strata {
-    fn new(label: Option<&Column>, task: Option<TaskKind>, rows: &[usize]) -> Self {
-        let Some(label) = label else {
-            return Self {
-                of: HashMap::new(),
-                names: Vec::new(),
-            };
-        };
-        if task == Some(TaskKind::Regression) {
-            let mut numbers: Vec<(f64, usize)> = rows
-                .iter()
-                .filter_map(|&r| Some((label.number(r)?, r)))
-                .collect();
-            numbers.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-            let bin = numbers.len().div_ceil(10).max(1);
-            let of = numbers
-                .iter()
-                .enumerate()
-                .map(|(rank, &(_, row))| (row, rank / bin))
-                .collect();
-            return Self {
-                of,
-                names: Vec::new(),
-            };
-        }
-        let value = |r: usize| {
-            label
-                .text(r)
-                .map(|v| v.trim().to_string())
-                .unwrap_or_default()
-        };
-        let distinct: BTreeMap<String, usize> = rows.iter().map(|&r| (value(r), 0)).collect();
-        let names: Vec<String> = distinct.into_keys().collect();
-        let of = rows
-            .iter()
-            .map(|&r| (r, names.binary_search(&value(r)).unwrap_or(0)))
-            .collect();
-        // Sets of labels are strata, but no classes that a side must contain.
-        let names = if task == Some(TaskKind::MultiLabel) {
-            Vec::new()
-        } else {
-            names
-        };
-        Self { of, names }
-    }
-
-    fn get(&self, row: usize) -> usize {
-        self.of.get(&row).copied().unwrap_or(0)
-    }
 }
 
 /// Cuts `pool` to `most` rows with the class shares it has; returns how many were left out.
@@ -328,6 +299,24 @@ struct Request<'a> {
 }
 
 impl Request<'_> {
+    /// Divides the rows that no file assigns: training, validation, test.
+    fn deal(
+        &self,
+        pool: Vec<usize>,
+        group: Option<&String>,
+        time: Option<&String>,
+        record: &mut SplitRecord,
+    ) -> Result<Sides> {
+        Ok(match (time, group) {
+            _ if self.shares == [0.0, 0.0] => (pool, Vec::new(), Vec::new()),
+            (Some(time), _) => self.in_time(&pool, self.t.column(time)?, record)?,
+            (None, group) => {
+                let group = group.map(|g| self.t.column(g)).transpose()?;
+                self.at_random(&pool, group, record)
+            }
+        })
+    }
+
     /// Whole units of rows, each of one text or one group, dealt out by class.
     fn at_random(&self, pool: &[usize], group: Option<&Column>, record: &mut SplitRecord) -> Sides {
         let copies = self.keys.groups(pool);

@@ -49,7 +49,8 @@ pub enum Values {
 pub struct RowOrigin {
     /// Index into `Table::files`.
     pub file: u32,
-    /// 1-based line in a text file; 1-based row number in a Parquet file; 1 for a file that is one row.
+    /// 1-based line in a text file; 1-based row number in a Parquet file, or number of a
+    /// picture in an array; 1 for a file that is one row.
     pub line: u64,
 }
 
@@ -72,13 +73,32 @@ impl Table {
             .ok_or_else(|| self.no_column(name))
     }
 
+    /// The picture of a row, of a column of pictures or of paths to them: a path that is not absolute starts at the folder
+    /// of the file that names it. `None` where the cell is empty.
+    pub fn picture(&self, column: &Column, row: usize) -> Option<Picture> {
+        if let Values::Picture(pictures) = &column.values {
+            return pictures[row].clone();
+        }
+        let text = column.text(row)?;
+        let path = Some(text.trim()).filter(|path| !path.is_empty())?;
+        let file = self.files.get(self.origin[row].file as usize);
+        let folder = file.and_then(|file| file.parent());
+        Some(Picture::File(folder.map_or_else(
+            || PathBuf::from(path),
+            |folder| folder.join(path),
+        )))
+    }
+
     /// Where a row was read, for messages: `data/t.csv, line 18`.
     pub fn place(&self, row: usize) -> String {
         let origin = self.origin[row];
         let file = self.file_name(origin.file as usize);
         let lower = file.to_lowercase();
-        let unit = if [".parquet", ".pq"].iter().any(|e| lower.contains(e)) {
+        let holds = |ends: &[&str]| ends.iter().any(|e| lower.contains(e));
+        let unit = if holds(&[".parquet", ".pq"]) {
             "row"
+        } else if holds(&[".npz", "idx3"]) {
+            "picture"
         } else {
             "line"
         };

@@ -1,9 +1,10 @@
 //! Which columns are text and label in files as people have them.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use retune_data::Result;
+use retune_data::picture::Picture;
 use retune_data::read::{ReadOptions, read};
 use retune_data::roles::{RoleRequest, Roles, TaskKind, detect};
+use retune_data::{Column, Result, RowOrigin, Table, Values};
 
 const SENTENCES: [&str; 8] = [
     "a fine film with great music",
@@ -358,4 +359,63 @@ fn a_ticket_file_of_an_office_needs_no_flag() {
         )
     });
     check(&text, &["Text"], "Abteilung", TaskKind::Classification);
+}
+
+#[test]
+fn pictures_are_read_beside_captions_and_classes_of_two_words() {
+    let classes = ["golden retriever", "german shepherd", "great dane"];
+    let paths = file("file,label", 30, |i| format!("{i}.png,{}", classes[i % 3]));
+    let r = found(&paths);
+    assert!(r.pictures, "{:?}", r.reasons);
+    assert_eq!(
+        (&r.text[0], r.label.as_deref()),
+        (&"file".to_string(), Some("label"))
+    );
+    // Beside names of files a text is what can be read.
+    let noted = file("file,review,label", 30, |i| {
+        format!("{i}.png,{},{}", sentence(i), classes[i % 3])
+    });
+    assert_eq!(found(&noted).text, ["review"]);
+    // Beside the pictures themselves it is a caption.
+    let column = |name: &str, values| Column {
+        name: name.to_string(),
+        values,
+    };
+    let picture = Picture::Bytes(b"x".as_slice().into());
+    let t = Table {
+        columns: vec![
+            column("image", Values::Picture(vec![Some(picture); 30])),
+            column(
+                "caption",
+                Values::Text((0..30).map(|i| Some(sentence(i))).collect()),
+            ),
+            column(
+                "label",
+                Values::Text((0..30).map(|i| Some(classes[i % 3].into())).collect()),
+            ),
+        ],
+        origin: (1..31).map(|line| RowOrigin { file: 0, line }).collect(),
+        ..Table::default()
+    };
+    let r = detect(&t, &RoleRequest::default()).unwrap();
+    assert!(r.pictures);
+    assert_eq!(
+        (&r.text[0], r.label.as_deref()),
+        (&"image".to_string(), Some("label"))
+    );
+    let why = &r.reasons.iter().find(|x| x.column == "image").unwrap().why;
+    assert!(why.contains("`caption` could be named"), "{why}");
+}
+
+#[test]
+fn a_column_that_tells_the_sides_is_no_label() {
+    let text = file("text,split,mark", 30, |i| {
+        format!(
+            "{},{},{}",
+            sentence(i),
+            ["train", "test"][i % 2],
+            ["a", "b"][i % 2]
+        )
+    });
+    check(&text, &["text"], "mark", TaskKind::Classification);
 }

@@ -9,12 +9,14 @@ use crate::curve::LabelCurve;
 
 mod decided;
 mod parent;
+mod pictures;
 mod proof;
 #[cfg(test)]
 pub(crate) mod sample;
 
 pub use decided::{Change, Chosen, Decided};
 pub use parent::ParentTest;
+pub use pictures::{ContactSheet, Gallery, HeatMaps, InlinePicture, PictureFormat, Pictures};
 pub use proof::{Comparison, Cost, FloorVerdict, Verdict, Word};
 
 /// A value with its 95 % interval.
@@ -185,7 +187,7 @@ pub enum Event {
 pub struct Shown {
     /// `file:line`.
     pub id: String,
-    /// The row's text, shortened.
+    /// The row's text, shortened; of a picture its file.
     pub text: String,
     /// The right answer.
     pub truth: String,
@@ -193,6 +195,9 @@ pub struct Shown {
     pub predicted: String,
     /// The model's probability of its answer, or the absolute error for regression.
     pub confidence: f64,
+    /// The row's picture, made small.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub picture: Option<InlinePicture>,
 }
 
 /// Everything the report shows.
@@ -242,4 +247,7 @@ pub struct RunRecord {
     /// Licence of the base model, where it is known.
     #[serde(default)]
     pub license: Option<String>,
+    /// Pictures beside those of the rows above; absent where the model reads texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pictures: Option<Pictures>,
 }

@@ -2,7 +2,7 @@
 //! curve, for a range test, for a search and for several runs. And `RunRecord → README.md`, the model card.
 //!
 //! Strings of a record reach the page only through `html::text`; the content-security policy in the head lets nothing
-//! run or load even so.
+//! run or load even so, but for pictures that are part of the page.
 
 mod answers;
 mod candidates;
@@ -16,6 +16,7 @@ mod headline;
 mod html;
 mod labels;
 mod parent;
+mod pictures;
 mod proof;
 mod rates;
 mod series;
@@ -54,6 +55,7 @@ pub fn render(r: &RunRecord) -> String {
         figures::classes(r),
         figures::slices(r),
         answers::mistakes(r),
+        pictures::pictures(r),
         r.curve.as_ref().map_or(String::new(), labels::labels),
         proof::costs(r),
         pairs("data", "Data", &r.data),
@@ -115,7 +117,7 @@ fn page(title: &str, header: &str, body: &str) -> String {
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">\n\
          <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
          <header>{header}{}</header>\n\
          <main>\n{body}</main>\n</body>\n</html>\n",
@@ -158,6 +160,9 @@ fn contents(body: &str) -> String {
         ("classes", "Classes"),
         ("slices", "Slices"),
         ("mistakes", "Mistakes"),
+        ("maps", "Where it looks"),
+        ("right", "Answered right"),
+        ("training-pictures", "Training pictures"),
         ("labels", "Labels"),
         ("rates", "Rates"),
         ("candidates", "Candidates"),

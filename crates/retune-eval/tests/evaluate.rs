@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use retune_eval::metrics::{METRICS, Sample, gain, majority_predictions, metric};
+use retune_eval::metrics::{
+    METRICS, Sample, gain, majority_predictions, metric, rank_correlation, right,
+};
 use retune_eval::{
     Evaluated, Evaluation, Matrix, Predictions, Slice, Targets, evaluate, majority, mistakes,
     point, reliability,
@@ -305,6 +307,27 @@ fn slices_rate_their_own_rows() {
         "{:?}",
         out.notes
     );
+}
+
+#[test]
+fn right_answers_are_spread_from_sure_to_unsure() {
+    let data = [0.9, 0.1, 0.6, 0.4, 0.7, 0.3, 0.2, 0.8, 0.8, 0.2, 0.95, 0.05];
+    let p = predictions(2, &data, Targets::Class(vec![0, 0, 0, 0, 0, 1]));
+    assert_eq!(right(&p, 9), [vec![0, 4, 2, 1], vec![]]);
+    assert_eq!(right(&p, 2), [vec![0, 1], vec![]]);
+    assert_eq!(right(&p, 3), [vec![0, 4, 1], vec![]]);
+    assert_eq!(right(&p, 1), [vec![0], vec![]]);
+    let value = predictions(1, &[1.0], Targets::Value(vec![1.0]));
+    assert!(right(&value, 9).is_empty());
+}
+
+#[test]
+fn ranks_alone_are_correlated() {
+    assert!((rank_correlation(&[1.0, 2.0, 3.0], &[0.1, 5.0, 900.0]) - 1.0).abs() < 1e-12);
+    // scipy.stats.spearmanr([0, 1, 1, 3], [2, 1, 4, 0]).
+    let found = rank_correlation(&[0.0, 1.0, 1.0, 3.0], &[2.0, 1.0, 4.0, 0.0]);
+    assert!((found + 0.632_455_532_033_676).abs() < 1e-12, "{found}");
+    assert!(rank_correlation(&[1.0, 1.0], &[1.0, 2.0]).is_nan());
 }
 
 #[test]

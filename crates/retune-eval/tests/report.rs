@@ -16,6 +16,11 @@ use serde_json::{Value, json};
 
 const HOSTILE: &str = "</script><svg onload=alert(1)>'\" & <!-- \u{202e}\0";
 
+/// A picture whose bytes are `word`, which no honest record has.
+fn picture(word: &str) -> Value {
+    json!({"format": "png", "width": 90, "height": 60, "base64": word})
+}
+
 fn shown(word: &str) -> Value {
     json!({"id": word, "text": word, "truth": word, "predicted": word, "confidence": 0.97})
 }
@@ -187,7 +192,6 @@ fn check(page: &str) {
         "inf\"",
         "<script",
         "<link",
-        "<img",
         "http:",
         "https:",
         "@import",
@@ -195,6 +199,11 @@ fn check(page: &str) {
         "onload=alert(1)>",
     ] {
         assert!(!page.contains(bad), "the page holds {bad}");
+    }
+    // A picture is part of the page.
+    for image in page.split("<img").skip(1) {
+        let from = image.split(" src=\"").nth(1).unwrap();
+        assert!(from.starts_with("data:image/png;base64,"), "{image}");
     }
     let ids: Vec<&str> = page
         .split(" id=\"")
@@ -266,6 +275,37 @@ fn every_part_with_content_is_there() {
     assert!(
         page.contains("<section id=\"scatter\"") && !page.contains("<section id=\"confusion\"")
     );
+}
+
+#[test]
+fn rows_of_pictures_are_seen_on_the_page() {
+    for word in [HOSTILE, "word"] {
+        let mut row = shown(word);
+        row["picture"] = picture(word);
+        let mut written = serde_json::to_value(record(word, 3)).unwrap();
+        written["task"] = "image-classification".into();
+        written["mistakes"] = json!([row, row]);
+        written["before_after"] = json!([[row, word]]);
+        written["pictures"] = json!({
+            "right": [{"class": word, "rows": [row]}, {"class": "none", "rows": []}],
+            "maps": {"rows": [[row, picture(word)]], "grid": [3, 4], "correlation": 0.2},
+            "training": {"sheet": picture(word), "draws": 6, "changes": [word], "rows": [word]},
+        });
+        let mut r: RunRecord = serde_json::from_value(written).unwrap();
+        let page = render(&r);
+        check(&page);
+        assert_eq!(page.matches("<img").count(), 2 + 1 + 1 + 2 + 1);
+        for id in ["mistakes", "maps", "right", "training-pictures"] {
+            assert!(page.contains(&format!("<a href=\"#{id}\">")), "{id}");
+        }
+        assert!(page.contains("<th scope=\"col\">picture</th>") && !page.contains(">text</th>"));
+        assert!(page.contains("img-src data:;"));
+        r.limit_pictures(0);
+        let page = render(&r);
+        check(&page);
+        assert!(!page.contains("<img") && page.contains("<section id=\"mistakes\""));
+    }
+    assert!(!render(&record("word", 3)).contains("<img"));
 }
 
 #[test]

@@ -49,6 +49,28 @@ pub fn sum<E: Element>(isa: Isa, a: &[E], b: &[E], out: &mut [E]) {
     blocks.spread(|((out, a), b)| sum_block(isa, a, b, out));
 }
 
+/// `out = max(a + b, 0)`, value by value; NaN stays NaN.
+///
+/// # Panics
+/// When lengths differ.
+pub fn sum_relu<E: Element>(isa: Isa, a: &[E], b: &[E], out: &mut [E]) {
+    assert!(a.len() == out.len() && b.len() == out.len());
+    let blocks = out.chunks_mut(BLOCK).zip(a.chunks(BLOCK));
+    let blocks = blocks.zip(b.chunks(BLOCK));
+    blocks.spread(|((out, a), b)| sum_relu_block(isa, a, b, out));
+}
+
+/// The gradient of [`sum_relu`] for either term: `dx = dy` where its result `y` is not 0, and else 0.
+///
+/// # Panics
+/// When lengths differ.
+pub fn sum_relu_backward<E: Element>(isa: Isa, y: &[E], dy: &[E], dx: &mut [E]) {
+    assert!(y.len() == dx.len() && dy.len() == dx.len());
+    let blocks = dx.chunks_mut(BLOCK).zip(y.chunks(BLOCK));
+    let blocks = blocks.zip(dy.chunks(BLOCK));
+    blocks.spread(|((dx, y), dy)| sum_relu_back(isa, y, dy, dx));
+}
+
 /// `to += share (from - to)`, value by value.
 ///
 /// # Panics
@@ -91,6 +113,19 @@ vectorized! {
     fn sum_block[E: Element](a: &[E], b: &[E], out: &mut [E]) {
         for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
             *out = E::narrow(a.wide() + b.wide());
+        }
+    }
+
+    fn sum_relu_block[E: Element](a: &[E], b: &[E], out: &mut [E]) {
+        for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
+            let sum = a.wide() + b.wide();
+            *out = E::narrow(if sum <= 0.0 { 0.0 } else { sum });
+        }
+    }
+
+    fn sum_relu_back[E: Element](y: &[E], dy: &[E], dx: &mut [E]) {
+        for ((dx, y), dy) in dx.iter_mut().zip(y).zip(dy) {
+            *dx = E::narrow(if y.wide() <= 0.0 { 0.0 } else { dy.wide() });
         }
     }
 
@@ -153,6 +188,31 @@ mod tests {
                         .all(|(s, x)| (s - want(*x)).abs() < 1e-5)
                 );
             }
+        }
+    }
+
+    #[test]
+    fn what_is_below_zero_is_cut_off_and_sends_nothing_back() {
+        for n in [0, 1, 31, BLOCK - 1, 2 * BLOCK + 5] {
+            let (a, b): (Vec<bf16>, Vec<bf16>) = (trial::elements(n, 7), trial::elements(n, 8));
+            let dy: Vec<bf16> = trial::elements(n, 9);
+            let sum = |i: usize| a[i].to_f32() + b[i].to_f32();
+            let want: Vec<bf16> = (0..n).map(|i| bf16::from_f32(sum(i).max(0.0))).collect();
+            let back = |i: usize| if sum(i) > 0.0 { dy[i] } else { bf16::ZERO };
+            let back: Vec<bf16> = (0..n).map(back).collect();
+            trial::same_everywhere(|isa| {
+                let mut out = vec![bf16::ONE; n];
+                sum_relu(isa, &a, &b, &mut out);
+                assert_eq!(trial::bits(&out), trial::bits(&want));
+                let mut dx = vec![bf16::ONE; n];
+                sum_relu_backward(isa, &out, &dy, &mut dx);
+                assert_eq!(trial::bits(&dx), trial::bits(&back));
+            });
+        }
+        for isa in Isa::available() {
+            let mut out = [0f32; 2];
+            sum_relu(isa, &[f32::NAN, -1.0], &[1.0, 0.5], &mut out);
+            assert!(out[0].is_nan() && out[1] == 0.0, "{out:?}");
         }
     }
 

@@ -4,6 +4,7 @@
 pub(crate) mod files;
 mod header;
 pub(crate) mod index;
+pub(crate) mod parts;
 mod pickle;
 mod write;
 

@@ -6,8 +6,9 @@
 //! planted errors than either one. Every row is held out once, in one of five parts; of the other four, one selects the
 //! models' settings.
 
-use retune_data::inspect::deep::{Deep, deep};
+use retune_data::inspect::deep::{Deep, deep, near_pictures};
 use retune_data::processor::Labels;
+use retune_data::survey::survey;
 use retune_data::{Column, Example, Table, Target, Values};
 use retune_eval::{Event, Matrix};
 use serde::Serialize;
@@ -75,7 +76,11 @@ pub fn closer_look(plan: &Plan, on: On) -> Result<CloserLook> {
         |rows: &[Example]| -> Vec<usize> { rows.iter().map(|e| e.meta.row as usize).collect() };
     let (train, valid, test) = (at(&plan.train), at(&plan.valid), at(&plan.test));
     let sides: [(&str, &[usize]); 3] = [("train", &train), ("valid", &valid), ("test", &test)];
-    let deep = deep(&plan.table, &plan.roles, &sides)?;
+    let mut deep = deep(&plan.table, &plan.roles, &sides)?;
+    if let (true, [column]) = (plan.roles.pictures, &plan.roles.text[..]) {
+        let seen = survey(&plan.table, column)?;
+        deep.near_duplicates = near_pictures(&plan.table, &seen, &sides);
+    }
     let mut notes = Vec::new();
     let doubts = if rows.len() < FEWEST {
         notes.push(format!(

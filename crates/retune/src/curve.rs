@@ -24,7 +24,7 @@ use crate::ops;
 use crate::outcome::{predictions, selection};
 use crate::plan::Plan;
 use crate::points::PointFile;
-use crate::proof::{self, SCRATCH_LR};
+use crate::proof::{self, scratch_lr};
 use crate::recipe::Recipe;
 use crate::run::on_threads;
 use crate::run_folder::RECIPE;
@@ -379,7 +379,7 @@ impl<'a> Work<'a> {
             network => {
                 let mut job = Job::new(plan).on((&train, &valid), LEAST_STEPS);
                 if network == "scratch" {
-                    job = job.scratch(SCRATCH_LR);
+                    job = job.scratch(scratch_lr(plan));
                 }
                 job.recipe.seed = seed;
                 let (start, _) = job.model()?;

@@ -12,6 +12,7 @@ use crate::bundle::{Bundle, load_model};
 use crate::error::{Error, Result};
 use crate::families::family_of;
 use crate::model::Model;
+use crate::ops::Precision;
 use crate::peft::UPDATES;
 use crate::pretrained::read_config;
 use crate::staging::Staging;
@@ -58,15 +59,13 @@ pub fn export_hf(bundle: Bundle, dir: &Path) -> Result<ExportCheck> {
     }
     let config = read_config(staging.folder())?;
     let outputs = bundle.processor.labels().outputs();
-    let copy = load_model(
-        staging.folder(),
-        &config,
-        outputs,
-        bundle.manifest.precision,
-    )?;
-    if matches!(bundle.processor, Processor::Image(_)) {
-        return pictures::compared(&bundle, &copy, staging);
+    let load = |folder: &Path, precision| load_model(folder, &config, outputs, precision);
+    if let Processor::Image(processor) = &bundle.processor {
+        // Other programs are compared with in f32.
+        let [own, copy] = [&bundle.folder, staging.folder()].map(|f| load(f, Precision::F32));
+        return pictures::compared(processor, [&own?, &copy?], staging);
     }
+    let copy = load(staging.folder(), bundle.manifest.precision)?;
     compared(bundle, copy, staging)
 }
 
@@ -135,7 +134,7 @@ pub(crate) fn refuse(bundle: &Bundle, dir: &Path) -> Result<()> {
         )));
     }
     let facts = (family_of(&bundle.config)?.facts)(&bundle.config)?;
-    if bundle.manifest.pooling != facts.head.pooling() {
+    if bundle.manifest.pooling != facts.head.pooling {
         return Err(Error::User(
             "this head reads the mean of the vectors, which other programs' heads of this model do not; \
              tune with another method than `head` to export"

@@ -1,5 +1,5 @@
-//! The head: dense layer, activation, dropout and output layer over one vector of each sequence, by default that of
-//! its first token; for pictures the mean of all places, dropout and output layer.
+//! The head: dense layer, activation, dropout and output layer over one vector of each sequence, which the family says:
+//! that of the first token, the mean of all places of a picture, or both. Pictures have no dense layer.
 //!
 //! One shape serves the `*ForSequenceClassification` heads of transformers: BERT (pooler with tanh,
 //! then dropout), DistilBERT (ReLU, then dropout), RoBERTa (dropout, tanh, dropout).
@@ -21,18 +21,10 @@ pub struct HeadStyle {
     pub dropout_first: bool,
     /// Dropout probability.
     pub dropout: f64,
-    /// Width of the backbone's vectors.
+    /// Width of the vector that the head reads.
     pub width: usize,
-}
-
-impl HeadStyle {
-    /// How vectors become the one that the head reads: a dense layer reads the first, as transformers has it.
-    pub fn pooling(&self) -> Pooling {
-        match self.dense {
-            Some(_) => Pooling::First,
-            None => Pooling::Mean,
-        }
-    }
+    /// How the backbone's vectors become it.
+    pub pooling: Pooling,
 }
 
 /// A classification or regression head.
@@ -83,7 +75,7 @@ impl Head {
                 .map(|_| Linear::load(source, "head.dense", style.width, style.width).map(exact))
                 .transpose()?,
             out: exact(Linear::load(source, "head.out", style.width, outputs)?),
-            pooling: style.pooling(),
+            pooling: style.pooling,
             style,
             units: Units::default(),
         })

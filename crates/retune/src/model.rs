@@ -76,15 +76,23 @@ pub enum Pooling {
     Mean,
     /// The first one (`[CLS]`).
     First,
+    /// The first one and the mean, side by side: twice as wide.
+    #[serde(rename = "first_and_mean")]
+    FirstAndMean,
 }
 
 impl Pooling {
     /// One vector per sequence, `[sequences, width]`.
     pub fn of(self, hidden: &Hidden) -> Tensor<2> {
-        let tokens = hidden.tokens.clone();
+        let mean = || {
+            let tokens = hidden.tokens.clone();
+            ops::segment_mean_from(tokens, &hidden.lengths, hidden.front)
+        };
+        let first = || ops::segment_first(hidden.tokens.clone(), &hidden.lengths);
         match self {
-            Self::Mean => ops::segment_mean(tokens, &hidden.lengths),
-            Self::First => ops::segment_first(tokens, &hidden.lengths),
+            Self::Mean => mean(),
+            Self::First => first(),
+            Self::FirstAndMean => Tensor::cat(vec![first(), mean()], 1), // [sequences, 2 * width]
         }
     }
 }
@@ -96,6 +104,11 @@ pub struct Hidden {
     pub tokens: Tensor<2>,
     /// How many belong to each sequence.
     pub lengths: Lengths,
+    /// How many at the start of each sequence stand for none of its places, and do not count for the mean.
+    pub front: usize,
+    /// Places of each map from top to bottom and from left to right, packed row by row; `None` where tokens are no
+    /// places of a map.
+    pub grid: Option<[usize; 2]>,
 }
 
 /// What a forward pass knows besides its inputs; the only source of randomness in it.

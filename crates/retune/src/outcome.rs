@@ -2,10 +2,11 @@
 
 use retune_data::{Example, Target};
 use retune_eval::metrics::majority_predictions;
-use retune_eval::records::Shown;
+use retune_eval::records::{Pictures, Shown};
 use retune_eval::{Decision, Evaluated, Matrix, Predictions, evaluate};
 
 use crate::bundle;
+use crate::pictures;
 use crate::plan::Plan;
 use crate::scoring;
 use crate::train::Validation;
@@ -58,6 +59,8 @@ pub(crate) struct Outcome {
     pub evaluated: Evaluated,
     /// A few rows after tuning, with the answer before.
     pub before_after: Vec<(Shown, String)>,
+    /// Pictures worth showing.
+    pub pictures: Option<Pictures>,
 }
 
 impl Outcome {
@@ -77,6 +80,7 @@ impl Outcome {
                 .map_or(Vec::new(), |before| before_after(plan, &predicted, before)),
             evaluated: evaluate(&predicted, &evaluation, "test", plan.recipe.seed),
             predictions: predicted,
+            pictures: None,
         }
     }
 
@@ -97,23 +101,27 @@ pub(crate) fn shown(plan: &Plan, index: usize, predicted: &Predictions) -> Shown
     let scores = predicted.scores.row(index);
     let answer = plan.task.answer(scores, labels, decision);
     let truth = plan.task.truth(&example.target, labels);
-    let text: Vec<String> = plan
-        .roles
-        .text
-        .iter()
-        .filter_map(|c| Some(plan.table.column(c).ok()?.text(row)?.into_owned()))
-        .collect();
     let error = match (&example.target, answer.value) {
         (Target::Value(wanted), Some(got)) => (f64::from(*wanted) - got).abs(),
         _ => 0.0,
     };
     Shown {
         id: plan.table.place(row),
-        text: shortened(&text.join(" ⏐ ")),
+        text: words(plan, row),
         truth,
         predicted: answer.phrase(),
         confidence: answer.confidence.unwrap_or(error),
+        picture: pictures::thumbnail(&plan.processor, example),
     }
+}
+
+/// The texts of a row of the table, or the file of its picture, shortened.
+pub(crate) fn words(plan: &Plan, row: usize) -> String {
+    let texts = plan.roles.text.iter();
+    let texts: Vec<String> = texts
+        .filter_map(|c| Some(plan.table.column(c).ok()?.text(row)?.into_owned()))
+        .collect();
+    shortened(&texts.join(" ⏐ "))
 }
 
 fn shortened(text: &str) -> String {

@@ -54,7 +54,11 @@ pub(crate) fn write_updates(folder: &Path, updates: &[HostTensor], base: &BaseMo
 fn module(base: &BaseModel, layer: &str) -> String {
     let keys = (base.family.keys)(&base.config, &format!("{layer}.weight"));
     let key = keys.into_iter().next().unwrap_or_default();
-    key.trim_end_matches(".weight").to_string()
+    // Of a part of a tensor, `LAYER.weight[0/3]`, the part stays: no other layer has its name then.
+    match key.rsplit_once(".weight") {
+        Some((layer, part)) => format!("{layer}{part}"),
+        None => key,
+    }
 }
 
 /// An adapter changes a tensor that the model does not have.

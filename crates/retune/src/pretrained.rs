@@ -10,11 +10,14 @@ use retune_data::{DataError, Processor};
 use crate::bundle::{self, Parent};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Problem, Result};
-use crate::families::{BuildError, Facts, Family, ModelConfig, build_model, family_of};
+use crate::families::{
+    BuildError, ConfigError, Facts, Family, ModelConfig, build_model, family_of,
+};
 use crate::hub::{self, HubError, HubOptions, Resolved};
-use crate::model::{Model, Pooling};
+use crate::model::{Model, Pooling, Reads};
+use crate::ops::Precision;
 use crate::peft::{self, AdapterFolder};
-use crate::weights::{HeadClasses, LoadReport, Place, Source};
+use crate::weights::{Adapters, HeadClasses, LoadReport, Place, Source};
 
 /// A pre-trained model on disk, described but not loaded.
 pub struct BaseModel {
@@ -36,9 +39,9 @@ pub struct BaseModel {
     pub facts: Facts,
     /// Longest sequence it was trained on, special tokens included.
     pub max_length: usize,
-    /// How a sentence-transformers folder pools; the mean unless it says `[CLS]`.
+    /// How a sentence-transformers folder pools, the mean unless it says `[CLS]`; of pictures what the family's heads read.
     pub pooling: Pooling,
-    /// What its own head reads: what the bundle says, and else the first token.
+    /// What its own head reads: what the bundle says, and else what the family's heads read.
     pub head_pooling: Pooling,
     /// The bundle that it is, when `retune train` wrote it.
     pub parent: Option<Parent>,
@@ -94,8 +97,11 @@ impl BaseModel {
         let mut model = Self {
             reference: resolved.reference,
             max_length: trained_length(&resolved.folder, facts.max_length),
-            pooling: pooling(&resolved.folder),
-            head_pooling: Pooling::First,
+            pooling: match family.reads {
+                Reads::Text => pooling(&resolved.folder),
+                Reads::Pictures => facts.head.pooling,
+            },
+            head_pooling: facts.head.pooling,
             parent: None,
             checkpoint: Checkpoint::open(&resolved.folder)?,
             folder: resolved.folder,
@@ -134,7 +140,7 @@ impl BaseModel {
         self.config = adapter.config_over(&self.config)?;
         self.files.extend(adapter.hashes()?);
         self.reference = reference.to_string();
-        self.head_pooling = Pooling::First;
+        self.head_pooling = self.facts.head.pooling;
         if self
             .head_rows()
             .is_some_and(|rows| self.classes().len() != rows)
@@ -201,6 +207,19 @@ impl BaseModel {
         Ok((model, report))
     }
 
+    /// Whether any layer can have a low-rank update like `adapters`, wherever it is.
+    pub fn adapts(&self, labels: &Labels, adapters: &Adapters, seed: u64) -> bool {
+        let place = Place {
+            adapters: Some(Adapters {
+                targets: vec![".*".to_string()],
+                ..adapters.clone()
+            }),
+            ..Place::cpu(false, Precision::F32)
+        };
+        let built = self.build(labels, &place, seed, None);
+        built.is_ok_and(|(_, report)| report.new.iter().any(|path| path.contains(".adapter.")))
+    }
+
     /// The same architecture with fresh random weights.
     pub fn build_fresh(
         &self,
@@ -221,7 +240,7 @@ impl BaseModel {
     }
 
     /// How pictures become what the model reads, in its own size or with `side` pixels along each side: what the bundle
-    /// says that it is, or transformers' `preprocessor_config.json`, or timm's `pretrained_cfg`.
+    /// says that it is, or transformers' `preprocessor_config.json`, or timm's `pretrained_cfg`, or what is usual.
     ///
     /// # Errors
     /// A file that says something else than is expected; a side out of range.
@@ -235,8 +254,11 @@ impl BaseModel {
             Preprocess::from_transformers(&text, "preprocessor_config.json").map_err(wrong)?
         } else if self.config.0.get("pretrained_cfg").is_some() {
             Preprocess::from_timm(&self.config.0.to_string(), "config.json").map_err(wrong)?
-        } else {
+        } else if self.family.name == "efficientnet" {
             Preprocess::efficientnet_lite0()
+        } else {
+            // What timm takes where nothing is said, which is what ImageNet's classifiers are trained with.
+            Preprocess::from_timm("{}", "config.json").map_err(wrong)?
         };
         let Some(side) = side else {
             return Ok(found);
@@ -247,6 +269,28 @@ impl BaseModel {
             return Err(Problem::new("processor.picture_size", text));
         }
         Ok(resized(found, side))
+    }
+
+    /// The model for pictures as a processor makes them, where shapes of its parameters depend on their size.
+    ///
+    /// # Errors
+    /// A size that the model cannot have.
+    pub fn resize(&mut self, processor: &Processor) -> std::result::Result<(), Problem> {
+        let (Some(resized), Processor::Image(image)) = (self.family.resized, processor) else {
+            return Ok(());
+        };
+        let size = image.preprocess.crop;
+        let config = resized(&self.config, [size.height, size.width]);
+        let wrong = |e: ConfigError| {
+            let text = format!(
+                "the model has no form for {} x {} pixels ({e}); leave it out for the model's own size",
+                size.height, size.width
+            );
+            Problem::new("processor.picture_size", text)
+        };
+        self.facts = (self.family.facts)(&config).map_err(wrong)?;
+        self.config = config;
+        Ok(())
     }
 
     /// Bytes of `tokenizer.json`.

@@ -20,7 +20,7 @@ use crate::train::Flow;
 
 /// Learning rate from random initialisation. Of 5e-5, 1e-4, 2e-4 and 3e-4 it gave the best mix of accuracy and ranking on
 /// 1,400 sentences; above it, small encoders with norms behind their layers stay at the majority.
-pub(crate) const SCRATCH_LR: f64 = 1e-4;
+const SCRATCH_LR: f64 = 1e-4;
 
 /// A floor, as measured on the test rows.
 pub(crate) struct Floor {
@@ -170,7 +170,12 @@ pub(crate) fn texts(plan: &Plan, rows: &[Example]) -> Vec<Vec<String>> {
     rows.iter().map(of).collect()
 }
 
-/// Learning rates that the full proof tries from random initialisation.
+/// The learning rate from random initialisation.
+pub(crate) fn scratch_lr(plan: &Plan) -> f64 {
+    SCRATCH_LR * plan.base.family.pace
+}
+
+/// Learning rates that the full proof tries from random initialisation, before the family's pace.
 pub(crate) const SCRATCH_LRS: [f64; 4] = [5e-5, 1e-4, 2e-4, 5e-4];
 /// How many times the steps of tuning the full proof gives the model from random initialisation.
 pub(crate) const SCRATCH_STEPS: u64 = 5;
@@ -189,18 +194,19 @@ pub(crate) fn scratch(plan: &Plan, on: On) -> Result<Option<Scratch>> {
         job.recipe.seed = plan.recipe.seed.wrapping_add(seed);
         job
     };
+    let usual = scratch_lr(plan);
     let (lr, factor, seeds) = if plan.recipe.verdict == VerdictLevel::Full {
         let mut found = Vec::new();
-        for lr in SCRATCH_LRS {
+        for lr in SCRATCH_LRS.map(|lr| lr * plan.base.family.pace) {
             let Some(one) = attempt(&new(lr, 0), None, "scratch", on)? else {
                 return Ok(None);
             };
             found.push((one.best.unwrap_or(f64::NEG_INFINITY), lr));
         }
         let best = found.into_iter().max_by(|a, b| a.0.total_cmp(&b.0));
-        (best.map_or(SCRATCH_LR, |(_, lr)| lr), SCRATCH_STEPS, SEEDS)
+        (best.map_or(usual, |(_, lr)| lr), SCRATCH_STEPS, SEEDS)
     } else {
-        (SCRATCH_LR, 1, 1)
+        (usual, 1, 1)
     };
     let (mut scores, mut best) = (Vec::new(), None);
     for seed in 0..seeds {

@@ -9,11 +9,14 @@ use crate::bundle::{Manifest, Saved, read_json, read_manifest};
 use crate::curve;
 use crate::error::{Error, Result};
 use crate::outcome::shown;
+use crate::plan::Plan;
 use crate::recipe::Recipe;
 use crate::run_folder::RECIPE;
 
 /// Mistakes shown.
 const MISTAKES: usize = 20;
+/// Bytes of pictures in the record, and so on the page.
+const PICTURES: usize = 4 << 20;
 /// Points of the scatter plot.
 const POINTS: usize = 2000;
 
@@ -21,7 +24,7 @@ pub(crate) fn of(events_at: &Path, saved: &Saved, manifest: &Manifest) -> Result
     let plan = saved.plan;
     let predictions = &saved.outcome.predictions;
     let recipe_toml = plan.recipe.to_toml();
-    Ok(RunRecord {
+    let mut record = RunRecord {
         title: plan
             .out
             .file_name()
@@ -64,7 +67,10 @@ pub(crate) fn of(events_at: &Path, saved: &Saved, manifest: &Manifest) -> Result
         curve: curve::beside(&plan.out, &plan.recipe, &manifest.data),
         fingerprints: manifest.data.clone(),
         license: None,
-    })
+        pictures: saved.outcome.pictures.clone(),
+    };
+    record.limit_pictures(PICTURES);
+    Ok(record)
 }
 
 /// The record of a bundle, with the label curve that may have been measured since.
@@ -96,15 +102,6 @@ pub(crate) fn readable_events(path: &Path) -> Result<Vec<Event>> {
 fn data(saved: &Saved) -> Vec<(String, String)> {
     let plan = saved.plan;
     let [train, valid, test] = plan.summary.rows;
-    let mut lengths: Vec<usize> = plan.train.iter().map(Example::tokens).collect();
-    lengths.sort_unstable();
-    let at = |share: f64| {
-        let last = lengths.len().saturating_sub(1);
-        lengths
-            .get((share * last as f64) as usize)
-            .copied()
-            .unwrap_or(0)
-    };
     let files: Vec<String> = plan
         .table
         .files
@@ -119,24 +116,8 @@ fn data(saved: &Saved) -> Vec<(String, String)> {
             format!("{train} training, {valid} validation, {test} test"),
         ),
         ("split".to_string(), plan.split.how.clone()),
-        (
-            "tokens per training text".to_string(),
-            format!(
-                "median {}, 90 % up to {}, longest {}",
-                at(0.5),
-                at(0.9),
-                at(1.0)
-            ),
-        ),
-        (
-            "texts cut".to_string(),
-            format!(
-                "{:.1} % at {} tokens",
-                plan.summary.truncated_share * 100.0,
-                plan.summary.max_length
-            ),
-        ),
     ];
+    rows.extend(sizes(plan));
     for reason in &plan.roles.reasons {
         rows.push((
             format!("column `{}`", reason.column),
@@ -150,6 +131,36 @@ fn data(saved: &Saved) -> Vec<(String, String)> {
             .map(|n| ("note".to_string(), n.clone())),
     );
     rows
+}
+
+/// How large pictures are to the model, or how long texts are.
+fn sizes(plan: &Plan) -> Vec<(String, String)> {
+    if let Some([height, width]) = plan.summary.picture {
+        let size = format!("{width} × {height} pixels");
+        return vec![("pictures as the model sees them".to_string(), size)];
+    }
+    let mut lengths: Vec<usize> = plan.train.iter().map(Example::tokens).collect();
+    lengths.sort_unstable();
+    let at = |share: f64| {
+        let last = lengths.len().saturating_sub(1);
+        let length = lengths.get((share * last as f64) as usize);
+        length.copied().unwrap_or(0)
+    };
+    let lengths = format!(
+        "median {}, 90 % up to {}, longest {}",
+        at(0.5),
+        at(0.9),
+        at(1.0)
+    );
+    let cut = format!(
+        "{:.1} % at {} tokens",
+        plan.summary.truncated_share * 100.0,
+        plan.summary.max_length
+    );
+    vec![
+        ("tokens per training text".to_string(), lengths),
+        ("texts cut".to_string(), cut),
+    ]
 }
 
 fn machine(saved: &Saved, manifest: &Manifest) -> Vec<(String, String)> {

@@ -21,6 +21,7 @@ use crate::losses::Objective;
 use crate::model::Model;
 use crate::ops;
 use crate::outcome::{Outcome, predictions, selection};
+use crate::pictures;
 use crate::plan::{Forecast, Plan, micro_batches};
 use crate::proof::{self, Floor, Meter};
 use crate::recipe::{Require, VerdictLevel};
@@ -254,6 +255,7 @@ fn measured(plan: &Plan, model: Model, floors: &[Floor], on: On) -> Result<(Mode
     outcome.evaluated.parent_test = parent_test;
     outcome.evaluated.notes.extend(notes.into_iter().chain(why));
     outcome.evaluated.calibration = calibration;
+    outcome.pictures = pictures::of(plan, &model, &outcome.predictions)?;
     Ok((model, outcome))
 }
 

@@ -178,6 +178,9 @@ impl Place {
 /// Maps a parameter path to the checkpoint keys it may have, the usual one first.
 pub type KeyMap<'a> = dyn Fn(&str) -> Vec<String> + 'a;
 
+/// Makes the values that a model needs of those that a checkpoint has in another shape; `None` where it cannot.
+pub type Fit<'a> = dyn Fn(&[usize], &[f32]) -> Option<Vec<f32>> + 'a;
+
 /// Gives a model its parameters while it is built.
 pub struct Source<'a> {
     checkpoint: Option<&'a Checkpoint>,
@@ -262,7 +265,19 @@ impl<'a> Source<'a> {
         shape: [usize; D],
         init: Init,
     ) -> Result<Param<Tensor<D>>, WeightsError> {
-        let values = self.values(path, &shape, init)?;
+        self.fitted(path, shape, init, &|_, _| None)
+    }
+
+    /// The same, where the checkpoint may have it in another shape: `fit` makes values of `shape` of those found, which
+    /// it is given with their shape, or `None` where it cannot.
+    pub fn fitted<const D: usize>(
+        &mut self,
+        path: &str,
+        shape: [usize; D],
+        init: Init,
+        fit: &Fit,
+    ) -> Result<Param<Tensor<D>>, WeightsError> {
+        let values = self.values(path, &shape, init, fit)?;
         let data = TensorData::new(values, shape);
         Ok(Param::from_data(data, &self.place.device))
     }
@@ -272,6 +287,7 @@ impl<'a> Source<'a> {
         path: &str,
         shape: &[usize],
         init: Init,
+        fit: &Fit,
     ) -> Result<Vec<f32>, WeightsError> {
         let size: usize = shape.iter().product();
         let Some(checkpoint) = self.checkpoint else {
@@ -279,25 +295,29 @@ impl<'a> Source<'a> {
             return Ok(self.fresh(path, size, init));
         };
         let keys = (self.keys)(path);
-        let found = keys.iter().find(|key| checkpoint.shape(key).is_some());
-        let Some(key) = found else {
+        let mut shapes = keys.iter().map(|key| (key, checkpoint.shape_at(key)));
+        let Some((key, Some(have))) = shapes.find(|(_, shape)| shape.is_some()) else {
             return self.missing(path, &keys, size, init);
         };
-        let have = checkpoint.shape(key).unwrap_or_default();
-        if have != shape {
-            if self.optional {
-                self.used.insert(key.clone());
-                return self.missing(path, &keys, size, init);
-            }
+        self.used.insert(checkpoint.name_at(key).to_string());
+        if have != shape && self.optional {
+            return self.missing(path, &keys, size, init);
+        }
+        let values = checkpoint.values_at(key)?;
+        let values = if have == shape {
+            Some(values)
+        } else {
+            fit(&have, &values)
+        };
+        let Some(values) = values.filter(|values| values.len() == size) else {
             return Err(WeightsError::Shape {
                 key: key.clone(),
-                found: have.to_vec(),
+                found: have,
                 wanted: shape.to_vec(),
             });
-        }
-        self.used.insert(key.clone());
+        };
         self.report.loaded += 1;
-        Ok(checkpoint.f32(key)?)
+        Ok(values)
     }
 
     fn missing(

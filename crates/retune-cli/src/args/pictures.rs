@@ -2,6 +2,7 @@
 
 use clap::Args;
 use retune::data::picture::Augment;
+use retune::data::survey::OnBad;
 use retune::recipe::PicturesRecipe;
 use retune::weights::Norms;
 
@@ -10,6 +11,10 @@ use super::word;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Pictures")]
 pub(super) struct PictureArgs {
+    /// What to do about pictures that cannot be read: fail, or skip their rows [default: fail]
+    #[arg(long, value_name = "HOW", value_parser = word::<OnBad>)]
+    on_bad: Option<OnBad>,
+
     /// Random changes of training pictures: none, light (crop, flip) or strong (also colours, shapes, mixing)
     /// [default: none]
     #[arg(long, value_name = "HOW", value_parser = word::<Augment>)]
@@ -63,6 +68,7 @@ pub(super) struct PictureArgs {
 impl PictureArgs {
     pub(super) fn lay_over(&self, recipe: &mut PicturesRecipe) {
         overrule!(
+            self.on_bad => recipe.on_bad,
             self.augment => recipe.augment,
             self.crop_area => recipe.crop_area,
             self.flip => recipe.flip,

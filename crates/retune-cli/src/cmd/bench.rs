@@ -17,7 +17,7 @@ const GEMM: &str = "gemm";
 
 #[derive(Debug, Args)]
 pub struct BenchArgs {
-    /// What to measure: bert-minilm, bert-minilm-ragged, bert-base, lora, frozen, efficientnet-lite0, or gemm (matrix
+    /// What to measure: bert-minilm, bert-minilm-ragged, bert-base, lora, frozen, efficientnet-lite0, vit-small, or gemm (matrix
     /// products alone)
     #[arg(value_name = "WORKLOAD", default_value = "bert-minilm")]
     workload: String,

@@ -9,6 +9,7 @@ use retune::closer_look::{CloserLook, closer_look, doubts_table};
 use retune::data::inspect::{Inspection, inspect};
 use retune::data::processor::load_tokenizer;
 use retune::data::roles::{RoleRequest, detect};
+use retune::data::survey::survey;
 use retune::data::write;
 use retune::hub::{CATALOGUE, HubOptions, resolve};
 use retune::recipe::Recipe;
@@ -102,7 +103,10 @@ pub fn run(args: &InspectArgs) -> Result<ExitCode, Failure> {
     } else {
         counter(args, &mut console)?
     };
-    let found = inspect(&rows, &roles, count.as_deref(), args.max_length);
+    let mut found = inspect(&rows, &roles, count.as_deref(), args.max_length);
+    if let (true, [column]) = (roles.pictures, &roles.text[..]) {
+        found.add_survey(&rows, &survey(&rows, column)?);
+    }
     let closer = if args.deep {
         Some(look_closer(args, &mut console)?)
     } else {

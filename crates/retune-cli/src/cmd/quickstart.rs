@@ -48,7 +48,7 @@ const SAMPLES: &[Sample] = &[
         file: "digits.parquet",
         content: include_bytes!("../../../../data/digits.parquet"),
         model: "efficientnet-lite0",
-        epochs: 2.0,
+        epochs: 4.0,
         picture_size: Some(64),
         about: "1,797 pictures of handwritten digits",
         own: [

@@ -51,8 +51,52 @@ fn files_that_are_cut_off_empty_or_something_else_are_named() {
     refused(
         "page.png",
         b"<!DOCTYPE html><title>404</title>",
-        &["cannot read"],
+        &["web page"],
     );
+}
+
+#[test]
+fn bad_pictures_are_left_out_where_that_is_asked_for() {
+    let folder = folder(6);
+    folder.write("pics/red/page.png", b"<!DOCTYPE html>");
+    folder.write("pics/blue/nothing.png", b"");
+    train(&folder, "pics", &QUICK).refuses(&["2 of 20", "page.png", "--on-bad skip"]);
+    train(
+        &folder,
+        "pics",
+        &[&QUICK[..], &["--on-bad", "skip"]].concat(),
+    )
+    .succeeds()
+    .says(&[
+        "2 of 20 pictures cannot be read and are left out",
+        "page.png",
+    ]);
+    let all = Folder::new();
+    all.write("pics/a/x.png", b"");
+    all.write("pics/b/y.png", b"");
+    train(&all, "pics", &["--on-bad", "skip"]).refuses(&["none of its 2 pictures"]);
+}
+
+#[test]
+fn copies_are_counted_and_stay_on_one_side() {
+    let folder = folder(6);
+    for i in 0..6 {
+        let copy = fs::read(folder.path(&format!("pics/red/{i:02}.bmp"))).unwrap();
+        folder.write(&format!("pics/red/copy-{i}.bmp"), copy);
+    }
+    let found = folder.retune(&["inspect", "pics"]).succeeds();
+    let repeated = found
+        .stdout
+        .lines()
+        .find(|l| l.contains("repeated pictures"));
+    assert!(
+        repeated.unwrap().trim_end().ends_with('6'),
+        "{}",
+        found.stdout
+    );
+    train(&folder, "pics", &QUICK).succeeds();
+    let record: serde_json::Value = serde_json::from_str(&folder.read("out/bundle.json")).unwrap();
+    assert_eq!(record["split"]["duplicates_together"], 6, "{record}");
 }
 
 #[test]

@@ -51,15 +51,23 @@ pub fn folder(each: usize) -> Folder {
     folder
 }
 
-fn model() -> String {
+pub fn model() -> String {
+    golden("efficientnet-tiny")
+}
+
+fn golden(name: &str) -> String {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden");
-    golden.join("efficientnet-tiny").display().to_string()
+    golden.join(name).display().to_string()
 }
 
 pub fn train(folder: &Folder, data: &str, flags: &[&str]) -> Outcome {
     let common = ["train", data, "--picture-size", "32", "--out", "out"];
     folder.retune(&[&common[..], &["--model", &model()], flags].concat())
 }
+
+/// The configuration of a small vision transformer.
+const VIT: &str = r#"{"model_type": "vit", "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
+    "intermediate_size": 48, "patch_size": 16, "image_size": 32}"#;
 
 pub const QUICK: [&str; 8] = [
     "--epochs",
@@ -105,6 +113,108 @@ fn a_folder_of_classes_is_tuned_measured_and_answered() {
         .succeeds();
     assert_eq!(eval.json()["metrics"]["accuracy"]["value"], 1.0);
     assert!(folder.read("out/report.html").contains("00.bmp"));
+}
+
+/// The part of the page with this name.
+fn part<'a>(page: &'a str, id: &str) -> &'a str {
+    let start = format!("<section id=\"{id}\"");
+    let from = page.split(&start).nth(1);
+    from.unwrap_or_else(|| panic!("no part {id}"))
+        .split("</section>")
+        .next()
+        .unwrap()
+}
+
+#[test]
+fn the_report_shows_pictures_and_needs_no_data_for_it() {
+    let folder = folder(12);
+    // Reds under green: mistakes of a model that has learned the colours.
+    for i in 0..6 {
+        folder.write(
+            &format!("pics/green/red<{i}>.bmp"),
+            bmp([190, 20, 30], 50 + i),
+        );
+    }
+    let flags = [
+        "--epochs",
+        "8",
+        "--lr",
+        "3e-3",
+        "--batch-size",
+        "8",
+        "--test-share",
+        "0.4",
+    ];
+    let common = [
+        "train",
+        "pics",
+        "--picture-size",
+        "64",
+        "--out",
+        "out",
+        "--verdict",
+        "off",
+    ];
+    folder
+        .retune(&[&common[..], &["--model", &model()], &flags].concat())
+        .succeeds();
+    std::fs::remove_dir_all(folder.path("pics")).unwrap();
+    std::fs::remove_file(folder.path("out/report.html")).unwrap();
+    folder.retune(&["report", "out"]).succeeds();
+    let page = folder.read("out/report.html");
+    let seen = |id: &str| part(&page, id).matches("<img src=\"data:image/").count();
+    assert!(
+        part(&page, "mistakes").contains("title=\"pics/green/red&lt;"),
+        "{page}"
+    );
+    assert!(seen("mistakes") > 0 && seen("right") > 2);
+    assert_eq!(seen("training-pictures"), 1);
+    assert!(seen("maps") > 2 && seen("maps") % 2 == 0 && seen("maps") <= 64);
+    assert!(part(&page, "maps").contains("2 × 2 places"));
+    assert!(part(&page, "maps").contains("mean rank correlation"));
+    assert!(!page.contains("texts cut") && page.contains("64 × 64 pixels"));
+    assert!(!page.contains("<script"));
+}
+
+#[test]
+fn a_vision_transformer_is_tuned_on_pictures_of_another_size() {
+    // Pictures of 24 pixels, for checkpoints of 20: transformers', with positions beside two kinds of heads, and timm's.
+    for (model, method, key) in [
+        ("deit-tiny", "full", "/image_size"),
+        ("dinov2-registers-tiny", "head", "/image_size"),
+        ("timm-vit-tiny", "lora", "/model_args/img_size/0"),
+    ] {
+        let folder = folder(8);
+        let flags = ["--picture-size", "24", "--method", method, "--model"];
+        let model = golden(model);
+        let said = folder.retune(
+            &[
+                &["train", "pics", "--out", "out"],
+                &flags[..],
+                &[&model],
+                &QUICK,
+            ]
+            .concat(),
+        );
+        let said = said.succeeds();
+        let config: serde_json::Value =
+            serde_json::from_str(&folder.read("out/config.json")).unwrap();
+        assert_eq!(config.pointer(key), Some(&24.into()), "{config}");
+        let eval = folder.retune(&["eval", "out", "--data", "pics", "--json"]);
+        let eval = eval.succeeds().json();
+        let accuracy = &eval["metrics"]["accuracy"]["value"];
+        assert!(
+            accuracy.as_f64() > Some(0.9),
+            "{model}: {accuracy}, {}",
+            said.stdout
+        );
+        // A bundle is a model to go on from, in its own size or another.
+        let again = ["train", "pics", "--model", "out", "--out", "again"];
+        folder.retune(&[&again, &QUICK[..]].concat()).succeeds();
+        let again = folder.read("again/config.json");
+        let again: serde_json::Value = serde_json::from_str(&again).unwrap();
+        assert_eq!(again.pointer(key), Some(&24.into()), "{again}");
+    }
 }
 
 #[test]
@@ -190,6 +300,41 @@ fn weights_do_not_depend_on_the_number_of_threads() {
     assert_eq!(weights(&folder), whole);
 }
 
+/// Models of three families learn colours, and say which of the methods does not fit them.
+#[test]
+fn other_families_are_tuned_and_refuse_what_they_cannot_do() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden");
+    let folder = folder(8);
+    let plan = |name: &str, flags: &[&str]| {
+        let model = golden.join(name).display().to_string();
+        let common = ["pics", "--picture-size", "32", "--model", &model];
+        (
+            common.map(str::to_string),
+            flags.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        )
+    };
+    let run = |verb: &str, name: &str, flags: &[&str]| {
+        let (common, flags) = plan(name, flags);
+        let words: Vec<String> = [vec![verb.to_string()], common.to_vec(), flags].concat();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        folder.retune(&words)
+    };
+    for name in ["resnet-tiny", "convnext-tiny"] {
+        let flags = [&QUICK[..], &["--out", name, "--json"]].concat();
+        let json = run("train", name, &flags).succeeds().json();
+        assert_eq!(json["metrics"]["accuracy"]["value"], 1.0, "{json}");
+        let answer = folder.retune(&["predict", name, "pics/blue/01.bmp"]);
+        assert!(answer.succeeds().stdout.contains("blue"), "{name}");
+        run("plan", name, &["--method", "lora"]).succeeds();
+    }
+    // Convolutions of 3 x 3 places only.
+    run("plan", "resnet-tiny/basic", &["--method", "lora"]).refuses(&[
+        "method (--method)",
+        "no layer",
+        "last_layers",
+    ]);
+}
+
 #[test]
 fn models_and_data_that_do_not_fit_are_told_so() {
     let folder = folder(6);
@@ -203,8 +348,23 @@ fn models_and_data_that_do_not_fit_are_told_so() {
         .retune(&["train", "data.csv", "--model", &model()])
         .refuses(&["reads pictures, and the data are texts"]);
     folder
+        .retune(&["train", "pics", "--model", &model(), "--max-length", "64"])
+        .refuses(&["--max-length", "are for texts, and the data are pictures"]);
+    folder
+        .retune(&["train", "data.csv", "--model", &text, "--augment", "light"])
+        .refuses(&["--augment", "are for pictures, and the data are texts"]);
+    folder
         .retune(&["train", "pics", "--model", &model(), "--picture-size", "4"])
         .refuses(&["--picture-size", "8 to 1024"]);
+    folder.write("vit/config.json", VIT);
+    std::fs::copy(
+        Path::new(&golden("vit-tiny")).join("model.safetensors"),
+        folder.path("vit/model.safetensors"),
+    )
+    .unwrap();
+    folder
+        .retune(&["train", "pics", "--model", "vit", "--picture-size", "12"])
+        .refuses(&["--picture-size", "12 x 12", "smaller than a patch of 16"]);
     folder
         .retune(&[
             "train",
@@ -227,4 +387,5 @@ fn a_folder_of_pictures_is_inspected_without_a_model() {
         "{}",
         found.stdout
     );
+    assert!(found.stdout.contains("repeated pictures") && !found.stdout.contains("texts"));
 }

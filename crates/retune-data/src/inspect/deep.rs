@@ -4,6 +4,7 @@
 
 mod leaks;
 mod near;
+mod pictures;
 mod show;
 
 use serde::Serialize;
@@ -14,6 +15,7 @@ use crate::table::Table;
 
 pub use leaks::{ColumnLeak, TokenLeak, column_leaks, token_leaks};
 pub use near::{NearCopy, near_duplicates};
+pub use pictures::near_pictures;
 
 /// What [`deep`] found.
 #[derive(Debug, Clone, Serialize)]
@@ -26,15 +28,22 @@ pub struct Deep {
     pub columns: Vec<ColumnLeak>,
 }
 
-/// Looks through the rows of the sides of a split: name and rows of each, training first.
+/// Looks through the rows of the sides of a split: name and rows of each, training first. Of pictures only the other
+/// columns are looked at; [`near_pictures`] finds their near-copies.
 ///
 /// # Errors
 /// A text column of the roles that is not in the table.
 pub fn deep(t: &Table, roles: &Roles, sides: &[(&str, &[usize])]) -> Result<Deep> {
     let rows: Vec<usize> = sides.iter().flat_map(|side| side.1).copied().collect();
+    let (near_duplicates, tokens) = if roles.pictures {
+        (Vec::new(), Vec::new())
+    } else {
+        let near = near_duplicates(t, &roles.text, sides)?;
+        (near, token_leaks(t, roles, &rows))
+    };
     Ok(Deep {
-        near_duplicates: near_duplicates(t, &roles.text, sides)?,
-        tokens: token_leaks(t, roles, &rows),
+        near_duplicates,
+        tokens,
         columns: column_leaks(t, roles, &rows),
     })
 }

@@ -148,8 +148,26 @@ impl Inspection {
         if !self.near_empty_places.is_empty() {
             write!(f, " ({})", self.near_empty_places.join("; "))?;
         }
-        writeln!(f, "\n  repeated texts       {}", self.duplicates)?;
-        writeln!(f, "  conflicting labels   {} texts", self.conflicting)?;
+        writeln!(f)?;
+        if let Some(unreadable) = &self.unreadable {
+            write!(f, "  unreadable           {}", unreadable.rows)?;
+            if !unreadable.first.is_empty() {
+                write!(f, " ({})", unreadable.first.join("; "))?;
+            }
+            writeln!(f)?;
+        }
+        let inputs = if self.roles.pictures {
+            "pictures"
+        } else {
+            "texts"
+        };
+        writeln!(
+            f,
+            "  {:20} {}",
+            format!("repeated {inputs}"),
+            self.duplicates
+        )?;
+        writeln!(f, "  conflicting labels   {} {inputs}", self.conflicting)?;
         for c in &self.conflicts {
             writeln!(f, "    \"{}\"  {}", c.text, c.rows.join("; "))?;
         }

@@ -125,7 +125,7 @@ fn no_pixels() -> PictureError {
 }
 
 /// The format by the first bytes, or what is there instead.
-fn format(bytes: &[u8]) -> Result<ImageFormat, PictureError> {
+pub(super) fn format(bytes: &[u8]) -> Result<ImageFormat, PictureError> {
     use ImageFormat::{Bmp, Gif, Jpeg, Png, Tiff, WebP};
     match image::guess_format(bytes) {
         Ok(f @ (Bmp | Gif | Jpeg | Png | Tiff | WebP)) => Ok(f),

@@ -1,4 +1,4 @@
-//! Perceptual hashes, and pictures that look the same by them.
+//! Perceptual hashes, and pairs of them that differ in a few bits.
 
 use super::augment::grey;
 use super::{Filter, Pixels, resize};
@@ -17,8 +17,14 @@ pub fn dhash(from: &Pixels) -> u64 {
 /// Grey, 32 by 32 pixels (Lanczos), the lowest 8 by 8 coefficients of the cosine transform (DCT-II), a bit where one
 /// is above their median. Source: `phash` of the Python package imagehash.
 pub fn phash(from: &Pixels) -> u64 {
-    const N: usize = 32;
-    let small = resize(&greyed(from), N, N, Filter::Lanczos);
+    waves(&resize(&greyed(from), N, N, Filter::Lanczos))
+}
+
+/// Pixels a side of what the cosine transform looks at.
+const N: usize = 32;
+
+/// [`phash`] of a grey picture of 32 by 32 pixels.
+pub(super) fn waves(small: &Pixels) -> u64 {
     let wave = |k: usize, n: usize| {
         let angle = std::f64::consts::PI * (k * (2 * n + 1)) as f64 / (2 * N) as f64;
         angle.cos()
@@ -45,7 +51,8 @@ pub fn phash(from: &Pixels) -> u64 {
     bits(|x, y| low[y][x] > median)
 }
 
-fn greyed(from: &Pixels) -> Pixels {
+/// The picture in grey, all channels the same.
+pub(super) fn greyed(from: &Pixels) -> Pixels {
     Pixels::from_fn((from.width, from.height), |x, y| [grey(from.at(x, y)); 3])
 }
 
@@ -60,23 +67,17 @@ fn bits(of: impl Fn(usize, usize) -> bool) -> u64 {
     hash
 }
 
-/// Groups of two or more hashes that are linked by steps of at most `distance` differing bits.
+/// Calls `each` with the pairs of `of`, which are places in `hashes`, that differ in at most `distance` bits; with some
+/// more than once. `of` is left in another order.
 ///
-/// Returns places in `hashes`, ascending, groups by their first place. Links chain: two members of a group may differ
-/// by more. Two hashes that differ in at most d bits agree in one of d + 1 bands of bits, so only hashes that share
-/// a band are compared; with a `distance` up to about 6 that is a small part of all pairs.
-pub fn near(hashes: &[u64], distance: u32) -> Vec<Vec<usize>> {
-    let mut order: Vec<usize> = (0..hashes.len()).collect();
-    order.sort_by_key(|&i| (hashes[i], i));
-    let mut links = Links((0..hashes.len()).collect());
-    // One of each hash goes on; its equals are linked to it.
-    let mut unique: Vec<usize> = Vec::new();
-    for &i in &order {
-        match unique.last() {
-            Some(&u) if hashes[u] == hashes[i] => links.join(u, i),
-            _ => unique.push(i),
-        }
-    }
+/// Two hashes that differ in at most d bits agree in one of d + 1 bands of bits, so only hashes that share a band are
+/// compared; with a `distance` up to about 6 that is a small part of all pairs.
+pub(super) fn pairs(
+    hashes: &[u64],
+    of: &mut [usize],
+    distance: u32,
+    mut each: impl FnMut(usize, usize),
+) {
     let bands = (u64::from(distance) + 1).min(64);
     for band in 0..bands {
         let (low, high) = (64 * band / bands, 64 * (band + 1) / bands);
@@ -87,65 +88,25 @@ pub fn near(hashes: &[u64], distance: u32) -> Vec<Vec<usize>> {
             u64::MAX >> (64 - (high - low))
         };
         let key = |i: usize| hashes[i] >> low & mask;
-        unique.sort_by_key(|&i| (key(i), i));
-        for run in unique.chunk_by(|&a, &b| key(a) == key(b)) {
+        of.sort_by_key(|&i| (key(i), i));
+        for run in of.chunk_by(|&a, &b| key(a) == key(b)) {
             for (n, &a) in run.iter().enumerate() {
                 for &b in &run[n + 1..] {
                     if (hashes[a] ^ hashes[b]).count_ones() <= distance {
-                        links.join(a, b);
+                        each(a, b);
                     }
                 }
             }
         }
     }
-    links.groups()
-}
-
-/// Sets that grow together, each named by its smallest member.
-struct Links(Vec<usize>);
-
-impl Links {
-    fn root(&mut self, mut i: usize) -> usize {
-        while self.0[i] != i {
-            self.0[i] = self.0[self.0[i]];
-            i = self.0[i];
-        }
-        i
-    }
-
-    fn join(&mut self, a: usize, b: usize) {
-        let (a, b) = (self.root(a), self.root(b));
-        self.0[a.max(b)] = a.min(b);
-    }
-
-    fn groups(mut self) -> Vec<Vec<usize>> {
-        let mut groups = vec![Vec::new(); self.0.len()];
-        for i in 0..self.0.len() {
-            let root = self.root(i);
-            groups[root].push(i);
-        }
-        groups.retain(|g| g.len() > 1);
-        groups
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::random::mix;
-
-    /// Every pair compared.
-    fn slow(hashes: &[u64], distance: u32) -> Vec<Vec<usize>> {
-        let mut links = Links((0..hashes.len()).collect());
-        for a in 0..hashes.len() {
-            for b in a + 1..hashes.len() {
-                if (hashes[a] ^ hashes[b]).count_ones() <= distance {
-                    links.join(a, b);
-                }
-            }
-        }
-        links.groups()
-    }
 
     #[test]
     fn bands_find_what_all_pairs_find() {
@@ -157,13 +118,17 @@ mod tests {
                     mix(3, i % 90) ^ flips.fold(0, |all, one| all | one)
                 })
                 .collect();
-            let found = near(&hashes, distance);
-            assert_eq!(found, slow(&hashes, distance), "{distance}");
+            let mut found = BTreeSet::new();
+            let mut of: Vec<usize> = (0..hashes.len()).collect();
+            pairs(&hashes, &mut of, distance, |a, b| {
+                found.insert((a, b));
+            });
+            let differ = |a: usize, b: usize| (hashes[a] ^ hashes[b]).count_ones();
+            let all = (0..hashes.len()).flat_map(|b| (0..b).map(move |a| (a, b)));
+            let slow: BTreeSet<_> = all.filter(|&(a, b)| differ(a, b) <= distance).collect();
+            assert_eq!(found, slow, "{distance}");
             assert!(!found.is_empty(), "{distance}");
         }
-        assert!(near(&[], 3).is_empty());
-        assert!(near(&[0, u64::MAX], 63).is_empty());
-        assert_eq!(near(&[0, u64::MAX], 64), [[0, 1]]);
     }
 
     #[test]

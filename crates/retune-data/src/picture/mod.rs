@@ -10,19 +10,25 @@ mod decode;
 mod error;
 pub mod hash;
 pub mod idx;
+pub mod near;
 pub mod npz;
 mod numbers;
 mod preprocess;
 mod resize;
+mod sheet;
+mod small;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use augment::{Augment, Knobs};
 pub use error::{Fault, PictureError};
+pub use near::Thumbnail;
 pub use numbers::{Array, Numbers};
 pub use preprocess::{Centre, Preprocess, Resize, Size};
 pub use resize::{Filter, Part, resize, resize_part};
+pub use sheet::{DRAWS, changes, contact_sheet};
+pub use small::Encoded;
 
 /// Endings of files of pictures.
 const ENDINGS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp", "gif"];
@@ -33,6 +39,11 @@ pub fn is_name(name: &str) -> bool {
     ENDINGS
         .iter()
         .any(|known| known.eq_ignore_ascii_case(ending))
+}
+
+/// Whether bytes are an encoded picture of a format that is read, by the first of them.
+pub(crate) fn is_encoded(bytes: &[u8]) -> bool {
+    decode::format(bytes).is_ok()
 }
 
 /// Where a picture comes from.

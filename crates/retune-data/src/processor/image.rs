@@ -1,6 +1,6 @@
 //! Pictures to what a vision model reads.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -12,7 +12,7 @@ use crate::error::{DataError, Result};
 use crate::example::{Example, Features, Framed};
 use crate::picture::augment::Changes;
 use crate::picture::{Picture, PictureLimits, Pixels, Preprocess};
-use crate::table::{Table, Values};
+use crate::table::Table;
 
 /// Bytes of cut pixels that the rows of one part of the data keep in memory; other pictures are decoded when needed.
 const KEPT: usize = 1 << 30;
@@ -43,31 +43,21 @@ impl ImageProcessor {
                 cure: "name one with --text COLUMN".to_string(),
             });
         };
-        let column = t.column(name)?;
-        let picture = match &column.values {
-            Values::Picture(pictures) => pictures[row].clone(),
-            _ => column
-                .text(row)
-                .filter(|path| !path.trim().is_empty())
-                .map(|path| Picture::File(beside(t, row, path.trim()))),
-        };
+        let picture = t.picture(t.column(name)?, row);
         let picture = picture.ok_or_else(|| DataError::File {
             file: t.place(row),
             problem: format!("column `{name}` has no picture"),
             cure: "fill it in or remove the row".to_string(),
         })?;
-        let place = match picture {
-            Picture::File(_) => String::new(),
-            _ => t.place(row),
-        };
-        let seen = self.cut(&picture);
-        seen.map_err(|e| match e {
-            DataError::File { problem, cure, .. } if !place.is_empty() => DataError::File {
-                file: place,
-                problem,
-                cure,
-            },
-            other => other,
+        self.cut(&picture).map_err(|e| match (e, &picture) {
+            (DataError::File { problem, cure, .. }, Picture::Bytes(_) | Picture::Raw { .. }) => {
+                DataError::File {
+                    file: t.place(row),
+                    problem,
+                    cure,
+                }
+            }
+            (other, _) => other,
         })
     }
 
@@ -86,6 +76,14 @@ impl ImageProcessor {
             digest: Sha256::digest(cut.rgb()).into(),
             cut: Some(Arc::new(cut)),
         }))
+    }
+
+    /// A picture before it is cut.
+    ///
+    /// # Errors
+    /// A file that is no picture any more.
+    pub fn whole(&self, framed: &Framed) -> Result<Pixels> {
+        decoded(&framed.from)
     }
 
     /// The pixels that the model reads of a picture, decoded again where they are not in memory.
@@ -144,19 +142,14 @@ fn decoded(picture: &Picture) -> Result<Pixels> {
     Ok(picture.pixels(&PictureLimits::default())?)
 }
 
-/// A path as a table gives it: relative ones start at the folder of the table's file.
-fn beside(t: &Table, row: usize, path: &str) -> PathBuf {
-    let file = t.files.get(t.origin[row].file as usize);
-    let folder = file.and_then(|file| file.parent());
-    folder.map_or_else(|| PathBuf::from(path), |folder| folder.join(path))
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
+    use std::path::PathBuf;
+
     use super::*;
     use crate::example::{Meta, Target};
-    use crate::table::{Column, RowOrigin};
+    use crate::table::{Column, RowOrigin, Values};
 
     fn example(features: Features, row: u64) -> Example {
         Example {

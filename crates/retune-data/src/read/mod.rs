@@ -1,5 +1,5 @@
-//! Files to tables: CSV and its kin, JSON lines, Parquet, IDX files of pictures, and a folder of text files or
-//! pictures by class.
+//! Files to tables: CSV and its kin, JSON lines, Parquet, IDX and NumPy files of pictures, and a folder of text files
+//! or pictures by class.
 //!
 //! The format is told by the first bytes where they are unmistakable, else by the extension, else by a look at
 //! the content. Whatever the reader decides by itself is written to `Table::notes`.
@@ -9,6 +9,7 @@ mod decode;
 mod folder;
 mod idx;
 mod jsonl;
+mod npz;
 mod parquet;
 mod quotes;
 
@@ -50,6 +51,9 @@ pub fn read(path: &Path, o: &ReadOptions) -> Result<Table> {
     }
     if idx::is_name(path) {
         return idx::read(path);
+    }
+    if npz::is_name(path) {
+        return npz::read(path);
     }
     match format(path)? {
         Format::Parquet => parquet::read(path),

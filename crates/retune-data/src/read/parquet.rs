@@ -1,4 +1,8 @@
-//! Parquet: text, numbers, booleans and lists of text become columns; other types are skipped with a note.
+//! Parquet: text, numbers, booleans, lists of text and encoded pictures become columns; other types are skipped with a
+//! note. Numbers of classes whose names the file holds become these names.
+
+mod names;
+mod pictures;
 
 use std::fs::File;
 use std::path::Path;
@@ -6,14 +10,20 @@ use std::path::Path;
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::Float64Type;
 use arrow_array::{Array, ArrayRef, RecordBatch};
-use arrow_schema::DataType;
+use arrow_schema::{ArrowError, DataType, Schema};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::errors::ParquetError;
 
 use super::jsonl::EXACT;
 use super::{not_found, wrong};
 use crate::error::{DataError, Result};
-use crate::table::{Column, RowOrigin, Table, Values};
+use crate::table::{Column, RowOrigin, Table, Values, list_names};
+
+/// Rows of pictures that any file may have; a larger one may have as many as it has bytes.
+const LEAST_ROWS: u64 = 1 << 20;
+
+const SMALLER: &str = "write each picture once, in smaller files";
 
 /// What an Arrow type is read as.
 #[derive(Clone, Copy, PartialEq)]
@@ -22,11 +32,13 @@ enum Target {
     Number,
     Bool,
     List,
+    Picture,
 }
 
 /// Reads all columns of the types above; rows are numbered from 1.
 pub(super) fn read(path: &Path) -> Result<Table> {
     let file = File::open(path).map_err(|e| not_found(path, e))?;
+    let bytes = file.metadata().map_err(|e| not_found(path, e))?.len();
     let broken = |e: &dyn std::fmt::Display| -> DataError {
         wrong(
             path,
@@ -34,17 +46,10 @@ pub(super) fn read(path: &Path) -> Result<Table> {
             "write or fetch the file again",
         )
     };
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| broken(&e))?;
+    let clone = file.try_clone().map_err(|e| not_found(path, e))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(clone).map_err(|e| broken(&e))?;
     let schema = builder.schema().clone();
-    let (mut keep, mut skipped) = (Vec::new(), Vec::new());
-    for (i, field) in schema.fields().iter().enumerate() {
-        match target(field.data_type()) {
-            // The index that pandas adds by itself is no column of the user's.
-            Some(_) if field.name().starts_with("__index_level_") => {}
-            Some(t) => keep.push((i, t)),
-            None => skipped.push(format!("`{}` ({})", field.name(), field.data_type())),
-        }
-    }
+    let (keep, skipped) = chosen(&file, &schema).map_err(|e| broken(&e))?;
     let mut columns: Vec<Column> = keep
         .iter()
         .map(|&(i, t)| Column {
@@ -53,27 +58,36 @@ pub(super) fn read(path: &Path) -> Result<Table> {
         })
         .collect();
     check_names(path, &columns)?;
+    let has_pictures = keep.iter().any(|(_, t)| *t == Target::Picture);
     let mask = ProjectionMask::roots(builder.parquet_schema(), keep.iter().map(|&(i, _)| i));
+    let batch_rows = pictures::batch_rows(&builder);
     let reader = builder
         .with_projection(mask)
+        .with_batch_size(batch_rows)
         .build()
         .map_err(|e| broken(&e))?;
+    let mut cells = pictures::Cells::new(path, bytes);
     let mut rows = 0;
     for batch in reader {
         let batch = batch.map_err(|e| broken(&e))?;
         rows += batch.num_rows() as u64;
-        append(&batch, &keep, &mut columns).map_err(|e| broken(&e))?;
+        if has_pictures && rows > bytes.max(LEAST_ROWS) {
+            let problem = format!("it has more than {} rows and {bytes} bytes", rows - 1);
+            return Err(wrong(path, problem, SMALLER));
+        }
+        append(&batch, &keep, &mut columns, &mut cells).map_err(|e| match e {
+            ArrowError::MemoryError(problem) => wrong(path, problem, SMALLER),
+            other => broken(&other),
+        })?;
     }
     if rows == 0 {
         return Err(wrong(path, "it has no rows", "give a file with rows"));
     }
-    let mut notes = Vec::new();
+    let mut notes = name_classes(path, &schema, &mut columns);
     if !skipped.is_empty() {
-        notes.push(format!(
-            "{}: columns skipped for their type: {}",
-            path.display(),
-            skipped.join(", ")
-        ));
+        let list = skipped.join(", ");
+        let note = format!("{}: columns skipped for their type: {list}", path.display());
+        notes.push(note);
     }
     Ok(Table {
         columns,
@@ -81,6 +95,44 @@ pub(super) fn read(path: &Path) -> Result<Table> {
         files: vec![path.to_path_buf()],
         notes,
     })
+}
+
+type Chosen = (Vec<(usize, Target)>, Vec<String>);
+
+/// The columns to read, and the names and types of the others.
+fn chosen(file: &File, schema: &Schema) -> std::result::Result<Chosen, ParquetError> {
+    let (mut keep, mut skipped) = (Vec::new(), Vec::new());
+    for (i, field) in schema.fields().iter().enumerate() {
+        let binary = pictures::is_binary(field.data_type());
+        match target(field.data_type()) {
+            // The index that pandas adds by itself is no column of the user's.
+            Some(_) if field.name().starts_with("__index_level_") => {}
+            Some(t) if !binary || pictures::holds(file, i)? => keep.push((i, t)),
+            _ => skipped.push(format!("`{}` ({})", field.name(), field.data_type())),
+        }
+    }
+    Ok((keep, skipped))
+}
+
+/// Puts the names of classes that the file holds in place of their numbers; one note for all columns.
+fn name_classes(path: &Path, schema: &Schema, columns: &mut [Column]) -> Vec<String> {
+    let known = names::class_names(schema.metadata().get(names::KEY).map(AsRef::as_ref));
+    let mut named = Vec::new();
+    for column in columns {
+        if let Some(classes) = known.get(&column.name)
+            && names::name(column, classes)
+        {
+            named.push(column.name.as_str());
+        }
+    }
+    let note = || {
+        format!(
+            "{}: the classes of {} have the names that the file gives them",
+            path.display(),
+            list_names(&named)
+        )
+    };
+    (!named.is_empty()).then(note).into_iter().collect()
 }
 
 fn check_names(path: &Path, columns: &[Column]) -> Result<()> {
@@ -93,8 +145,8 @@ fn check_names(path: &Path, columns: &[Column]) -> Result<()> {
     if columns.is_empty() {
         return Err(wrong(
             path,
-            "it has no column of text, numbers, booleans or lists of text",
-            "give a file with a text and a label column",
+            "it has no column of text, numbers, booleans, lists of text or pictures",
+            "give a file with a text or picture column and a label column",
         ));
     }
     Ok(())
@@ -116,11 +168,15 @@ fn target(t: &DataType) -> Option<Target> {
         }
         T::Float16 | T::Float32 | T::Float64 | T::Decimal128(_, _) => Some(Target::Number),
         T::Boolean => Some(Target::Bool),
-        T::Dictionary(_, value) => target(value).filter(|t| *t != Target::List),
+        T::Dictionary(_, value) => {
+            target(value).filter(|t| !matches!(t, Target::List | Target::Picture))
+        }
         T::List(f) | T::LargeList(f) => match target(f.data_type()) {
             Some(Target::Text | Target::Number) => Some(Target::List),
             _ => None,
         },
+        T::Struct(fields) if pictures::is_image(fields) => Some(Target::Picture),
+        t if pictures::is_binary(t) => Some(Target::Picture),
         _ => None,
     }
 }
@@ -131,6 +187,7 @@ fn empty(t: Target) -> Values {
         Target::Number => Values::Number(Vec::new()),
         Target::Bool => Values::Bool(Vec::new()),
         Target::List => Values::List(Vec::new()),
+        Target::Picture => Values::Picture(Vec::new()),
     }
 }
 
@@ -138,7 +195,8 @@ fn append(
     batch: &RecordBatch,
     keep: &[(usize, Target)],
     columns: &mut [Column],
-) -> std::result::Result<(), arrow_schema::ArrowError> {
+    pictures: &mut pictures::Cells,
+) -> std::result::Result<(), ArrowError> {
     for ((column, &(_, t)), array) in columns.iter_mut().zip(keep).zip(batch.columns()) {
         match (&mut column.values, t) {
             (Values::Bool(v), _) => {
@@ -146,6 +204,7 @@ fn append(
                 v.extend(array.as_boolean().iter());
             }
             (Values::List(v), _) => lists(array, v)?,
+            (Values::Picture(v), _) => pictures.append(array, v)?,
             (Values::Number(v), _) if !too_wide(array)? => {
                 let array = arrow_cast::cast(array, &DataType::Float64)?;
                 v.extend(
@@ -170,7 +229,7 @@ fn append(
 }
 
 /// Whether whole numbers would lose digits as `f64`, as 64-bit ids do.
-fn too_wide(array: &ArrayRef) -> std::result::Result<bool, arrow_schema::ArrowError> {
+fn too_wide(array: &ArrayRef) -> std::result::Result<bool, ArrowError> {
     if !matches!(array.data_type(), DataType::Int64 | DataType::UInt64) {
         return Ok(false);
     }
@@ -185,7 +244,7 @@ fn too_wide(array: &ArrayRef) -> std::result::Result<bool, arrow_schema::ArrowEr
 fn lists(
     array: &ArrayRef,
     into: &mut Vec<Option<Vec<String>>>,
-) -> std::result::Result<(), arrow_schema::ArrowError> {
+) -> std::result::Result<(), ArrowError> {
     let item = |i: usize| match array.data_type() {
         DataType::LargeList(_) => array.as_list::<i64>().value(i),
         _ => array.as_list::<i32>().value(i),
@@ -215,11 +274,14 @@ mod tests {
 
     use arrow_array::builder::{ListBuilder, StringBuilder};
     use arrow_array::{
-        BinaryArray, BooleanArray, DictionaryArray, Int32Array, Int64Array, StringArray,
+        BinaryArray, BooleanArray, DictionaryArray, Int32Array, Int64Array, LargeBinaryArray,
+        StringArray, StructArray,
     };
+    use arrow_schema::{Field, Fields};
     use parquet::arrow::ArrowWriter;
 
     use super::*;
+    use crate::picture::Picture;
 
     fn write(batch: &RecordBatch) -> (tempfile::TempDir, std::path::PathBuf) {
         let dir = tempfile::tempdir().unwrap();
@@ -290,6 +352,97 @@ mod tests {
                 .unwrap_err()
                 .to_string()
                 .contains("no readable Parquet file")
+        );
+    }
+
+    fn picture() -> Vec<u8> {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../golden/photos/flower.jpg"
+        );
+        std::fs::read(path).unwrap()
+    }
+
+    /// A file with pictures as the library `datasets` writes them: bytes, a file beside it, nothing.
+    fn embedded() -> (tempfile::TempDir, std::path::PathBuf) {
+        let picture = picture();
+        let bytes = BinaryArray::from(vec![Some(picture.as_slice()), None, None]);
+        let paths = StringArray::from(vec![Some("a.jpg"), Some("sub/b.jpg"), None]);
+        let fields = Fields::from(vec![
+            Field::new("bytes", DataType::Binary, true),
+            Field::new("path", DataType::Utf8, true),
+        ]);
+        let arrays: Vec<ArrayRef> = vec![Arc::new(bytes), Arc::new(paths)];
+        let image = StructArray::new(fields.clone(), arrays, None);
+        let features = r#"{"info": {"features": {"label":
+            {"names": ["cat", "dog"], "_type": "ClassLabel"}}}}"#;
+        let schema = Schema::new_with_metadata(
+            vec![
+                Field::new("image", DataType::Struct(fields), true),
+                Field::new("label", DataType::Int64, true),
+            ],
+            [("huggingface".to_string(), features.to_string())],
+        );
+        let labels = Arc::new(Int64Array::from(vec![1, 0, -1]));
+        let batch = RecordBatch::try_new(Arc::new(schema), vec![Arc::new(image), labels]).unwrap();
+        write(&batch)
+    }
+
+    #[test]
+    fn pictures_with_bytes_or_paths_and_names_of_classes_are_read() {
+        let (dir, path) = embedded();
+        let t = read(&path).unwrap();
+        let Values::Picture(cells) = &t.columns[0].values else {
+            unreachable!("pictures");
+        };
+        assert!(matches!(&cells[0], Some(Picture::Bytes(b)) if b[..] == picture()));
+        let beside = dir.path().join("sub/b.jpg");
+        assert!(matches!(&cells[1], Some(Picture::File(p)) if *p == beside));
+        assert!(cells[2].is_none());
+        let label = |row| t.columns[1].text(row).map(std::borrow::Cow::into_owned);
+        assert_eq!(label(0).as_deref(), Some("dog"));
+        assert_eq!(label(2), None);
+        assert!(t.notes[0].contains("the classes of `label`"));
+        let roles = crate::roles::detect(&t, &crate::roles::RoleRequest::default()).unwrap();
+        assert!(roles.pictures);
+        assert_eq!(
+            (&roles.text[0], roles.label.as_deref()),
+            (&t.columns[0].name, Some("label"))
+        );
+    }
+
+    #[test]
+    fn a_binary_column_is_one_of_pictures_if_one_of_its_first_values_is() {
+        let picture = picture();
+        for (wide, bad) in [(false, b"404".as_slice()), (true, b"")] {
+            let cells = vec![None, Some(bad), Some(picture.as_slice())];
+            let array: ArrayRef = if wide {
+                Arc::new(LargeBinaryArray::from(cells))
+            } else {
+                Arc::new(BinaryArray::from(cells))
+            };
+            let (_dir, path) = write(&RecordBatch::try_from_iter([("jpg", array)]).unwrap());
+            let t = read(&path).unwrap();
+            let Values::Picture(cells) = &t.columns[0].values else {
+                unreachable!("pictures");
+            };
+            assert!(cells[0].is_none());
+            assert!(matches!(&cells[1], Some(Picture::Bytes(b)) if b[..] == *bad));
+            assert!(matches!(&cells[2], Some(Picture::Bytes(b)) if b[..] == picture));
+        }
+    }
+
+    #[test]
+    fn more_rows_of_pictures_than_bytes_are_refused() {
+        let picture = picture();
+        let mut cells = vec![None; LEAST_ROWS as usize + 1];
+        cells[0] = Some(picture.as_slice());
+        let array: ArrayRef = Arc::new(BinaryArray::from(cells));
+        let (_dir, path) = write(&RecordBatch::try_from_iter([("jpg", array)]).unwrap());
+        let said = read(&path).unwrap_err().to_string();
+        assert!(
+            said.contains("rows and") && said.contains("smaller files"),
+            "{said}"
         );
     }
 }

@@ -380,3 +380,89 @@ proptest! {
         prop_assert!(seen(&s.valid).is_disjoint(&seen(&s.test)));
     }
 }
+
+/// Twenty pairs of pictures that look alike, rows 2i and 2i + 1, and sixty more rows.
+fn alike() -> Vec<Vec<usize>> {
+    (0..20).map(|i| vec![2 * i, 2 * i + 1]).collect()
+}
+
+fn pictures() -> Table {
+    table(&[
+        ("text", (0..100).map(|i| format!("{i}.png")).collect()),
+        ("label", (0..100).map(|i| (i / 2 % 2).to_string()).collect()),
+        (
+            "time",
+            (0..100).map(|i| (i * 37 % 100).to_string()).collect(),
+        ),
+    ])
+}
+
+fn run_pictures(o: &SplitOptions, given: &Given) -> Split {
+    let rows: Vec<usize> = (0..100).collect();
+    let roles = Roles {
+        pictures: true,
+        ..roles(TaskKind::Classification)
+    };
+    split_pictures(&pictures(), &rows, &roles, o, given, &alike()).unwrap()
+}
+
+fn shared(s: &Split) -> usize {
+    near::across(&alike(), &[&s.train, &s.valid, &s.test]).len()
+}
+
+#[test]
+fn pictures_that_look_alike_stay_on_one_side() {
+    for seed in 0..20 {
+        let o = SplitOptions {
+            seed,
+            ..SplitOptions::default()
+        };
+        let s = run_pictures(&o, &Given::default());
+        assert_eq!(shared(&s), 0);
+        assert_eq!(s.record.duplicates_together, 20);
+        let sizes = [s.train.len(), s.valid.len(), s.test.len()];
+        assert_eq!(sizes.iter().sum::<usize>(), 100);
+        // Shares are met up to the size of a group and class.
+        assert!(
+            sizes[1].abs_diff(10) < 3 && sizes[2].abs_diff(20) < 3,
+            "{sizes:?}"
+        );
+        assert!(s.record.notes.is_empty(), "{:?}", s.record.notes);
+    }
+}
+
+#[test]
+fn in_time_the_earlier_copy_of_a_picture_is_dropped() {
+    let o = SplitOptions {
+        time: Some("time".into()),
+        ..SplitOptions::default()
+    };
+    let s = run_pictures(&o, &Given::default());
+    assert_eq!(shared(&s), 0);
+    assert!(s.record.duplicates_dropped > 0);
+    assert_eq!(
+        s.train.len() + s.valid.len() + s.test.len() + s.record.duplicates_dropped,
+        100
+    );
+}
+
+#[test]
+fn given_sides_of_pictures_are_noted_and_not_changed() {
+    let given = Given {
+        valid: None,
+        test: Some(0..31),
+    };
+    let o = SplitOptions {
+        valid_share: 0.0,
+        ..SplitOptions::default()
+    };
+    let s = run_pictures(&o, &given);
+    assert_eq!((s.train.len(), s.test.len()), (69, 31));
+    assert_eq!((s.record.duplicates_dropped, shared(&s)), (0, 1));
+    let note = &s.record.notes[0];
+    assert!(
+        note.contains("1 validation or test pictures")
+            && note.contains("t.csv, line 32 like t.csv, line 33"),
+        "{note}"
+    );
+}

@@ -204,6 +204,29 @@ pub fn mistakes(p: &Predictions, limit: usize) -> Vec<usize> {
     wrong.into_iter().take(limit).map(|(row, _)| row).collect()
 }
 
+/// Rows that were answered right, at most `each` of every class, spread evenly from the surest to the least sure; of
+/// labels and numbers none.
+pub fn right(p: &Predictions, each: usize) -> Vec<Vec<usize>> {
+    let Targets::Class(truth) = &p.targets else {
+        return Vec::new();
+    };
+    let mut classes = vec![Vec::new(); p.scores.cols];
+    for (row, &class) in truth.iter().enumerate() {
+        if p.class(row) == class as usize {
+            classes[class as usize].push(row);
+        }
+    }
+    let spread = |(class, mut rows): (usize, Vec<usize>)| {
+        rows.sort_by(|a, b| p.scores.row(*b)[class].total_cmp(&p.scores.row(*a)[class]));
+        let last = rows.len().saturating_sub(1);
+        let taken = rows.len().min(each);
+        // The first and the last row are among them where there are more than are taken.
+        let at = |i: usize| rows[i * last / taken.saturating_sub(1).max(1)];
+        (0..taken).map(at).collect()
+    };
+    classes.into_iter().enumerate().map(spread).collect()
+}
+
 /// Confidence in a wrong answer, or the absolute error; `None` where the answer is right or is not a number.
 fn wrongness(p: &Predictions, row: usize) -> Option<f64> {
     let scores = p.scores.row(row);

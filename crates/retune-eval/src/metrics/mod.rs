@@ -9,7 +9,8 @@ mod sample;
 
 pub use calibration::reliability;
 pub(crate) use evaluate::unrateable;
-pub use evaluate::{evaluate, gain, majority, majority_predictions, mistakes, point};
+pub use evaluate::{evaluate, gain, majority, majority_predictions, mistakes, point, right};
+pub use regression::rank_correlation;
 pub(crate) use sample::Facts;
 pub use sample::Sample;
 

@@ -1,6 +1,7 @@
 //! Metrics of numbers, in the user's units.
 
 use super::sample::{Facts, Ranking, Sample, ValueFacts, weighted_mean};
+use crate::predictions::{Matrix, Predictions, Targets};
 
 pub(super) fn rmse(s: &Sample) -> f64 {
     squared_error(s).sqrt()
@@ -41,6 +42,25 @@ pub(super) fn spearman(s: &Sample) -> f64 {
         &ranks(&f.predicted_order, &s.weights),
         &s.weights,
     )
+}
+
+/// Spearman's correlation of two rows of numbers, -1 to 1; not a number where either is constant.
+///
+/// # Panics
+/// When the two differ in length.
+pub fn rank_correlation(a: &[f32], b: &[f32]) -> f64 {
+    let p = Predictions {
+        scores: Matrix {
+            rows: b.len(),
+            cols: 1,
+            data: b.to_vec(),
+        },
+        targets: Targets::Value(a.to_vec()),
+        slices: Vec::new(),
+        ids: Vec::new(),
+        decision: None,
+    };
+    spearman(&Sample::new(&p))
 }
 
 fn facts(s: &Sample) -> Option<&ValueFacts> {

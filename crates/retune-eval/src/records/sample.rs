@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Evaluated, Event, FloorVerdict, Interval, Metrics, PerClass, RunRecord, Shown, SliceMetrics,
-    Verdict, Word,
+    ContactSheet, Evaluated, Event, FloorVerdict, Gallery, HeatMaps, InlinePicture, Interval,
+    Metrics, PerClass, PictureFormat, Pictures, RunRecord, Shown, SliceMetrics, Verdict, Word,
 };
 
 fn interval(low: f64, value: f64, high: f64) -> Interval {
@@ -97,16 +97,21 @@ pub(crate) fn verdict() -> Verdict {
     }
 }
 
+/// A wrong answer that the model is sure of.
+fn shown() -> Shown {
+    Shown {
+        id: "reviews.csv:17".to_owned(),
+        text: "not bad at all".to_owned(),
+        truth: "positive".to_owned(),
+        predicted: "negative".to_owned(),
+        confidence: 0.97,
+        picture: None,
+    }
+}
+
 /// A run of 40 steps with two validations.
 pub(crate) fn record() -> RunRecord {
     let words = |s: &str| s.to_owned();
-    let shown = Shown {
-        id: words("reviews.csv:17"),
-        text: words("not bad at all"),
-        truth: words("positive"),
-        predicted: words("negative"),
-        confidence: 0.97,
-    };
     let step = |step: u64| Event::Step {
         step,
         steps: 40,
@@ -150,11 +155,43 @@ pub(crate) fn record() -> RunRecord {
         evaluated: evaluated(),
         reliability: vec![(0.6, 0.55, 40), (0.9, 0.85, 360)],
         scatter: Vec::new(),
-        mistakes: vec![shown.clone()],
-        before_after: vec![(shown, words("positive"))],
+        mistakes: vec![shown()],
+        before_after: vec![(shown(), words("positive"))],
         costs: BTreeMap::new(),
         curve: None,
         fingerprints: BTreeMap::new(),
         license: None,
+        pictures: None,
     }
+}
+
+/// The same of a run on pictures: one in every place, two of a class. Each has 8 signs of base64.
+pub(crate) fn picture_record() -> RunRecord {
+    let mut r = record();
+    let picture = InlinePicture::new(PictureFormat::Png, (8, 6), &[1; 6]);
+    "image-classification".clone_into(&mut r.task);
+    let rows = r.mistakes.iter_mut();
+    for row in rows.chain(r.before_after.iter_mut().map(|(row, _)| row)) {
+        "a/17.png".clone_into(&mut row.text);
+        row.picture = Some(picture.clone());
+    }
+    let row = r.mistakes[0].clone();
+    r.pictures = Some(Pictures {
+        right: vec![Gallery {
+            class: "negative".to_owned(),
+            rows: vec![row.clone(), row.clone()],
+        }],
+        maps: Some(HeatMaps {
+            rows: vec![(row, picture.clone())],
+            grid: [7, 5],
+            correlation: Some(0.1),
+        }),
+        training: Some(ContactSheet {
+            sheet: picture,
+            draws: 6,
+            changes: vec!["flipped".to_owned()],
+            rows: vec!["a/3.png".to_owned()],
+        }),
+    });
+    r
 }

@@ -1,9 +1,10 @@
-//! What the model answers: confusion matrix, reliability or scatter, mistakes, sentences before and after tuning.
+//! What the model answers: confusion matrix, reliability or scatter, mistakes, rows before and after tuning.
 
 use std::fmt::Write;
 
 use super::chart::{Axis, Chart};
 use super::html::{TEXTS, count, heads, hint, section, table, text, words};
+use super::pictures::{grid, noun, thumbnail};
 use super::proof::temperature;
 use crate::records::{RunRecord, Shown};
 use crate::table::number;
@@ -208,24 +209,30 @@ pub(super) fn mistakes(r: &RunRecord) -> String {
     } else {
         ("Most confident mistakes", "confidence")
     };
-    let row = |s: &Shown| {
-        vec![
-            long_words(&s.text),
-            words(&s.truth),
-            words(&s.predicted),
-            number(s.confidence),
-            place(&s.id),
-        ]
-    };
-    let rows: Vec<Vec<String>> = r.mistakes.iter().map(row).collect();
-    let head = heads(&["text", "truth", "answer", measure, "row"]);
-    let table = table(title, TEXTS, &head, &rows);
-    if table.is_empty() {
-        return table;
+    let mut body = grid(&r.mistakes);
+    let mut verb = format!("The small figure is the {measure}. Look at these");
+    if body.is_empty() {
+        "Read these".clone_into(&mut verb);
+        let row = |s: &Shown| {
+            vec![
+                thumbnail(s) + &long_words(&s.text),
+                words(&s.truth),
+                words(&s.predicted),
+                number(s.confidence),
+                place(&s.id),
+            ]
+        };
+        let rows: Vec<Vec<String>> = r.mistakes.iter().map(row).collect();
+        let head = heads(&[noun(r), "truth", "answer", measure, "row"]);
+        body = table(title, TEXTS, &head, &rows);
     }
-    let sentence =
-        "Read these first: they show wrong labels in the data as well as weaknesses of the model.";
-    section("mistakes", title, &format!("{}{table}", hint(sentence)))
+    if body.is_empty() {
+        return body;
+    }
+    let sentence = format!(
+        "{verb} first: they show wrong labels in the data as well as weaknesses of the model."
+    );
+    section("mistakes", title, &format!("{}{body}", hint(&sentence)))
 }
 
 /// A few rows with the answers before and after tuning.
@@ -241,14 +248,14 @@ pub(super) fn before_after(r: &RunRecord) -> String {
     };
     let row = |(s, before): &(Shown, String)| {
         vec![
-            long_words(&s.text),
+            thumbnail(s) + &long_words(&s.text),
             words(&s.truth),
             signed(before, &s.truth),
             signed(&s.predicted, &s.truth),
         ]
     };
     let rows: Vec<Vec<String>> = r.before_after.iter().map(row).collect();
-    let head = heads(&["text", "truth", "before tuning", "after tuning"]);
+    let head = heads(&[noun(r), "truth", "before tuning", "after tuning"]);
     section(
         "examples",
         "Before and after",

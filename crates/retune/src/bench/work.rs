@@ -20,8 +20,6 @@ use crate::weights::Place;
 
 /// Sequences per step.
 const ROWS: usize = 16;
-/// Pictures per step.
-const PICTURES: usize = 32;
 /// Pixels along each side of them.
 const SIDE: usize = 224;
 /// Batches of made-up sequences before they repeat.
@@ -44,6 +42,22 @@ enum Size {
     Minilm,
     Base,
     EfficientNet,
+    VitSmall,
+}
+
+impl Size {
+    /// Sequences or pictures per step.
+    fn rows(self) -> usize {
+        match self {
+            Self::EfficientNet => 32,
+            Self::Minilm | Self::Base | Self::VitSmall => ROWS,
+        }
+    }
+
+    /// Whether it reads pictures.
+    fn reads_pictures(self) -> bool {
+        matches!(self, Self::EfficientNet | Self::VitSmall)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +127,13 @@ pub const WORKLOADS: &[Workload] = &[
         Trains::All,
         false,
     ),
+    entry(
+        "vit-small",
+        "full step of ViT-S/16: 16 pictures of 224 x 224 pixels, which count as tokens",
+        Size::VitSmall,
+        Trains::All,
+        false,
+    ),
 ];
 
 /// The workload of this name.
@@ -127,6 +148,9 @@ impl Workload {
             Size::Base => (768, 12, 3072),
             Size::EfficientNet => {
                 return ModelConfig(json!({"architecture": "tf_efficientnet_lite0"}));
+            }
+            Size::VitSmall => {
+                return ModelConfig(json!({"architecture": "vit_small_patch16_224"}));
             }
         };
         ModelConfig(json!({
@@ -145,11 +169,7 @@ impl Workload {
 
     /// Sequences or pictures per step.
     pub(super) fn rows(&self) -> usize {
-        if self.size == Size::EfficientNet {
-            PICTURES
-        } else {
-            ROWS
-        }
+        self.size.rows()
     }
 
     /// Sizes of the model.
@@ -183,8 +203,8 @@ impl Workload {
 
     /// Batches of sixteen sequences: those given, in order, or made-up ones; or one of made-up pictures.
     pub(super) fn batches(&self, given: Option<&[Vec<u32>]>) -> Result<Vec<HostBatch>> {
-        if self.size == Size::EfficientNet {
-            return Ok(vec![pictures()]);
+        if self.size.reads_pictures() {
+            return Ok(vec![pictures(self.rows())]);
         }
         let facts = self.facts()?;
         let made;
@@ -258,9 +278,9 @@ fn batch<'a>(sequences: impl Iterator<Item = &'a Vec<u32>>) -> HostBatch {
     }
 }
 
-/// A batch of noise.
-fn pictures() -> HostBatch {
-    let values = 0..(PICTURES * SIDE * SIDE * 3) as u64;
+/// A batch of so many pictures of noise.
+fn pictures(rows: usize) -> HostBatch {
+    let values = 0..(rows * SIDE * SIDE * 3) as u64;
     HostBatch {
         pictures: Arc::new(Pictures {
             height: SIDE,
@@ -269,12 +289,12 @@ fn pictures() -> HostBatch {
                 .map(|i| (mix(i) >> 40) as f32 / (1 << 23) as f32 - 1.0)
                 .collect(),
         }),
-        lengths: vec![1; PICTURES],
-        chunks: vec![1; PICTURES],
-        keys: (0..PICTURES as u64).collect(),
-        targets: targets(PICTURES),
-        weights: vec![1.0; PICTURES],
-        rows: (0..PICTURES as u64).collect(),
+        lengths: vec![1; rows],
+        chunks: vec![1; rows],
+        keys: (0..rows as u64).collect(),
+        targets: targets(rows),
+        weights: vec![1.0; rows],
+        rows: (0..rows as u64).collect(),
         ..HostBatch::default()
     }
 }
@@ -293,7 +313,7 @@ pub(super) fn flops(
         Trains::Head => (1.0, 1.0),
     };
     if let Some(cost) = facts.picture {
-        let pixels = (PICTURES * SIDE * SIDE) as f64;
+        let pixels = (workload.rows() * SIDE * SIDE) as f64;
         return 2.0 * cost.products * pixels * linear * options.steps as f64;
     }
     let (width, layers) = (facts.width as f64, facts.layers as f64);

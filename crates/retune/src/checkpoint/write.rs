@@ -9,19 +9,22 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::CheckpointError;
+use super::parts::{Joined, joined};
 
 /// Values converted at a time.
 const BLOCK: usize = 16 << 10;
 
 /// Writes tensors, each a name, a shape and its values in row-major order, as f32.
 ///
+/// Tensors whose names say that they are parts of one (`qkv.weight[0/3]`) are written as that one.
+///
 /// The file appears at `path` whole or not at all: it is written beside it, synced and renamed. The
 /// metadata says `"format": "pt"`, without which transformers refuses the file, and then the given pairs.
 /// The same input gives the same bytes.
 ///
 /// # Errors
-/// [`CheckpointError::Unwritable`] for a tensor whose values do not fill its shape or whose name is taken;
-/// [`CheckpointError::Io`] when the system refuses, such as on a full disk.
+/// [`CheckpointError::Unwritable`] for a tensor whose values do not fill its shape or whose name is taken, and for parts
+/// that make no whole; [`CheckpointError::Io`] when the system refuses, such as on a full disk.
 pub fn write(
     path: &Path,
     tensors: &[(String, Vec<usize>, Vec<f32>)],
@@ -46,7 +49,12 @@ pub fn write_each<'a>(
     metadata: &[(String, String)],
     values: &mut dyn FnMut(usize) -> Cow<'a, [f32]>,
 ) -> Result<(), CheckpointError> {
-    let header = header(path, entries, metadata)?;
+    let refused = |what: String| CheckpointError::Unwritable {
+        path: path.to_path_buf(),
+        what,
+    };
+    let wholes = joined(entries).map_err(refused)?;
+    let header = header(path, &wholes, metadata)?;
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -58,16 +66,14 @@ pub fn write_each<'a>(
         out.write_all(&(header.len() as u64).to_le_bytes())
             .map_err(io)?;
         out.write_all(&header).map_err(io)?;
-        for (i, (name, shape)) in entries.iter().enumerate() {
-            let values = values(i);
+        for i in wholes.iter().flat_map(|whole| &whole.entries) {
+            let (name, shape) = &entries[*i];
+            let values = values(*i);
             if shape.iter().product::<usize>() != values.len() {
-                return Err(CheckpointError::Unwritable {
-                    path: path.to_path_buf(),
-                    what: format!(
-                        "tensor `{name}` has {} values for the shape {shape:?}",
-                        values.len()
-                    ),
-                });
+                return Err(refused(format!(
+                    "tensor `{name}` has {} values for the shape {shape:?}",
+                    values.len()
+                )));
             }
             write_values(&mut out, &values).map_err(io)?;
         }
@@ -106,7 +112,7 @@ fn create(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
 /// The JSON header, padded with spaces so that the data begins at a multiple of 8.
 fn header(
     path: &Path,
-    entries: &[(String, Vec<usize>)],
+    wholes: &[Joined],
     metadata: &[(String, String)],
 ) -> Result<Vec<u8>, CheckpointError> {
     let refused = |what: String| CheckpointError::Unwritable {
@@ -122,7 +128,7 @@ fn header(
     header.insert("__metadata__".to_string(), Value::Object(about));
     let mut names = HashSet::from(["__metadata__"]);
     let mut at = 0u64;
-    for (name, shape) in entries {
+    for Joined { name, shape, .. } in wholes {
         if !names.insert(name) {
             return Err(refused(format!("the name `{name}` is taken")));
         }

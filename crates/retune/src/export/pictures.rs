@@ -9,7 +9,7 @@ use retune_kernels::dropout::mix;
 use serde_json::json;
 
 use super::{ExportCheck, difference};
-use crate::bundle::{Bundle, pretty};
+use crate::bundle::pretty;
 use crate::checkpoint;
 use crate::error::{Error, Result};
 use crate::families::ModelConfig;
@@ -48,13 +48,13 @@ pub(super) fn describe(
     staging.write("config.json", &pretty(&config)?)
 }
 
-/// Compares the bundle with the model that its export was read back as, adds `parity.safetensors` and publishes.
-pub(super) fn compared(bundle: &Bundle, copy: &Model, staging: Staging) -> Result<ExportCheck> {
-    let retune_data::Processor::Image(processor) = &bundle.processor else {
-        return Err(Error::Internal(
-            "a model of texts has no pictures".to_string(),
-        ));
-    };
+/// Compares the model of the bundle with the one that its export was read back as, adds `parity.safetensors` and
+/// publishes.
+pub(super) fn compared(
+    processor: &ImageProcessor,
+    [own, copy]: [&Model; 2],
+    staging: Staging,
+) -> Result<ExportCheck> {
     let size = processor.preprocess.crop;
     let shape = vec![PICTURES, size.height, size.width, 3];
     let value = |i: usize| (mix(i as u64) >> 40) as f32 / 4_194_304.0 - 2.0;
@@ -71,7 +71,7 @@ pub(super) fn compared(bundle: &Bundle, copy: &Model, staging: Staging) -> Resul
         ..HostBatch::default()
     };
     let outputs = |model: &Model| to_host(model.output(&Inputs::new(&batch), &Pass::default()));
-    let wanted = outputs(&bundle.model);
+    let wanted = outputs(own);
     let max_difference = difference(&wanted, &outputs(copy))?;
     let logits = vec![PICTURES, wanted.len() / PICTURES];
     let tensors = [

@@ -13,7 +13,7 @@ use burn::tensor::Tensor;
 
 use super::{Backbone, BuildError, ConfigError, Facts, Family, ModelConfig};
 use crate::head::HeadStyle;
-use crate::model::{Hidden, Inputs, Pass, Reads};
+use crate::model::{Hidden, Inputs, Pass, Pooling, Reads};
 use crate::nn::{Embedding, LayerNorm, Linear};
 use crate::ops::{self, Activation, Heads};
 use crate::weights::Source;
@@ -24,6 +24,7 @@ pub const FAMILY: Family = Family {
     about: "text encoders: BERT, DistilBERT, RoBERTa, XLM-RoBERTa, sentence-transformers",
     reads: Reads::Text,
     pace: 1.0,
+    resized: None,
     model_types: &["bert", "distilbert", "roberta", "xlm-roberta"],
     facts: |config| Ok(Shape::read(config)?.facts),
     build: |config, source| Ok(Backbone::Bert(Bert::load(config, source)?)),
@@ -97,6 +98,7 @@ impl Shape {
                     dropout_first: roberta,
                     dropout: head_dropout,
                     width,
+                    pooling: Pooling::First,
                 },
                 picture: None,
             },
@@ -105,22 +107,10 @@ impl Shape {
             types: if distil { 0 } else { config.size("type_vocab_size")? },
             offset,
             eps: config.number("layer_norm_eps", 1e-12)?,
-            activation: activation(config, name("hidden_act", "activation"))?,
+            activation: config.activation(name("hidden_act", "activation"))?,
             dropout,
             attention_dropout: config.number(attention, 0.1)?,
         })
-    }
-}
-
-fn activation(config: &ModelConfig, key: &str) -> Result<Activation, ConfigError> {
-    match config.text(key, "gelu") {
-        "gelu" => Ok(Activation::Gelu),
-        "gelu_new" | "gelu_pytorch_tanh" => Ok(Activation::GeluTanh),
-        "relu" => Ok(Activation::Relu),
-        other => Err(ConfigError {
-            key: key.to_string(),
-            what: format!("is `{other}`; retune knows gelu, gelu_new, gelu_pytorch_tanh and relu"),
-        }),
     }
 }
 
@@ -197,6 +187,8 @@ impl Bert {
         Hidden {
             tokens: hidden,
             lengths: x.lengths.clone(),
+            front: 0,
+            grid: None,
         }
     }
 }

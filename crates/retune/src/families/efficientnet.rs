@@ -6,12 +6,14 @@
 //! al., "MobileNetV2", arXiv:1801.04381): `x + narrow(around(widen(x)))` where the shapes allow the sum.
 
 use burn::module::Module;
-use burn::tensor::{DType, Tensor, TensorData};
+use burn::tensor::DType;
 
-use super::{Backbone, BuildError, ConfigError, Facts, Family, ModelConfig, PictureCost};
+use super::{
+    Backbone, BuildError, CONVOLUTIONS, ConfigError, Facts, Family, ModelConfig, PictureCost, stage_of,
+};
 use crate::head::HeadStyle;
-use crate::model::{Hidden, Inputs, Pass, Reads};
-use crate::nn::conv::{ConvNorm, Size};
+use crate::model::{Hidden, Inputs, Pass, Pooling, Reads};
+use crate::nn::conv::{ConvNorm, Padding, Size};
 use crate::ops::{self, Activation, Maps};
 use crate::weights::{Source, WeightsError};
 
@@ -29,6 +31,7 @@ pub const FAMILY: Family = Family {
     model_types: &["tf_efficientnet_lite0"],
     reads: Reads::Pictures,
     pace: 5.0,
+    resized: None,
     facts: |config| {
         Ok(Facts {
             width: WIDTH,
@@ -42,6 +45,7 @@ pub const FAMILY: Family = Family {
                 dropout_first: false,
                 dropout: config.number("drop_rate", 0.2)?,
                 width: WIDTH,
+                pooling: Pooling::Mean,
             },
             picture: Some(cost(&stages(config)?)),
         })
@@ -116,6 +120,7 @@ fn cost(stages: &[Stage]) -> PictureCost {
         kept: 3.0 + 2.0 * STEM as f64 / 4.0,
         working: STEM as f64 / 4.0,
         products: (27 * STEM) as f64 / 4.0,
+        rate: CONVOLUTIONS,
     };
     // Places of a map for each pixel, and channels.
     let (mut places, mut input) = (0.25, STEM);
@@ -173,6 +178,7 @@ impl EfficientNet {
             kernel: 3,
             stride: 2,
             groups: 1,
+            padding: Padding::Same,
         };
         let stem = ConvNorm::load(source, "backbone.stem", stem, EPS)?;
         let mut layers = Vec::new();
@@ -196,15 +202,7 @@ impl EfficientNet {
     /// Pictures to one vector for each place of the last map, `[pictures * places, WIDTH]`.
     pub fn forward(&self, x: &Inputs, pass: &Pass) -> Hidden {
         let given = (x, pass);
-        let pictures = &x.pictures;
-        let places = pictures.values.len() / 3;
-        let data = TensorData::new(pictures.values.clone(), [places, 3]);
-        let maps = Maps {
-            places: Tensor::from_data(data, &self.stem.weight.val().device()),
-            pictures: places / (pictures.height * pictures.width).max(1),
-            height: pictures.height,
-            width: pictures.width,
-        };
+        let maps = Maps::of_pictures(&x.pictures, &self.stem.weight.val().device());
         let mut maps = self.stem.forward(&maps, Activation::Relu6, given);
         for block in &self.layers {
             maps = block.forward(maps, given);
@@ -212,7 +210,9 @@ impl EfficientNet {
         let maps = self.last.forward(&maps, Activation::Relu6, given);
         Hidden {
             lengths: maps.lengths(),
+            grid: Some([maps.height, maps.width]),
             tokens: maps.places.cast(DType::F32),
+            front: 0,
         }
     }
 }
@@ -256,17 +256,6 @@ impl Block {
     }
 }
 
-/// Place of a block as timm counts it: stage, and block in it.
-fn place(stages: &[Stage], mut layer: usize) -> (usize, usize) {
-    for (i, stage) in stages.iter().enumerate() {
-        if layer < stage.blocks {
-            return (i, layer);
-        }
-        layer -= stage.blocks;
-    }
-    (stages.len(), layer)
-}
-
 /// The names of a parameter: timm's, then the package's.
 fn keys(config: &ModelConfig, path: &str) -> Vec<String> {
     let (owner, leaf) = path.rsplit_once('.').unwrap_or((path, ""));
@@ -281,7 +270,7 @@ fn keys(config: &ModelConfig, path: &str) -> Vec<String> {
         let (index, part) = rest.split_once('.').unwrap_or((rest, ""));
         let layer = index.parse().unwrap_or(0);
         let stages = stages(config).unwrap_or(STAGES);
-        let (stage, block) = place(&stages, layer);
+        let (stage, block) = stage_of(stages.map(|stage| stage.blocks), layer);
         let (theirs, packages) = part_keys(part, stage > 0);
         [
             format!("blocks.{stage}.{block}.{theirs}"),

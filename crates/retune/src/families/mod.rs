@@ -8,6 +8,7 @@ use burn::module::Module;
 use crate::checkpoint::Checkpoint;
 use crate::head::{Head, HeadStyle};
 use crate::model::{Hidden, Inputs, Model, Pass, Reads};
+use crate::ops::Activation;
 use crate::weights::{LoadReport, Place, Source, WeightsError};
 
 /// A model family: plain data, no trait.
@@ -22,6 +23,8 @@ pub struct Family {
     pub reads: Reads,
     /// Factor of the learning rates of methods that train the backbone; they are those of text encoders.
     pub pace: f64,
+    /// The configuration for pictures of so many rows and columns of pixels, where shapes of parameters depend on them.
+    pub resized: Option<fn(&ModelConfig, [usize; 2]) -> ModelConfig>,
     /// Reads the facts that plans and heads need; errors name the key of `config.json`.
     pub facts: fn(&ModelConfig) -> Result<Facts, ConfigError>,
     /// Builds the backbone.
@@ -66,7 +69,15 @@ pub struct PictureCost {
     pub working: f64,
     /// Multiplications of a forward pass.
     pub products: f64,
+    /// Share of the rate of matrix products in a layer of texts that they reach.
+    pub rate: f64,
 }
+
+/// What convolutions reach as [`PictureCost::rate`].
+pub const CONVOLUTIONS: f64 = 0.25;
+
+/// Most pixels along a side of a picture.
+const MOST_PIXELS: u64 = 4096;
 
 /// `config.json` as it is.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,7 +115,7 @@ impl ModelConfig {
     pub fn with_dropout(&self, p: f64) -> Self {
         let mut config = self.0.clone();
         for (key, value) in config.as_object_mut().into_iter().flatten() {
-            if key.contains("dropout") {
+            if key.contains("dropout") || key == "drop_rate" {
                 *value = p.into();
             }
         }
@@ -127,6 +138,91 @@ impl ModelConfig {
         }
     }
 
+    /// A list of one positive whole number for each stage, 1 to 8 of them, or `default` when the key is absent or null.
+    pub fn stages(&self, key: &str, default: [usize; 4]) -> Result<Vec<usize>, ConfigError> {
+        let value = match self.0.get(key) {
+            None | Some(serde_json::Value::Null) => return Ok(default.to_vec()),
+            Some(value) => value,
+        };
+        // Bounds keep a hostile file from asking for absurd allocations.
+        let one = |n: &serde_json::Value| {
+            let n = n.as_u64().filter(|n| (1..=1 << 16).contains(n));
+            n.map(|n| n as usize)
+        };
+        let list = value.as_array();
+        let list: Option<Vec<usize>> = list.and_then(|list| list.iter().map(one).collect());
+        list.filter(|list| (1..=8).contains(&list.len()))
+            .ok_or_else(|| ConfigError {
+                key: key.to_string(),
+                what: format!("is {value}; a list of 1 to 8 positive whole numbers was expected"),
+            })
+    }
+
+    /// Refuses a text under `key` other than `expected`, which is also what is meant where the key is absent.
+    pub fn must_be(&self, key: &str, expected: &str) -> Result<(), ConfigError> {
+        let found = self.text(key, expected);
+        (found == expected)
+            .then_some(())
+            .ok_or_else(|| ConfigError {
+                key: key.to_string(),
+                what: format!("is `{found}`; retune reads such models with `{expected}`"),
+            })
+    }
+
+    /// Refuses pictures of other than three channels, and models that timm changes by `model_args`. What it says there of
+    /// every model, and what acts in training only, is no change.
+    pub fn must_be_plain(&self) -> Result<(), ConfigError> {
+        let wrong = |key: String, value: &serde_json::Value, expected: &str| ConfigError {
+            key,
+            what: format!("is {value}; retune reads models with {expected}"),
+        };
+        if let Some(channels) = self.0.get("num_channels").filter(|n| n.as_u64() != Some(3)) {
+            return Err(wrong("num_channels".to_string(), channels, "3 channels"));
+        }
+        let arguments = self.0["model_args"].as_object();
+        for (name, value) in arguments.into_iter().flatten() {
+            let expected = match name.as_str() {
+                "num_classes" | "img_size" => continue,
+                "in_chans" if value.as_u64() == Some(3) => continue,
+                "in_chans" => "3 channels",
+                "global_pool" if value.as_str() == Some("avg") => continue,
+                "global_pool" => "`avg`",
+                name if name.ends_with("drop_rate") || name == "drop_path_rate" => continue,
+                _ => "this left out, as timm defines the architecture",
+            };
+            return Err(wrong(format!("model_args.{name}"), value, expected));
+        }
+        Ok(())
+    }
+
+    /// A positive whole number, or `default` when the key is absent or null.
+    pub fn size_or(&self, key: &str, default: usize) -> Result<usize, ConfigError> {
+        match self.0.get(key) {
+            None | Some(serde_json::Value::Null) => Ok(default),
+            Some(_) => self.size(key),
+        }
+    }
+
+    /// Rows and columns of pixels, given as one number or as both, or `default` when the key is absent or null.
+    pub fn sides(&self, key: &str, default: [usize; 2]) -> Result<[usize; 2], ConfigError> {
+        let value = self.0.get(key).unwrap_or(&serde_json::Value::Null);
+        let pair = match value.as_array().map(Vec::as_slice) {
+            _ if value.is_null() => return Ok(default),
+            Some([height, width]) => [height.as_u64(), width.as_u64()],
+            Some(_) => [None; 2],
+            None => [value.as_u64(); 2],
+        };
+        match pair.map(|side| side.filter(|side| (1..=MOST_PIXELS).contains(side))) {
+            [Some(height), Some(width)] => Ok([height as usize, width as usize]),
+            _ => Err(ConfigError {
+                key: key.to_string(),
+                what: format!(
+                    "is {value}; one or two numbers of pixels from 1 to {MOST_PIXELS} were expected"
+                ),
+            }),
+        }
+    }
+
     /// A number, or `default` when the key is absent or null.
     pub fn number(&self, key: &str, default: f64) -> Result<f64, ConfigError> {
         match self.0.get(key) {
@@ -134,6 +230,21 @@ impl ModelConfig {
             Some(v) => v.as_f64().filter(|x| x.is_finite()).ok_or(ConfigError {
                 key: key.to_string(),
                 what: format!("is {v}; a number was expected"),
+            }),
+        }
+    }
+
+    /// An activation by its name in transformers; `gelu` when the key is absent or null.
+    pub fn activation(&self, key: &str) -> Result<Activation, ConfigError> {
+        match self.text(key, "gelu") {
+            "gelu" => Ok(Activation::Gelu),
+            "gelu_new" | "gelu_pytorch_tanh" => Ok(Activation::GeluTanh),
+            "relu" => Ok(Activation::Relu),
+            other => Err(ConfigError {
+                key: key.to_string(),
+                what: format!(
+                    "is `{other}`; retune knows gelu, gelu_new, gelu_pytorch_tanh and relu"
+                ),
             }),
         }
     }
@@ -177,6 +288,21 @@ macro_rules! families {
 families! {
     bert: Bert,
     efficientnet: EfficientNet,
+    vit: Vit,
+    resnet: ResNet,
+    convnext: ConvNext,
+}
+
+/// Stage of a block, and its place in the stage, where stages have so many blocks.
+fn stage_of(blocks: impl IntoIterator<Item = usize>, mut block: usize) -> (usize, usize) {
+    let mut stage = 0;
+    for blocks in blocks {
+        if block < blocks {
+            break;
+        }
+        (stage, block) = (stage + 1, block - blocks);
+    }
+    (stage, block)
 }
 
 /// The family that reads checkpoints of this `model_type`.

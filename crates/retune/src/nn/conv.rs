@@ -88,6 +88,15 @@ impl BatchNorm {
     }
 }
 
+/// What lies around maps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Padding {
+    /// TensorFlow's rule `SAME`, see [`Window::same`].
+    Same,
+    /// So many places on each side, as PyTorch has it.
+    Symmetric(usize),
+}
+
 /// The size of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
@@ -101,9 +110,48 @@ pub struct Size {
     pub stride: usize,
     /// Parts of the channels that know nothing of each other.
     pub groups: usize,
+    /// What lies around the maps.
+    pub padding: Padding,
 }
 
 impl Size {
+    /// A window of an odd number of places around each place, or each `stride`-th one.
+    pub fn centred(input: usize, output: usize, kernel: usize, stride: usize) -> Self {
+        Self {
+            kernel,
+            stride,
+            padding: Padding::Symmetric(kernel / 2),
+            ..Self::pointwise(input, output)
+        }
+    }
+
+    /// Squares of places beside each other.
+    pub fn patches(input: usize, output: usize, side: usize) -> Self {
+        Self {
+            kernel: side,
+            stride: side,
+            padding: Padding::Symmetric(0),
+            ..Self::pointwise(input, output)
+        }
+    }
+
+    /// Where it lies on maps of this size. Maps that the window does not fit on are filled up with zeros below and to the
+    /// right: without that they would have no place left.
+    pub fn window(self, height: usize, width: usize) -> Window {
+        let (kernel, stride) = ([self.kernel; 2], [self.stride; 2]);
+        match self.padding {
+            Padding::Same => Window::same(kernel, stride, height, width),
+            Padding::Symmetric(n) => {
+                let short = |size: usize| self.kernel.saturating_sub(size + 2 * n);
+                Window {
+                    kernel,
+                    stride,
+                    padding: [height, width].map(|size| [n, n + short(size)]),
+                }
+            }
+        }
+    }
+
     /// Every place by itself.
     pub fn pointwise(input: usize, output: usize) -> Self {
         Self {
@@ -112,6 +160,7 @@ impl Size {
             kernel: 1,
             stride: 1,
             groups: 1,
+            padding: Padding::Same,
         }
     }
 
@@ -128,6 +177,7 @@ impl Size {
             kernel,
             stride,
             groups: channels,
+            padding: Padding::Same,
         }
     }
 }
@@ -173,15 +223,14 @@ impl ConvNorm {
         })
     }
 
-    /// `activation(norm(x * weight))`, padded by TensorFlow's rule `SAME`.
+    /// `activation(norm(x * weight))`.
     pub fn forward(
         &self,
         x: &Maps,
         activation: Activation,
         (inputs, pass): (&Inputs, &Pass),
     ) -> Maps {
-        let Size { kernel, stride, .. } = self.size;
-        let window = Window::same([kernel; 2], [stride; 2], x.height, x.width);
+        let window = self.size.window(x.height, x.width);
         let outputs = self.size.output;
         let follows = self.norm.follows(pass);
         let (weight, bias, scale) = if follows {
@@ -217,5 +266,65 @@ impl ConvNorm {
             return maps.with(self.norm.by_batch(maps.places.clone(), activation, pass));
         }
         ops::convolution(x, dropped, layer, activation, &self.compute)
+    }
+}
+
+/// A convolution with bias and without a norm.
+#[derive(Module, Debug)]
+pub struct Conv {
+    /// `[output, input / groups, kernel, kernel]`.
+    pub weight: Param<Tensor<4>>,
+    /// `[output]`.
+    pub bias: Param<Tensor<1>>,
+    #[module(skip)]
+    size: Size,
+    #[module(skip)]
+    compute: Compute,
+}
+
+impl Conv {
+    /// Reads `path.weight` and `path.bias`.
+    pub fn load(source: &mut Source, path: &str, size: Size) -> Result<Self, WeightsError> {
+        let kernel = size.kernel;
+        let shape = [size.output, size.input / size.groups, kernel, kernel];
+        Ok(Self {
+            weight: source.param(&format!("{path}.weight"), shape, Init::Normal)?,
+            bias: source.param(&format!("{path}.bias"), [size.output], Init::Zeros)?,
+            size,
+            compute: Compute::new(source.precision()),
+        })
+    }
+
+    /// `x * weight + bias`.
+    pub fn forward(&self, x: &Maps) -> Maps {
+        let layer = Convolution {
+            weight: self.weight.val(),
+            bias: self.bias.val(),
+            window: self.size.window(x.height, x.width),
+            groups: self.size.groups,
+            low_rank: None,
+        };
+        ops::convolution(x, None, layer, Activation::None, &self.compute)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paddings_are_those_of_pytorch_and_small_maps_are_filled_up() {
+        let padding = |size: Size, n: usize| {
+            let window = size.window(n, 64);
+            (window.padding[0], window.output(n, 64)[0])
+        };
+        assert_eq!(padding(Size::centred(3, 8, 7, 2), 224), ([3, 3], 112));
+        assert_eq!(padding(Size::centred(3, 8, 3, 2), 7), ([1, 1], 4));
+        assert_eq!(padding(Size::centred(3, 8, 1, 2), 7), ([0, 0], 4));
+        // What is left over of whole patches is not read.
+        assert_eq!(padding(Size::patches(3, 8, 4), 34), ([0, 0], 8));
+        assert_eq!(padding(Size::patches(3, 8, 2), 1), ([0, 1], 1));
+        assert_eq!(padding(Size::centred(3, 8, 7, 1), 0), ([3, 4], 1));
+        assert_eq!(Size::depthwise(8, 7, 1).window(9, 64).padding, [[3, 3]; 2]);
     }
 }

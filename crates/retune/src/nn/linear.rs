@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use crate::model::{ADAPTER_SITE, Inputs, Pass};
-use crate::ops::{self, Activation, Affine, Compute, Dropout, LowRank, Precision};
+use crate::ops::{self, Activation, Affine, Compute, Dropout, LowRank, Maps, Precision};
 use crate::weights::{Init, Source, WeightsError};
 
 /// An affine layer.
@@ -91,6 +91,19 @@ impl Linear {
         ops::linear(x, &[self.affine()], dropped, activation, &self.compute)
     }
 
+    /// The same with its result scaled channel by channel, `[out]`, which the weight takes on: a pass over the weight
+    /// costs less than one over the tokens.
+    pub fn forward_scaled(
+        &self,
+        x: Tensor<2>,
+        scale: Tensor<1>,
+        (inputs, pass): (&Inputs, &Pass),
+    ) -> Tensor<2> {
+        let dropped = dropped([self], &x, inputs, pass);
+        let part = scaled(self.affine(), scale);
+        ops::linear(x, &[part], dropped, Activation::None, &self.compute)
+    }
+
     /// Three layers of the same tokens, side by side: `[tokens, out1 + out2 + out3]`. Their updates share one
     /// dropout.
     pub fn side_by_side(
@@ -103,6 +116,33 @@ impl Linear {
         ops::linear(x, &parts, dropped, Activation::None, &layers[0].compute)
     }
 
+    /// Each place of maps with `in` channels by itself, `activation(scale * (x Wᵀ + b))` with `scale` `[out]`, where there
+    /// is one ("LayerScale", Touvron et al., arXiv:2103.17239): it folds into weight and bias, which are smaller than maps.
+    pub fn forward_places(
+        &self,
+        x: &Maps,
+        activation: Activation,
+        scale: Option<Tensor<1>>,
+        (inputs, pass): (&Inputs, &Pass),
+    ) -> Maps {
+        let dropped = self.adapter.as_ref().and_then(|adapter| {
+            let dropout = adapter.dropout_of(inputs, pass);
+            (!dropout.off()).then(|| ops::dropout(x.places.clone(), &x.lengths(), &dropout))
+        });
+        let layer = match scale {
+            Some(scale) => scaled(self.affine(), scale),
+            None => self.affine(),
+        };
+        let places = x.places.clone();
+        x.with(ops::linear(
+            places,
+            &[layer],
+            dropped,
+            activation,
+            &self.compute,
+        )) // [places, out]
+    }
+
     fn affine(&self) -> Affine {
         Affine {
             weight: self.weight.val(),
@@ -113,6 +153,20 @@ impl Linear {
                 scale: adapter.scale,
             }),
         }
+    }
+}
+
+/// The layer times `scale`, `[out]`.
+fn scaled(layer: Affine, scale: Tensor<1>) -> Affine {
+    let [out] = scale.dims();
+    let rows = scale.clone().reshape([out, 1]);
+    Affine {
+        weight: layer.weight * rows.clone(),
+        bias: layer.bias * scale,
+        low_rank: layer.low_rank.map(|update| LowRank {
+            up: update.up * rows,
+            ..update
+        }),
     }
 }
 

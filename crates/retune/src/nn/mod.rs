@@ -4,7 +4,11 @@ pub mod conv;
 mod embedding;
 mod linear;
 mod norm;
+mod patches;
+pub mod positions;
+pub mod pre_norm;
 
 pub use embedding::Embedding;
 pub use linear::{Adapter, Linear};
 pub use norm::LayerNorm;
+pub use patches::Patches;

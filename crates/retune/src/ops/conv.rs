@@ -1,6 +1,7 @@
 //! Convolutions over pictures, channels last: a picture is a run of rows, one for each of its places.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor, TensorData};
+use retune_data::batch::Pictures;
 use retune_kernels::conv::Window;
 
 use super::{
@@ -21,6 +22,18 @@ pub struct Maps {
 }
 
 impl Maps {
+    /// The pixels of pictures, with three channels.
+    pub fn of_pictures(pictures: &Pictures, device: &Device) -> Self {
+        let places = pictures.values.len() / 3;
+        let data = TensorData::new(pictures.values.clone(), [places, 3]);
+        Self {
+            places: Tensor::from_data(data, device),
+            pictures: places / (pictures.height * pictures.width).max(1),
+            height: pictures.height,
+            width: pictures.width,
+        }
+    }
+
     /// The same maps with other channels.
     #[must_use]
     pub fn with(&self, places: Tensor<2>) -> Self {
@@ -89,6 +102,23 @@ pub fn convolution(
         height,
         width,
     }
+}
+
+/// The greatest value of each channel under the window, in the format of x; the places beside the maps never are.
+pub fn max_pool(x: &Maps, window: Window) -> Maps {
+    let [height, width] = window.output(x.height, x.width);
+    let places = cpu::max_pool(x, window).unwrap_or_else(|| reference::max_pool(x, window));
+    Maps {
+        places, // [pictures * height * width, channels]
+        pictures: x.pictures,
+        height,
+        width,
+    }
+}
+
+/// `max(a + b, 0)`, both `[rows, width]`; the result has the format of a.
+pub fn sum_relu(a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
+    cpu::sum_relu(&a, &b).unwrap_or_else(|| reference::sum_relu(a, b))
 }
 
 /// `a + b`, both `[rows, width]` in the format of a, which is that of the result.

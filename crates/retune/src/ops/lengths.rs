@@ -81,13 +81,16 @@ impl Lengths {
         Tensor::from_data(TensorData::new(firsts, [n]), device)
     }
 
-    /// Averaging matrix `[sequences, tokens]`: row `s` holds `1 / length` at the tokens of `s`.
-    pub fn averaging(&self, device: &Device) -> Tensor<2> {
+    /// Averaging matrix `[sequences, tokens]`: row `s` holds `1 / (length - front)` at the tokens of `s` but for its first
+    /// `front` ones, where it holds 0.
+    pub fn averaging(&self, front: usize, device: &Device) -> Tensor<2> {
         let (rows, cols) = (self.host().len(), self.total());
         let mut data = vec![0f32; rows * cols];
-        for (token, (sequence, _)) in self.places().iter().enumerate() {
+        for (token, (sequence, place)) in self.places().iter().enumerate() {
             let s = *sequence as usize;
-            data[s * cols + token] = 1.0 / self.host()[s] as f32;
+            if *place as usize >= front {
+                data[s * cols + token] = 1.0 / (self.host()[s] as usize - front) as f32;
+            }
         }
         upload(data, [rows, cols], device)
     }

@@ -24,7 +24,7 @@ use retune_kernels::isa::Isa;
 pub use retune_kernels::optimizer::AdamW;
 use serde::{Deserialize, Serialize};
 
-pub use conv::{Convolution, Maps, batch_norm, convolution, sum};
+pub use conv::{Convolution, Maps, batch_norm, convolution, max_pool, sum, sum_relu};
 pub use cpu::Panels;
 pub use lengths::Lengths;
 pub use rows::{Gradient, RowSink};
@@ -204,7 +204,12 @@ pub fn embedding(lookups: &[Lookup<'_>], sink: &RowSink) -> Tensor<2> {
 
 /// Mean of the rows of each segment: x `[rows, width]`, result `[segments, width]`.
 pub fn segment_mean(x: Tensor<2>, segments: &Lengths) -> Tensor<2> {
-    reference::segment_mean(x, segments)
+    segment_mean_from(x, segments, 0)
+}
+
+/// The same without the first `front` rows of each segment: x `[rows, width]`, result `[segments, width]`.
+pub fn segment_mean_from(x: Tensor<2>, segments: &Lengths, front: usize) -> Tensor<2> {
+    reference::segment_mean_from(x, segments, front)
 }
 
 /// First row of each segment: x `[rows, width]`, result `[segments, width]`.

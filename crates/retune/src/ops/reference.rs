@@ -1,6 +1,6 @@
 //! Plain-Burn twins of the hot operations: any device, gradients by autodiff.
 
-use burn::tensor::ops::ConvOptions;
+use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation, module};
 
 use super::lengths::upload;
@@ -8,6 +8,7 @@ use super::{
     Activation, AdamW, Affine, BatchStatistics, Convolution, Dropout, Heads, Lengths, Lookup, Maps,
     Moments, Norm,
 };
+use retune_kernels::conv::Window;
 use retune_kernels::dropout::mask;
 
 /// Elements per block of a fixed-order sum: below the size from which Burn's CPU sum is split by
@@ -53,10 +54,7 @@ fn activate(y: Tensor<2>, activation: Activation) -> Tensor<2> {
 
 /// See [`super::convolution`].
 pub fn convolution(x: &Maps, layer: Convolution, activation: Activation) -> Tensor<2> {
-    let [_, channels] = x.places.dims();
     let [outputs, ..] = layer.weight.dims();
-    let images = [x.pictures, x.height, x.width, channels];
-    let images = x.places.clone().reshape(images).permute([0, 3, 1, 2]); // [pictures, channels, height, width]
     let [rows, columns] = layer.window.padding;
     let options = ConvOptions {
         stride: layer.window.stride,
@@ -64,7 +62,7 @@ pub fn convolution(x: &Maps, layer: Convolution, activation: Activation) -> Tens
         dilation: [1, 1],
         groups: layer.groups,
     };
-    let y = module::conv2d(images, layer.weight, Some(layer.bias), options);
+    let y = module::conv2d(images(x), layer.weight, Some(layer.bias), options);
     let [pictures, _, height, width] = y.dims();
     let y = y.permute([0, 2, 3, 1]);
     activate(y.reshape([pictures * height * width, outputs]), activation) // [places, outputs]
@@ -101,6 +99,30 @@ pub fn batch_norm(
     let scale = norm.gamma.unsqueeze() / (variance + norm.eps).sqrt(); // [1, channels]
     let y = activate(apart * scale + norm.beta.unsqueeze(), activation); // [rows, channels]
     (y, found)
+}
+
+/// Maps as Burn has them: `[pictures, channels, height, width]`.
+fn images(x: &Maps) -> Tensor<4> {
+    let [_, channels] = x.places.dims();
+    let images = [x.pictures, x.height, x.width, channels];
+    x.places.clone().reshape(images).permute([0, 3, 1, 2])
+}
+
+/// See [`super::max_pool`].
+pub fn max_pool(x: &Maps, window: Window) -> Tensor<2> {
+    let [rows, columns] = window.padding;
+    let options = MaxPoolOptions::new(window.kernel)
+        .with_stride(window.stride)
+        .with_padding_pairs([(rows[0], rows[1]), (columns[0], columns[1])]);
+    let y = module::max_pool2d(images(x), options);
+    let [pictures, channels, height, width] = y.dims();
+    let y = y.permute([0, 2, 3, 1]);
+    y.reshape([pictures * height * width, channels]) // [places, channels]
+}
+
+/// See [`super::sum_relu`].
+pub fn sum_relu(a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
+    activation::relu(a + b)
 }
 
 /// See [`super::add_norm`].
@@ -228,10 +250,10 @@ pub fn cross_entropy(logits: Tensor<2>, targets: &[u32], weights: &[f32]) -> Ten
     -(activation::log_softmax(logits, 1) * chosen).sum()
 }
 
-/// See [`super::segment_mean`].
-pub fn segment_mean(x: Tensor<2>, segments: &Lengths) -> Tensor<2> {
+/// See [`super::segment_mean_from`].
+pub fn segment_mean_from(x: Tensor<2>, segments: &Lengths, front: usize) -> Tensor<2> {
     let device = x.device();
-    segments.averaging(&device).matmul(x) // [segments, width]
+    segments.averaging(front, &device).matmul(x) // [segments, width]
 }
 
 /// See [`super::sum_of_squares`].

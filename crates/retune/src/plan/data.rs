@@ -3,16 +3,15 @@
 use std::ops::Range;
 use std::path::Path;
 
-use retune_data::batch::{BatchOptions, plan_batches};
 use retune_data::processor::{ImageProcessor, Labels, Long, TextProcessor, load_tokenizer};
 use retune_data::read::{ReadOptions, read as read_file};
 use retune_data::roles::{RoleRequest, Roles, detect, labelled_rows};
-use retune_data::split::{Given, SplitOptions, split};
+use retune_data::split::{Given, Split, SplitOptions, by_column, split_pictures};
 use retune_data::{Column, DataError, Example, Processor, Table};
-use retune_kernels::dropout::mix;
 
+use super::batches::{TrainRows, steps};
 use super::work::{Part, Work};
-use super::{Chosen, Plan, Summary, fit, forecast, memory};
+use super::{Chosen, Plan, Summary, fit, forecast, memory, pictures};
 use crate::error::Problem;
 use crate::losses::Objective;
 use crate::methods;
@@ -31,6 +30,8 @@ pub(super) struct Read {
     replay: Vec<usize>,
     unlabelled: usize,
     given: Given,
+    /// Groups of rows whose pictures look the same.
+    alike: Vec<Vec<usize>>,
     pub(super) task: Option<&'static dyn Task>,
 }
 
@@ -46,22 +47,9 @@ pub(super) fn read(
     {
         return None;
     }
-    let (table, given, replay) = tables(&recipe.data, problems)?;
+    let (mut table, mut given, mut replay) = tables(&recipe.data, problems)?;
     check_slices(recipe, &table, problems);
-    let request = RoleRequest {
-        text: recipe.data.text.clone(),
-        label: recipe.data.label.clone(),
-        task: named.map(Task::kind),
-        group: recipe.data.group_by.clone(),
-        time: recipe.data.time.clone(),
-        ignore: recipe
-            .data
-            .ignore
-            .iter()
-            .chain(&recipe.data.slices)
-            .cloned()
-            .collect(),
-    };
+    let request = request(recipe, named);
     let mut fail = |error: DataError| {
         problems.push(Problem::new(key_of(&error, &request), error.to_string()));
     };
@@ -76,10 +64,15 @@ pub(super) fn read(
         ));
         return None;
     };
+    let ranges = (&mut given, &mut replay);
+    let alike = pictures::look(&mut table, &roles, recipe.pictures.on_bad, ranges);
+    let alike = alike.map_err(|problem| problems.push(problem)).ok()?;
+    let mut fail = |error: DataError| problems.push(Problem::new("data.label", error.to_string()));
     let (usable, unlabelled) = labelled_rows(&table, &roles).map_err(&mut fail).ok()?;
     let (replay, usable): (Vec<usize>, Vec<usize>) =
         usable.into_iter().partition(|row| replay.contains(row));
     problems.extend(recipe.loss.misfits(kind));
+    problems.extend(pictures::misfit(recipe, &roles));
     Some(Read {
         task: tasks::task_for(kind, reads(&roles)),
         table,
@@ -88,7 +81,21 @@ pub(super) fn read(
         replay,
         unlabelled,
         given,
+        alike,
     })
+}
+
+/// What the recipe says of the columns.
+fn request(recipe: &Recipe, named: Option<&'static dyn Task>) -> RoleRequest {
+    let data = &recipe.data;
+    RoleRequest {
+        text: data.text.clone(),
+        label: data.label.clone(),
+        task: named.map(Task::kind),
+        group: data.group_by.clone(),
+        time: data.time.clone(),
+        ignore: data.ignore.iter().chain(&data.slices).cloned().collect(),
+    }
 }
 
 /// What a model has to read for these columns.
@@ -151,6 +158,10 @@ fn tables(data: &DataRecipe, problems: &mut Vec<Problem>) -> Option<(Table, Give
     let (Ok(Some(train)), Ok(valid), Ok(test), Ok(replay)) = (train, valid, test, replay) else {
         return None;
     };
+    let (train, by_name) = match (&valid, &test) {
+        (None, None) => by_column(train),
+        _ => (train, Given::default()),
+    };
     let mut next = train.rows();
     let mut range = |table: &Option<Table>| -> Option<Range<usize>> {
         let start = next;
@@ -158,8 +169,8 @@ fn tables(data: &DataRecipe, problems: &mut Vec<Problem>) -> Option<(Table, Give
         Some(start..next)
     };
     let given = Given {
-        valid: range(&valid),
-        test: range(&test),
+        valid: range(&valid).or(by_name.valid),
+        test: range(&test).or(by_name.test),
     };
     let again = range(&replay).unwrap_or_default();
     let all = [Some(train), valid, test, replay]
@@ -176,21 +187,14 @@ fn tables(data: &DataRecipe, problems: &mut Vec<Problem>) -> Option<(Table, Give
 }
 
 /// Splits, fits the processor on the training rows, and encodes every row.
-pub(super) fn encode(chosen: Chosen, read: Read) -> Result<Plan, Problem> {
+pub(super) fn encode(mut chosen: Chosen, read: Read) -> Result<Plan, Problem> {
     let data = |error: DataError| Problem::new("data", error.to_string());
     let recipe = &chosen.recipe;
-    let options = SplitOptions {
-        valid_share: recipe.data.valid_share,
-        test_share: recipe.data.test_share,
-        group: recipe.data.group_by.clone(),
-        time: recipe.data.time.clone(),
-        seed: recipe.seed,
-        max_rows: recipe.data.max_rows,
-    };
     let (table, roles) = (&read.table, &read.roles);
-    let split = split(table, &read.usable, roles, &options, &read.given).map_err(data)?;
+    let split = divided(recipe, &read).map_err(data)?;
     let known: Vec<usize> = split.train.iter().chain(&read.replay).copied().collect();
     let processor = processor(&chosen, table, roles, &known)?;
+    chosen.base.resize(&processor)?;
     let encode = |rows: &[usize]| processor.examples(table, rows, true).map_err(data);
     let (train, valid, test) = (
         encode(&split.train)?,
@@ -234,6 +238,25 @@ pub(super) fn encode(chosen: Chosen, read: Read) -> Result<Plan, Problem> {
         cache: chosen.cache,
         summary,
     })
+}
+
+fn divided(recipe: &Recipe, read: &Read) -> retune_data::Result<Split> {
+    let options = SplitOptions {
+        valid_share: recipe.data.valid_share,
+        test_share: recipe.data.test_share,
+        group: recipe.data.group_by.clone(),
+        time: recipe.data.time.clone(),
+        seed: recipe.seed,
+        max_rows: recipe.data.max_rows,
+    };
+    split_pictures(
+        &read.table,
+        &read.usable,
+        &read.roles,
+        &options,
+        &read.given,
+        &read.alike,
+    )
 }
 
 fn left_out(unlabelled: usize) -> Option<String> {
@@ -313,78 +336,6 @@ fn resolved(chosen: &Chosen, roles: &Roles, processor: &Processor) -> Recipe {
     recipe.train.lr = Some(recipe.train.lr.unwrap_or_else(|| chosen.lr()));
     recipe.train.epochs = Some(recipe.epochs());
     recipe
-}
-
-/// Rows that train: the training rows and those that are trained on again, against forgetting.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct TrainRows<'a> {
-    pub train: &'a [Example],
-    pub replay: &'a [Example],
-}
-
-impl<'a> TrainRows<'a> {
-    /// The row at an index of [`micro_batches`]: those to be trained on again follow the training rows.
-    pub fn get(&self, index: usize) -> &'a Example {
-        match index.checked_sub(self.train.len()) {
-            None => &self.train[index],
-            Some(again) => &self.replay[again],
-        }
-    }
-
-    /// Indices of an epoch's rows: every training row, and as many of the others as make up their share.
-    fn epoch(&self, recipe: &Recipe, epoch: u64) -> Vec<usize> {
-        let n = self.train.len();
-        let mut rows: Vec<usize> = (0..n).collect();
-        if self.replay.is_empty() {
-            return rows;
-        }
-        let share = recipe.data.replay_share;
-        let wanted = (share / (1.0 - share) * n as f64).round() as usize;
-        let mut order: Vec<usize> = (0..self.replay.len()).collect();
-        order.sort_by_key(|i| mix(mix(recipe.seed ^ epoch << 32) ^ *i as u64));
-        rows.extend(order.iter().cycle().take(wanted).map(|i| n + i));
-        rows
-    }
-}
-
-/// The micro-batches of an epoch, as indices of rows; the same plan serves counting and training.
-pub(crate) fn micro_batches(recipe: &Recipe, rows: TrainRows, epoch: u64) -> Vec<Vec<usize>> {
-    batches_by(recipe, rows, epoch, &Example::tokens)
-}
-
-/// The same where rows have other numbers of tokens.
-pub(super) fn batches_by(
-    recipe: &Recipe,
-    rows: TrainRows,
-    epoch: u64,
-    tokens: &dyn Fn(&Example) -> usize,
-) -> Vec<Vec<usize>> {
-    let indices = rows.epoch(recipe, epoch);
-    let lengths: Vec<usize> = indices.iter().map(|i| tokens(rows.get(*i))).collect();
-    let options = BatchOptions {
-        rows: recipe.train.batch_size,
-        max_tokens: recipe.train.max_tokens,
-        order: recipe.train.order,
-        seed: recipe.seed,
-    };
-    let batches = plan_batches(&lengths, &options, epoch).into_iter();
-    batches
-        .map(|batch| batch.into_iter().map(|i| indices[i]).collect())
-        .collect()
-}
-
-/// Optimiser steps of the whole run and of its first epoch.
-pub(crate) fn steps(recipe: &Recipe, rows: TrainRows) -> (u64, u64) {
-    let of = |epoch| {
-        let batches = micro_batches(recipe, rows, epoch).len();
-        batches.div_ceil(recipe.train.accumulate) as u64
-    };
-    let whole = recipe.epochs().floor() as u64;
-    let rest = recipe.epochs() - whole as f64;
-    let mut total: u64 = (0..whole).map(of).sum();
-    total += (rest * of(whole) as f64).ceil() as u64;
-    let total = recipe.train.max_steps.map_or(total, |max| max.min(total));
-    (total.max(1), of(0))
 }
 
 /// Rows as the summary counts them.
@@ -504,11 +455,26 @@ fn parts(chosen: &Chosen, labels: &Labels) -> Result<(Vec<Part>, LoadReport), Pr
     let built = chosen.base.build(labels, &place, chosen.recipe.seed, None);
     let (model, loaded) = built.map_err(|error| Problem::new("model", error.to_string()))?;
     let updated = loaded.new.iter().any(|path| path.contains(".adapter."));
-    if place.adapters.is_some() && !updated {
-        return Err(Problem::new(
-            &format!("method.{}.targets", method.name()),
-            "matches no layer of this model; leave it out, or write `all-linear`",
-        ));
+    if let Some(adapters) = &place.adapters
+        && !updated
+    {
+        return Err(
+            if chosen.base.adapts(labels, adapters, chosen.recipe.seed) {
+                Problem::new(
+                    &format!("method.{}.targets", method.name()),
+                    "matches no layer of this model; leave it out, or write `all-linear`",
+                )
+            } else {
+                Problem::new(
+                    "method",
+                    format!(
+                        "is {}, and no layer of this model can have a low-rank update: its convolutions read more than one \
+                         place at a time; full, last_layers, bitfit and head train it",
+                        method.name()
+                    ),
+                )
+            },
+        );
     }
     let own = params(&model).into_iter();
     let own = own.filter(|named| !named.path.contains(".adapter."));

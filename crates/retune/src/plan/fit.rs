@@ -192,7 +192,7 @@ mod tests {
     use super::*;
     use crate::families::{Facts, ModelConfig, family_of};
     use crate::methods::Place;
-    use crate::plan::data::TrainRows;
+    use crate::plan::TrainRows;
     use crate::plan::work::Part;
 
     /// Rows of so many tokens.

@@ -21,9 +21,6 @@ pub struct Forecast {
 /// Share of the measured matrix-product rate that whole steps reach.
 const EFFICIENCY: f64 = 0.6;
 
-/// Share of that rate that convolutions reach.
-const CONVOLUTIONS: f64 = 0.25;
-
 /// The forecast. Takes some milliseconds: it multiplies matrices to see how fast this machine is.
 pub(super) fn forecast(work: &Work) -> Forecast {
     Forecast {
@@ -36,7 +33,7 @@ fn seconds(work: &Work) -> f64 {
     let recipe = work.recipe;
     let sizes = work.sizes(work.method());
     let dense = match work.facts.picture {
-        Some(cost) => cost.products * work.pixels as f64 / CONVOLUTIONS,
+        Some(cost) => cost.products * work.pixels as f64 / cost.rate,
         None => sizes.matrices as f64,
     };
     let (steps, steps_per_epoch) = work.steps;

@@ -1,10 +1,12 @@
 //! From a recipe to a plan: opens the data, finds the model, chooses what was left open and says why,
 //! counts rows, tokens and steps, and reports every problem at once before anything is computed.
 
+mod batches;
 mod data;
 mod fit;
 mod forecast;
 mod memory;
+mod pictures;
 mod show;
 mod work;
 
@@ -26,7 +28,7 @@ use crate::pretrained::BaseModel;
 use crate::recipe::Recipe;
 use crate::run_folder;
 use crate::tasks::{self, Task};
-pub(crate) use data::{TrainRows, micro_batches, steps};
+pub(crate) use batches::{TrainRows, micro_batches, steps};
 pub use forecast::Forecast;
 
 /// The model that is taken when none is named.

@@ -4,7 +4,7 @@
 use retune_data::Example;
 use retune_data::processor::Long;
 
-use super::data::{TrainRows, batches_by};
+use super::batches::{TrainRows, batches_by};
 use crate::families::Facts;
 use crate::methods::{Method, Place};
 use crate::recipe::Recipe;

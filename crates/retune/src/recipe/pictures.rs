@@ -1,6 +1,7 @@
 //! How pictures train: random changes and batch norms.
 
 use retune_data::picture::{Augment, Knobs};
+use retune_data::survey::OnBad;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Problem;
@@ -10,6 +11,8 @@ use crate::weights::Norms;
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PicturesRecipe {
+    /// What to do about pictures that cannot be read: `fail`, or `skip` their rows.
+    pub on_bad: OnBad,
     /// How much training pictures are changed at random: `none`, `light` or `strong`.
     pub augment: Augment,
     /// Smallest share of the area that a random crop keeps.

@@ -5,7 +5,7 @@ use burn::module::Module;
 
 use super::{Backbone, BuildError, Facts, Family, ModelConfig};
 use crate::head::HeadStyle;
-use crate::model::{Hidden, Inputs, Pass, Reads};
+use crate::model::{Hidden, Inputs, Pass, Pooling, Reads};
 use crate::nn::{Embedding, LayerNorm};
 use crate::ops::{self, Activation};
 use crate::weights::Source;
@@ -16,6 +16,7 @@ pub const FAMILY: Family = Family {
     about: "words and positions, no layers",
     reads: Reads::Text,
     pace: 1.0,
+    resized: None,
     model_types: &["bag"],
     facts: |config| {
         let width = config.size("hidden_size")?;
@@ -31,6 +32,7 @@ pub const FAMILY: Family = Family {
                 dropout_first: false,
                 dropout: 0.1,
                 width,
+                pooling: Pooling::First,
             },
             picture: None,
         })
@@ -78,6 +80,8 @@ impl Bag {
         Hidden {
             tokens: ops::dropout(hidden, &x.lengths, &pass.dropout(0.1, 0, x)),
             lengths: x.lengths.clone(),
+            front: 0,
+            grid: None,
         }
     }
 }

@@ -143,6 +143,10 @@ fn what_acts_on_rows() {
     check("mean", &inputs, &|t| {
         ops::segment_mean(t[0].clone(), &lengths)
     });
+    let longer = Lengths::new(vec![4, 2]);
+    check("mean without the first row", &inputs, &|t| {
+        ops::segment_mean_from(t[0].clone(), &longer, 1)
+    });
     check("first", &inputs, &|t| {
         ops::segment_first(t[0].clone(), &lengths)
     });

@@ -10,6 +10,7 @@ mod cross_entropy;
 mod differences;
 mod embedding;
 mod linear;
+mod maps;
 mod norm;
 mod optimizer;
 mod panels;

@@ -117,15 +117,21 @@ proptest! {
     fn segments_are_averaged_and_their_first_rows_found(lengths in prop::collection::vec(1u32..6, 1..6), salt in 0u64..99) {
         let total = lengths.iter().sum::<u32>() as usize;
         let x = draw(total * 3, salt);
-        let (mut mean, mut first) = (Vec::new(), Vec::new());
+        let (mut mean, mut first, mut rest) = (Vec::new(), Vec::new(), Vec::new());
         let mut start = 0;
         for length in lengths.iter().map(|l| *l as usize) {
             first.extend_from_slice(&x[start * 3..start * 3 + 3]);
-            mean.extend((0..3).map(|j| (start..start + length).map(|r| x[r * 3 + j]).sum::<f64>() / length as f64));
+            let of = |from: usize| {
+                let sum = |j| (start + from..start + length).map(|r| x[r * 3 + j]).sum::<f64>();
+                [0, 1, 2].map(|j| sum(j) / (length - from).max(1) as f64)
+            };
+            mean.extend(of(0));
+            rest.extend(of(1));
             start += length;
         }
         let segments = Lengths::new(lengths);
         near(&host(ops::segment_mean(matrix(&x, total, 3), &segments)), &mean, 1e-5);
+        near(&host(ops::segment_mean_from(matrix(&x, total, 3), &segments, 1)), &rest, 1e-5);
         near(&host(ops::segment_first(matrix(&x, total, 3), &segments)), &first, 1e-6);
     }
 }

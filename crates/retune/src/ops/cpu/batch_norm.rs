@@ -52,7 +52,7 @@ struct State {
 }
 
 impl Layer {
-    fn kernel<'a>(&self, gamma: &'a Plain, beta: &'a Plain) -> BatchNorm<'a> {
+    fn kernel<'a>(self, gamma: &'a Plain, beta: &'a Plain) -> BatchNorm<'a> {
         BatchNorm {
             gamma: values(gamma),
             beta: values(beta),

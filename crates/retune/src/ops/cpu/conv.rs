@@ -7,7 +7,7 @@ use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::tensor::{DType, Tensor};
 use half::bf16;
 use retune_kernels::activation::Activation;
-use retune_kernels::conv::{self as kernel, Conv, Depthwise, Extent, Finish};
+use retune_kernels::conv::{self as kernel, Conv, Depthwise, Extent, Finish, Pool, Window};
 use retune_kernels::isa::Isa;
 use retune_kernels::pointwise;
 
@@ -24,12 +24,7 @@ pub fn convolution(
 ) -> Option<Tensor<2>> {
     let inputs = Inputs::of([node(&x.places), node(&layer.weight), node(&layer.bias)])?;
     let [outputs, ..] = layer.weight.dims();
-    let input = Extent {
-        images: x.pictures,
-        height: x.height,
-        width: x.width,
-        channels: x.places.dims()[1],
-    };
+    let input = extent(x);
     let kind = if layer.groups == input.channels && outputs == input.channels {
         Kind::Depthwise(Depthwise {
             window: layer.window,
@@ -52,6 +47,15 @@ pub fn convolution(
         Precision::F32 => step.forward::<f32>(inputs),
         Precision::Bf16 => step.forward::<bf16>(inputs),
     })
+}
+
+fn extent(x: &Maps) -> Extent {
+    Extent {
+        images: x.pictures,
+        height: x.height,
+        width: x.width,
+        channels: x.places.dims()[1],
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -238,4 +242,131 @@ impl Backward<Flex, 2> for Sum {
             grads.register::<Flex>(parent.id, gradient);
         }
     }
+}
+
+/// See [`crate::ops::sum_relu`]; `None` when a tensor is not on the CPU back-end.
+pub fn sum_relu(a: &Tensor<2>, b: &Tensor<2>) -> Option<Tensor<2>> {
+    let _time = Span::of("sums of maps");
+    let inputs = Inputs::of([node(a), node(b)])?;
+    let came = [0, 1].map(|i| inputs.nodes[i].primitive().dtype());
+    let y = match came[0] {
+        DType::BF16 => rectified::<bf16>(&inputs),
+        _ => rectified::<f32>(&inputs),
+    };
+    Some(inputs.finish(SumRelu, (y.clone(), came), y))
+}
+
+fn rectified<E: Number>(inputs: &Inputs<2>) -> Plain {
+    let [a, b] = [0, 1].map(|i| converted::<E>(inputs.nodes[i].primitive()));
+    let shape: Vec<usize> = a.layout().shape().iter().copied().collect();
+    let mut y = Buffer::<E>::new(shape.iter().product());
+    pointwise::sum_relu(Isa::current(), values::<E>(&a), values::<E>(&b), &mut y);
+    y.tensor(&shape)
+}
+
+#[derive(Debug)]
+struct SumRelu;
+
+impl Backward<Flex, 2> for SumRelu {
+    /// The result, and the formats of the terms.
+    type State = (Plain, [DType; 2]);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dy = consume(&ops, grads);
+        let (y, came) = &ops.state;
+        let dx = match y.dtype() {
+            DType::BF16 => rectified_back::<bf16>(y, &dy),
+            _ => rectified_back::<f32>(y, &dy),
+        };
+        for (parent, came) in ops.parents.iter().zip(came) {
+            let Some(parent) = parent else {
+                continue;
+            };
+            let gradient = match came {
+                DType::BF16 => converted::<bf16>(&dx),
+                _ => converted::<f32>(&dx),
+            };
+            grads.register::<Flex>(parent.id, gradient);
+        }
+    }
+}
+
+fn rectified_back<E: Number>(y: &Plain, dy: &Plain) -> Plain {
+    let dy = converted::<E>(dy);
+    let shape: Vec<usize> = y.layout().shape().iter().copied().collect();
+    let mut dx = Buffer::<E>::new(shape.iter().product());
+    pointwise::sum_relu_backward(Isa::current(), values::<E>(y), values::<E>(&dy), &mut dx);
+    dx.tensor(&shape)
+}
+
+/// See [`crate::ops::max_pool`]; `None` when the tensor is not on the CPU back-end.
+pub fn max_pool(x: &Maps, window: Window) -> Option<Tensor<2>> {
+    let _time = Span::of("max pool forward");
+    let inputs = Inputs::of([node(&x.places)])?;
+    let pool = Pool {
+        window,
+        input: extent(x),
+    };
+    Some(match inputs.nodes[0].primitive().dtype() {
+        DType::BF16 => pooled::<bf16>(pool, inputs),
+        _ => pooled::<f32>(pool, inputs),
+    })
+}
+
+fn pooled<E: Number>(pool: Pool, inputs: Inputs<1>) -> Tensor<2> {
+    let x = inputs.plain(0);
+    let output = pool.output();
+    let mut y = Buffer::<E>::new(output.values());
+    // Pixel numbers lie in the memory of results, as bits.
+    let kept = if inputs.any_tracked() { y.len() } else { 0 };
+    let mut pixels = Buffer::<f32>::new(kept);
+    let numbers = bytemuck::cast_slice_mut(&mut pixels);
+    pool.max(Isa::current(), values::<E>(&x), &mut y, numbers);
+    let state = PoolState {
+        pool,
+        pixels: pixels.tensor(&[kept]),
+        came: E::dtype(),
+    };
+    let shape = [output.pixels(), output.channels];
+    inputs.finish(MaxPool, state, y.tensor(&shape))
+}
+
+#[derive(Debug)]
+struct MaxPool;
+
+/// What the backward pass needs.
+#[derive(Debug, Clone)]
+struct PoolState {
+    pool: Pool,
+    /// The pixel that each result comes from, u32 in the bits of f32.
+    pixels: Plain,
+    /// Format of the input, which is that of the result.
+    came: DType,
+}
+
+impl Backward<Flex, 1> for MaxPool {
+    type State = PoolState;
+
+    fn backward(self, ops: Ops<PoolState, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let _time = Span::of("max pool backward");
+        let dy = consume(&ops, grads);
+        let Some(parent) = &ops.parents[0] else {
+            return;
+        };
+        let dx = match ops.state.came {
+            DType::BF16 => pooled_back::<bf16>(&ops.state, &dy),
+            _ => pooled_back::<f32>(&ops.state, &dy),
+        };
+        grads.register::<Flex>(parent.id, dx);
+    }
+}
+
+fn pooled_back<E: Number>(state: &PoolState, dy: &Plain) -> Plain {
+    let input = state.pool.input;
+    let mut dx = Buffer::<E>::new(input.values());
+    let pixels = bytemuck::cast_slice(values::<f32>(&state.pixels));
+    let dy = converted::<E>(dy);
+    let (isa, dy) = (Isa::current(), values::<E>(&dy));
+    state.pool.max_backward(isa, pixels, dy, &mut dx);
+    dx.tensor(&[input.pixels(), input.channels])
 }

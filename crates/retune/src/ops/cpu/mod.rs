@@ -27,7 +27,7 @@ use retune_kernels::pointwise;
 pub use attention::attention;
 pub use batch_norm::batch_norm;
 pub use buffer::release;
-pub use conv::{convolution, sum};
+pub use conv::{convolution, max_pool, sum, sum_relu};
 pub use cross_entropy::cross_entropy;
 pub use embedding::embedding;
 pub use fork::fork;
