@@ -36,6 +36,7 @@ import numpy as np
 import torch
 import transformers as tf
 from safetensors.torch import save_file
+from steps import kept, places, train
 
 HERE = Path(__file__).resolve().parent
 LABELS = [1, 2]
@@ -86,11 +87,6 @@ def fill(model: torch.nn.Module) -> None:
         value.copy_(new.half().double())
 
 
-def places(size: int) -> list[int]:
-    """Where values of a parameter of this size are kept."""
-    return sorted({0, size // 3, size // 2, size - 1})
-
-
 def features_of(model: torch.nn.Module, pictures: torch.Tensor) -> torch.Tensor:
     """What the classifier reads, [pictures, width]."""
     return model.base_model(pictures).pooler_output.flatten(1)
@@ -110,23 +106,6 @@ def halved(model: torch.nn.Module, pictures, labels, features, gradients: dict) 
         errors.append((got - torch.tensor(want["values"])).norm().item() / want["norm"])
     off = (found.double() - features).norm() / features.norm()
     return {"features": off.item(), "gradients": float(np.mean(errors))}
-
-
-def train(model: torch.nn.Module, pictures, labels) -> list[float]:
-    """Losses of five steps as retune trains: no weight decay for vectors, clipping at 1."""
-    vectors = [p for p in model.parameters() if p.ndim == 1]
-    others = [p for p in model.parameters() if p.ndim > 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": others, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}], lr=1e-3)  # fmt: skip
-    losses = []
-    for _ in range(5):
-        optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(model(pictures).logits, labels)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        losses.append(loss.item())
-    return losses
 
 
 def write(name: str, model: torch.nn.Module) -> None:
@@ -156,8 +135,8 @@ def write(name: str, model: torch.nn.Module) -> None:
         at = places(len(flat))
         gradients[key] = {"norm": flat.norm().item(), "at": at, "values": [flat[i].item() for i in at]}
     autocast = halved(model, pictures, labels, features, gradients)
-    losses = train(model, pictures, labels)
-    final = {key: [p.flatten()[i].item() for i in places(p.numel())] for key, p in model.named_parameters()}
+    losses = train(model, lambda: torch.nn.functional.cross_entropy(model(pictures).logits, labels), 5)
+    final = {key: kept(p) for key, p in model.named_parameters()}
     found = {
         "side": side,
         "pictures": values.flatten().tolist(),

@@ -32,6 +32,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import save_file
+from steps import kept, places, train
 from timm.models.efficientnet import _gen_efficientnet_lite
 
 HERE = Path(__file__).resolve().parent / "efficientnet-tiny"
@@ -56,11 +57,6 @@ def fill(model: torch.nn.Module) -> None:
         else:
             new = 4.0 / np.prod(value.shape[1:]) ** 0.5 * unit
         value.copy_(new.half().double())
-
-
-def places(size: int) -> list[int]:
-    """Where values of a parameter of this size are kept."""
-    return sorted({0, size // 3, size // 2, size - 1})
 
 
 def halved(model: torch.nn.Module, pictures, labels, features, gradients: dict) -> dict:
@@ -103,11 +99,12 @@ def main() -> None:
         at = places(len(flat))
         gradients[name] = {"norm": flat.norm().item(), "at": at, "values": [flat[i].item() for i in at]}
     autocast = halved(model, pictures, labels, features, gradients)
-    losses = steps(model, pictures, labels, 5)
+    loss_of = lambda: torch.nn.functional.cross_entropy(model(pictures), labels)  # noqa: E731
+    losses = train(model, loss_of, 5)
     final = {name: kept(p) for name, p in model.named_parameters()}
     with torch.no_grad():
         fill(model)
-    by_batch = {"losses": steps(model.train(), pictures, labels, 3)}
+    by_batch = {"losses": train(model.train(), loss_of, 3)}
     by_batch["running"] = {name: kept(b) for name, b in model.named_buffers() if b.is_floating_point()}
     found = {
         "side": SIDE,
@@ -125,28 +122,6 @@ def main() -> None:
     (HERE / "expected.json").write_text(json.dumps(found) + "\n")
     norms = [g["norm"] for g in gradients.values()]
     print("loss", loss.item(), "losses", losses, "gradient norms", min(norms), max(norms))
-
-
-def kept(values: torch.Tensor) -> list[float]:
-    """The values of a parameter that are kept."""
-    return [values.flatten()[i].item() for i in places(values.numel())]
-
-
-def steps(model: torch.nn.Module, pictures, labels, count: int) -> list[float]:
-    """Losses of steps as retune trains: no weight decay for vectors, clipping at 1."""
-    vectors = [p for p in model.parameters() if p.ndim == 1]
-    others = [p for p in model.parameters() if p.ndim > 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": others, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}], lr=1e-3)  # fmt: skip
-    losses = []
-    for _ in range(count):
-        optimizer.zero_grad()
-        loss_now = torch.nn.functional.cross_entropy(model(pictures), labels)
-        loss_now.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        losses.append(loss_now.item())
-    return losses
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ import timm
 import torch
 import transformers as tf
 from safetensors.torch import save_file
+from steps import kept, places, train
 from timm.layers import resample_abs_pos_embed
 
 HERE = Path(__file__).resolve().parent
@@ -158,17 +159,6 @@ def named(case: Case, of: Callable) -> dict[str, torch.Tensor]:
     return found
 
 
-def places(size: int) -> list[int]:
-    """Where values of a parameter of this size are kept."""
-    return sorted({0, size // 3, size // 2, size - 1})
-
-
-def kept(value: torch.Tensor) -> list[float]:
-    """The values that are kept."""
-    flat = value.detach().flatten()
-    return [flat[i].item() for i in places(len(flat))]
-
-
 def halved(case: Case, pictures, labels, features, gradients: dict) -> dict:
     """How far autocast to bfloat16 is from what was found in f64."""
     single = copy.deepcopy(case.model).float()
@@ -227,19 +217,7 @@ def make(name: str) -> None:
     other = noise(2, 1, case.side)
     with torch.no_grad():
         _, resized = case.run(case.resize(model, case.side), other.permute(0, 3, 1, 2))
-    # As retune trains: no weight decay for vectors, clipping at 1.
-    vectors = [p for p in model.parameters() if p.ndim == 1]
-    others = [p for p in model.parameters() if p.ndim > 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": others, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}], lr=1e-3)  # fmt: skip
-    losses = []
-    for _ in range(5):
-        optimizer.zero_grad()
-        loss_now = torch.nn.functional.cross_entropy(case.run(model, pictures)[1], labels)
-        loss_now.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        losses.append(loss_now.item())
+    losses = train(model, lambda: torch.nn.functional.cross_entropy(case.run(model, pictures)[1], labels), 5)
     found = {
         "side": SIDE,
         "pictures": values.flatten().tolist(),

@@ -111,24 +111,11 @@ pub struct SplitRecord {
 }
 
 /// Divides `rows` (those with a label) into training, validation and test rows.
+/// `alike` are groups of rows whose pictures look the same ([`crate::survey::Survey::groups`]); none for texts.
 ///
 /// # Errors
 /// Shares outside 0 to 1; a side that would be empty; both a group and a time; a time that cannot be read.
 pub fn split(
-    t: &Table,
-    rows: &[usize],
-    roles: &Roles,
-    o: &SplitOptions,
-    given: &Given,
-) -> Result<Split> {
-    split_pictures(t, rows, roles, o, given, &[])
-}
-
-/// As [`split`], where `alike` are groups of rows whose pictures look the same ([`crate::survey::Survey::groups`]).
-///
-/// # Errors
-/// As [`split`].
-pub fn split_pictures(
     t: &Table,
     rows: &[usize],
     roles: &Roles,

@@ -46,7 +46,7 @@ fn survive(name: &str, bytes: &[u8]) {
             ..SplitOptions::default()
         };
         for o in [SplitOptions::default(), by_time] {
-            if let Ok(s) = split(&t, &rows, &roles, &o, &Given::default()) {
+            if let Ok(s) = split(&t, &rows, &roles, &o, &Given::default(), &[]) {
                 assert!(s.train.len() + s.valid.len() + s.test.len() <= t.rows());
             }
         }

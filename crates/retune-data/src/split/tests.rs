@@ -56,7 +56,7 @@ fn labelled(rows: usize, label: impl Fn(usize) -> String) -> Table {
 
 fn run(t: &Table, o: &SplitOptions, given: &Given) -> Result<Split> {
     let rows: Vec<usize> = (0..t.rows()).collect();
-    split(t, &rows, &roles(TaskKind::Classification), o, given)
+    split(t, &rows, &roles(TaskKind::Classification), o, given, &[])
 }
 
 fn share(t: &Table, rows: &[usize], class: &str) -> f64 {
@@ -105,6 +105,7 @@ fn numbers_are_stratified_by_rank() {
         &roles(TaskKind::Regression),
         &SplitOptions::default(),
         &Given::default(),
+        &[],
     )
     .unwrap();
     assert_eq!(s.test.len(), 40);
@@ -403,7 +404,7 @@ fn run_pictures(o: &SplitOptions, given: &Given) -> Split {
         pictures: true,
         ..roles(TaskKind::Classification)
     };
-    split_pictures(&pictures(), &rows, &roles, o, given, &alike()).unwrap()
+    split(&pictures(), &rows, &roles, o, given, &alike()).unwrap()
 }
 
 fn shared(s: &Split) -> usize {

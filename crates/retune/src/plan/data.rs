@@ -6,7 +6,7 @@ use std::path::Path;
 use retune_data::processor::{ImageProcessor, Labels, Long, TextProcessor, load_tokenizer};
 use retune_data::read::{ReadOptions, read as read_file};
 use retune_data::roles::{RoleRequest, Roles, detect, labelled_rows};
-use retune_data::split::{Given, Split, SplitOptions, by_column, split_pictures};
+use retune_data::split::{Given, Split, SplitOptions, by_column, split};
 use retune_data::{Column, DataError, Example, Processor, Table};
 
 use super::batches::{TrainRows, steps};
@@ -249,7 +249,7 @@ fn divided(recipe: &Recipe, read: &Read) -> retune_data::Result<Split> {
         seed: recipe.seed,
         max_rows: recipe.data.max_rows,
     };
-    split_pictures(
+    split(
         &read.table,
         &read.usable,
         &read.roles,
