@@ -12,6 +12,7 @@ macro_rules! overrule {
 mod decide;
 mod loss;
 mod pictures;
+mod recommend;
 
 use std::path::{Path, PathBuf};
 
@@ -103,6 +104,9 @@ pub struct RunArgs {
 
     #[command(flatten)]
     pictures: pictures::PictureArgs,
+
+    #[command(flatten)]
+    recommend: recommend::RecommendArgs,
 
     #[command(flatten)]
     decide: decide::DecideArgs,
@@ -348,6 +352,7 @@ impl RunArgs {
         self.fit.lay_over(&mut recipe.train);
         self.loss.lay_over(&mut recipe.loss);
         self.pictures.lay_over(&mut recipe.pictures);
+        self.recommend.lay_over(&mut recipe.recommend);
         self.decide.lay_over(&mut recipe.decide);
         recipe.gates.extend(self.gates.iter().cloned());
         Ok(recipe)

@@ -9,6 +9,7 @@ mod duplicates;
 pub mod error;
 pub mod example;
 pub mod inspect;
+pub mod interactions;
 pub mod picture;
 pub mod processor;
 mod profile;

@@ -18,6 +18,54 @@ pub(crate) fn shuffle<T>(items: &mut [T], seed: u64) {
     }
 }
 
+/// A sequence of draws.
+pub(crate) struct Draws {
+    key: u64,
+    count: u64,
+}
+
+impl Draws {
+    pub(crate) fn new(key: u64) -> Self {
+        Self { key, count: 0 }
+    }
+
+    fn bits(&mut self) -> u64 {
+        self.count += 1;
+        mix(self.key, self.count)
+    }
+
+    /// Uniform from 0 up to and without 1.
+    pub(crate) fn unit(&mut self) -> f64 {
+        (self.bits() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// Uniform from `low` to `high`.
+    pub(crate) fn between(&mut self, low: f64, high: f64) -> f64 {
+        low + (high - low) * self.unit()
+    }
+
+    /// Uniform from `low` to `high` in the logarithm: as often doubled as halved.
+    pub(crate) fn log_between(&mut self, low: f64, high: f64) -> f64 {
+        self.between(low.ln(), high.ln()).exp()
+    }
+
+    /// One of `0..n`; `n` is at least 1.
+    pub(crate) fn below(&mut self, n: usize) -> usize {
+        ((u128::from(self.bits()) * n as u128) >> 64) as usize
+    }
+
+    /// Whether something of this probability happens.
+    pub(crate) fn chance(&mut self, probability: f64) -> bool {
+        self.unit() < probability
+    }
+
+    /// Standard normal (Box and Muller).
+    pub(crate) fn normal(&mut self) -> f64 {
+        let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
+        radius * (std::f64::consts::TAU * self.unit()).cos()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

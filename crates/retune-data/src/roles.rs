@@ -3,7 +3,7 @@
 //! Names and content are weighed together. A guess that could easily be wrong is an error that lists the
 //! candidates and the flag to type; everything the user names is taken as it is.
 
-mod names;
+pub(crate) mod names;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;

@@ -7,7 +7,7 @@
 
 mod allot;
 mod column;
-mod moment;
+pub(crate) mod moment;
 pub(crate) mod near;
 pub(crate) mod notes;
 mod strata;

@@ -41,26 +41,72 @@ pub(crate) fn resample(
     width: usize,
     figures: &(dyn Fn(&[Sample], &mut [f64]) + Sync),
 ) -> Vec<Vec<f64>> {
+    let rows = models.first().map_or(0, |m| m.rows());
+    let samples = || -> Vec<Sample> { models.iter().cloned().map(Sample::of).collect() };
+    table((rows, width), draws, samples, |samples, drawn, row| {
+        for sample in samples.iter_mut() {
+            sample.reweigh(drawn);
+        }
+        figures(samples, row);
+    })
+}
+
+/// The mean of each column over each resample of its rows: `[columns][draws.count]`. Every column has one value per
+/// row, and every resample draws the same rows for all of them; values that are not finite are left out.
+///
+/// A difference of two models is one column of differences: its means are those of paired rows.
+pub(crate) fn means(columns: &[Vec<f64>], draws: Draws) -> Vec<Vec<f64>> {
+    let rows = columns.first().map_or(0, Vec::len);
+    let shape = (rows, columns.len());
+    table(
+        shape,
+        draws,
+        || (),
+        |(), drawn, row| {
+            for (mean, column) in row.iter_mut().zip(columns) {
+                *mean = weighted_mean(
+                    column
+                        .iter()
+                        .copied()
+                        .zip(drawn.iter().map(|&w| f64::from(w))),
+                );
+            }
+        },
+    )
+}
+
+/// `Σ weight value / Σ weight` over the finite values of `(value, weight)` pairs; not a number without any.
+pub(crate) fn weighted_mean(pairs: impl Iterator<Item = (f64, f64)>) -> f64 {
+    let finite = pairs.filter(|(value, _)| value.is_finite());
+    let (sum, weights) = finite.fold((0.0, 0.0), |(sum, weights), (value, weight)| {
+        (sum + weight * value, weights + weight)
+    });
+    sum / weights
+}
+
+/// Fills a table, one row of `width` figures per resample, on all threads, and turns it: `[width][draws.count]`.
+/// `start` makes what a thread works with, `figures` fills a row from it and from how often each of `rows` is drawn.
+fn table<S>(
+    (rows, width): (usize, usize),
+    draws: Draws,
+    start: impl Fn() -> S + Sync,
+    figures: impl Fn(&mut S, &[u32], &mut [f64]) + Sync,
+) -> Vec<Vec<f64>> {
     let Draws { seed, count } = draws;
     let mut table = vec![f64::NAN; count * width];
-    if table.is_empty() || models.first().is_none_or(|m| m.rows() == 0) {
+    if table.is_empty() || rows == 0 {
         return vec![vec![f64::NAN; count]; width];
     }
-    let threads = thread::available_parallelism()
-        .map_or(1, usize::from)
-        .min(16);
-    let share = count.div_ceil(threads);
+    let share = count.div_ceil(threads());
+    let (start, figures) = (&start, &figures);
     thread::scope(|scope| {
-        for (part, rows) in table.chunks_mut(share * width).enumerate() {
+        for (part, filled) in table.chunks_mut(share * width).enumerate() {
             scope.spawn(move || {
-                let mut samples: Vec<Sample> = models.iter().cloned().map(Sample::of).collect();
-                let mut drawn = samples[0].weights.clone();
-                for (i, row) in rows.chunks_mut(width).enumerate() {
+                let mut state = start();
+                let mut drawn = vec![0; rows];
+                for (i, row) in filled.chunks_mut(width).enumerate() {
                     draw(&mut drawn, seed, part * share + i);
-                    for sample in &mut samples {
-                        sample.reweigh(&drawn);
-                    }
-                    figures(&samples, row);
+                    figures(&mut state, &drawn, row);
                 }
             });
         }
@@ -68,6 +114,13 @@ pub(crate) fn resample(
     (0..width)
         .map(|f| table.iter().skip(f).step_by(width).copied().collect())
         .collect()
+}
+
+/// Threads that long loops are shared between.
+pub(crate) fn threads() -> usize {
+    thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(16)
 }
 
 /// The 95 % interval around `value`: see [`interval_at`].
@@ -198,6 +251,29 @@ mod tests {
             assert_eq!(figure, sign(&weights), "resample {r}");
         }
         assert_eq!((table.len(), table[0].len()), (1, RESAMPLES));
+    }
+
+    #[test]
+    fn means_are_those_of_the_drawn_rows_and_leave_gaps_out() {
+        let columns = [
+            vec![1.0, 2.0, 4.0],
+            vec![1.0, f64::NAN, 3.0],
+            vec![f64::NAN; 3],
+        ];
+        let table = means(&columns, Draws::usual(3));
+        let mut weights = vec![0; 3];
+        let [full, gappy, empty] = &table[..] else {
+            panic!("{} columns", table.len());
+        };
+        for (r, mean) in full.iter().enumerate() {
+            draw(&mut weights, 3, r);
+            let [a, b, c] = [0, 1, 2].map(|i| f64::from(weights[i]));
+            assert_eq!(*mean, (a + 2.0 * b + 4.0 * c) / 3.0, "resample {r}");
+            let second = (a + 3.0 * c) / (a + c);
+            assert!(gappy[r] == second || (a + c == 0.0 && gappy[r].is_nan()));
+            assert!(empty[r].is_nan());
+        }
+        assert_eq!(full.len(), RESAMPLES);
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod halving;
 pub mod metrics;
 pub mod predictions;
 pub mod range_test;
+pub mod ranking;
 pub mod records;
 pub mod report;
 pub mod significance;

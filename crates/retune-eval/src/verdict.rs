@@ -19,7 +19,7 @@ use crate::records::{Evaluation, FloorVerdict, Interval, Verdict, Word};
 use crate::significance::{ascending, deviation, holm, mcnemar, student_t};
 
 /// Number of resamples behind a verdict: the corrected intervals need the far ends of the distribution.
-const RESAMPLES: usize = 5000;
+pub(crate) const RESAMPLES: usize = 5000;
 
 /// Share of intervals, over all floors together, that may miss the true difference.
 const ALPHA: f64 = 0.05;
@@ -33,8 +33,23 @@ const Z: f64 = 1.96;
 const POWER: f64 = 1.96 + 0.84;
 
 /// Floors that answer "did tuning help?" and those that answer "is it worth shipping?".
-const TUNING: [&str; 3] = ["base_model", "frozen", "scratch"];
-const SHIPPING: [&str; 3] = ["classical", "majority", "prior"];
+pub(crate) const TUNING: [&str; 5] = [
+    "base_model",
+    "frozen",
+    "scratch",
+    "scratch_ids",
+    "scratch_texts",
+];
+pub(crate) const SHIPPING: [&str; 8] = [
+    "classical",
+    "majority",
+    "prior",
+    "popularity",
+    "popularity_7_days",
+    "markov",
+    "item_knn",
+    "ease",
+];
 
 /// The models of one side, one per seed.
 struct Side {
@@ -51,8 +66,15 @@ struct Resampled {
     deviation: Vec<f64>,
 }
 
+/// One side that was rated: its name, how many models it has, one per seed, and their mean figure.
+pub(crate) struct Measured {
+    pub(crate) name: String,
+    pub(crate) models: usize,
+    pub(crate) value: f64,
+}
+
 /// The difference to one floor before any correction.
-struct Estimate {
+pub(crate) struct Estimate {
     name: String,
     difference: f64,
     /// The difference on each resample, undefined ones left out.
@@ -62,11 +84,11 @@ struct Estimate {
 
 /// What could be estimated of the floors.
 #[derive(Default)]
-struct Estimated {
-    estimates: Vec<Estimate>,
+pub(crate) struct Estimated {
+    pub(crate) estimates: Vec<Estimate>,
     /// Floors that could not be rated and count as no evidence.
-    unknown: Vec<String>,
-    notes: Vec<String>,
+    pub(crate) unknown: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
 /// Judges the tuned model, or one model per seed, against each floor (likewise) in the primary metric of `evaluation`.
@@ -91,26 +113,41 @@ pub fn judge(
         all().all(|p| p.scores.rows == rows),
         "every model answers the same rows"
     );
+    let estimated = match metric(&evaluation.primary) {
+        Some(m) => estimate(tuned, floors, m, seed),
+        None => Estimated::not_a_metric(&evaluation.primary),
+    };
+    conclude(estimated, &evaluation.primary, (tuned.len(), rows))
+}
+
+impl Estimated {
+    /// Nothing, because the metric is not known.
+    pub(crate) fn not_a_metric(name: &str) -> Self {
+        Self {
+            notes: vec![format!("`{name}` is not a metric")],
+            ..Self::default()
+        }
+    }
+}
+
+/// The verdict of what was estimated of the floors, over `(seeds, rows)`.
+pub(crate) fn conclude(
+    estimated: Estimated,
+    metric: &str,
+    (seeds, rows): (usize, usize),
+) -> Verdict {
     let mut verdict = Verdict {
         word: Word::NoEvidence,
         helped: Word::NoEvidence,
         worth_shipping: Word::NoEvidence,
-        scope: scope(tuned.len(), rows),
-        detectable: None,
+        scope: scope(seeds, rows),
+        detectable: detectable(&estimated.estimates),
         rows,
-        seeds: tuned.len(),
+        seeds,
         floors: [].into(),
-        notes: Vec::new(),
+        notes: estimated.notes,
     };
-    let Some(m) = metric(&evaluation.primary) else {
-        let reason = format!("`{}` is not a metric", evaluation.primary);
-        verdict.notes.push(reason);
-        return verdict;
-    };
-    let estimated = estimate(tuned, floors, m, seed);
-    verdict.notes = estimated.notes;
-    verdict.detectable = detectable(&estimated.estimates);
-    correct(&estimated.estimates, m, &mut verdict);
+    correct(&estimated.estimates, metric, &mut verdict);
     answer(&mut verdict, &estimated.unknown);
     verdict
 }
@@ -175,24 +212,42 @@ fn estimate(
     let figures = resample(&models, draws, models.len(), &|of, out| {
         (out.iter_mut().zip(of)).for_each(|(v, sample)| *v = (m.compute)(sample));
     });
+    let measured = |name: &str, side: &Side| Measured {
+        name: name.to_owned(),
+        models: side.models.len(),
+        value: side.value,
+    };
+    let others: Vec<Measured> = sides.iter().map(|s| measured(s.0, &s.2)).collect();
+    out.estimates = contrast((&measured("", &own), &others), &figures, m.sign(), seed);
+    for (estimate, (_, models, _)) in out.estimates.iter_mut().zip(&sides) {
+        estimate.mcnemar = exact(tuned, models, m);
+    }
+    out
+}
+
+/// The difference between the tuned models and each other side. `figures` is `[models][RESAMPLES]`, those of the tuned
+/// ones first and then those of each side in turn; `sign` makes a larger figure the better one.
+pub(crate) fn contrast(
+    (own, sides): (&Measured, &[Measured]),
+    figures: &[Vec<f64>],
+    sign: f64,
+    seed: u64,
+) -> Vec<Estimate> {
     // Streams up to the number of resamples draw the rows.
-    let (mut rest, mut stream) = (figures.as_slice(), RESAMPLES as u64);
-    let mut next = |side: &Side| {
-        let (figures, after) = rest.split_at(side.models.len());
+    let (mut rest, mut stream) = (figures, RESAMPLES as u64);
+    let mut next = |side: &Measured| {
+        let (figures, after) = rest.split_at(side.models);
         (rest, stream) = (after, stream + 1);
         resampled(figures, &mut Random::new(seed, stream))
     };
-    let of_tuned = next(&own);
-    for (name, models, floor) in &sides {
-        let freedom = own.models.len() + floor.models.len() - 2;
-        out.estimates.push(Estimate {
-            name: (*name).to_owned(),
-            difference: m.sign() * (own.value - floor.value),
-            resampled: differences((&of_tuned, &next(floor)), freedom, m.sign()),
-            mcnemar: exact(tuned, models, m),
-        });
-    }
-    out
+    let of_tuned = next(own);
+    let estimate = |side: &Measured| Estimate {
+        name: side.name.clone(),
+        difference: sign * (own.value - side.value),
+        resampled: differences((&of_tuned, &next(side)), own.models + side.models - 2, sign),
+        mcnemar: None,
+    };
+    sides.iter().map(estimate).collect()
 }
 
 /// The models of a side, or why it cannot be rated and whether that leaves it out of the words.
@@ -281,7 +336,7 @@ fn p_value(differences: &[f64]) -> f64 {
 }
 
 /// Corrects the intervals and p-values over the floors and finds the words.
-fn correct(estimates: &[Estimate], m: &Metric, verdict: &mut Verdict) {
+fn correct(estimates: &[Estimate], metric: &str, verdict: &mut Verdict) {
     let p: Vec<f64> = estimates.iter().map(|e| p_value(&e.resampled)).collect();
     let adjusted = holm(&p);
     // Floors without the exact test count as certain: they rank first and leave the others' factors as they are.
@@ -302,7 +357,7 @@ fn correct(estimates: &[Estimate], m: &Metric, verdict: &mut Verdict) {
             .notes
             .extend(caution.map(|c| format!("{}: {c}", e.name)));
         let floor = FloorVerdict {
-            metric: m.name.to_owned(),
+            metric: metric.to_owned(),
             difference: by.value,
             low: by.low,
             high: by.high,

@@ -205,7 +205,7 @@ vectorized! {
 /// The greatest value (at least `f32::MIN`) and the sum of `e^(x - greatest)`. NaN in the sum when a
 /// value is NaN or infinity.
 #[inline(always)]
-fn logsumexp<E: Element>(logits: &[E]) -> (f32, f32) {
+pub(crate) fn logsumexp<E: Element>(logits: &[E]) -> (f32, f32) {
     // Not -infinity: `-inf - -inf` would be NaN in a block that is masked throughout.
     let (mut greatest, mut total) = (f32::MIN, 0f32);
     for block in logits.chunks(BLOCK) {
@@ -239,7 +239,7 @@ fn logsumexp<E: Element>(logits: &[E]) -> (f32, f32) {
 
 /// The greater; `b` when `a` is NaN, which the sum shows.
 #[inline(always)]
-fn greater(a: f32, b: f32) -> f32 {
+pub(crate) fn greater(a: f32, b: f32) -> f32 {
     if a > b { a } else { b }
 }
 

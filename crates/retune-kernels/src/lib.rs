@@ -20,8 +20,10 @@ pub mod optimizer;
 pub mod parallel;
 pub mod pointwise;
 pub mod process;
+pub mod ranking;
 mod rounding;
 pub mod scratch;
 pub mod sum;
+pub mod topk;
 #[cfg(test)]
 mod trial;

@@ -49,6 +49,16 @@ pub fn sum<E: Element>(isa: Isa, a: &[E], b: &[E], out: &mut [E]) {
     blocks.spread(|((out, a), b)| sum_block(isa, a, b, out));
 }
 
+/// `out = factor x`, value by value.
+///
+/// # Panics
+/// When lengths differ.
+pub fn times<E: Element>(isa: Isa, x: &[f32], factor: f32, out: &mut [E]) {
+    assert!(x.len() == out.len());
+    let blocks = out.chunks_mut(BLOCK).zip(x.chunks(BLOCK));
+    blocks.spread(|(out, x)| times_block(isa, x, factor, out));
+}
+
 /// `out = max(a + b, 0)`, value by value; NaN stays NaN.
 ///
 /// # Panics
@@ -116,6 +126,12 @@ vectorized! {
         }
     }
 
+    fn times_block[E: Element](x: &[f32], factor: f32, out: &mut [E]) {
+        for (out, x) in out.iter_mut().zip(x) {
+            *out = E::narrow(factor * x);
+        }
+    }
+
     fn sum_relu_block[E: Element](a: &[E], b: &[E], out: &mut [E]) {
         for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
             let sum = a.wide() + b.wide();
@@ -180,6 +196,8 @@ mod tests {
                 assert!(squares.iter().zip(&x).all(|(s, x)| *s == x * x));
                 sum(isa, &x, &squares, &mut wide);
                 assert!(wide.iter().zip(&x).all(|(s, x)| *s == x + x * x));
+                times(isa, &x, -0.3, &mut squares);
+                assert!(squares.iter().zip(&x).all(|(y, x)| *y == -0.3 * x));
                 lerp(isa, &mut wide, &x, 0.25);
                 let want = |x: f32| (x + x * x) + 0.25 * (x - (x + x * x));
                 assert!(

@@ -28,21 +28,33 @@ pub(crate) fn bits<E: Element>(x: &[E]) -> Vec<u32> {
     x.iter().map(|v| v.wide().to_bits()).collect()
 }
 
-/// Asserts that `f` gives the same on every instruction set and in pools of 1, 2 and 3 threads.
+/// Asserts that `f` gives the same on every instruction set and in pools of 1, 2 and 3 threads, and returns it.
 #[track_caller]
-pub(crate) fn same_everywhere<R: PartialEq + Send>(f: impl Fn(Isa) -> R + Sync) {
+pub(crate) fn same_everywhere<R: PartialEq + Send>(f: impl Fn(Isa) -> R + Sync) -> R {
     let first = f(Isa::Portable);
     for isa in Isa::available() {
         assert!(f(isa) == first, "{} differs", isa.name());
     }
-    for threads in 1..=3 {
+    let found = same_on_any_threads(|| f(Isa::current()));
+    assert!(found == first, "pools of threads differ");
+    found
+}
+
+/// Asserts that `f` gives the same in pools of 1, 2 and 3 threads, and returns it.
+#[track_caller]
+pub(crate) fn same_on_any_threads<R: PartialEq + Send>(f: impl Fn() -> R + Sync) -> R {
+    let on = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .build()
             .unwrap();
-        let found = pool.install(|| f(Isa::current()));
-        assert!(found == first, "{threads} threads differ");
+        pool.install(&f)
+    };
+    let first = on(1);
+    for threads in 2..=3 {
+        assert!(on(threads) == first, "{threads} threads differ");
     }
+    first
 }
 
 /// Asserts that the numbers differ by no more than `tolerance` of `max(1, |want|)`.

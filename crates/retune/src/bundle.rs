@@ -418,10 +418,7 @@ impl Bundle {
     pub fn open(folder: &Path) -> Result<Self> {
         let manifest = read_manifest(folder)?;
         manifest.check(folder)?;
-        let task = tasks::task(&manifest.task).ok_or_else(|| Error::Damaged {
-            path: folder.join("bundle.json"),
-            what: format!("task `{}` is not known to this version", manifest.task),
-        })?;
+        let task = tasks::of_bundle(&manifest.task, folder)?;
         let path = folder.join("processor.json");
         let mut processor: Processor = read_json(&path)?;
         if let Some(what) = processor.problem() {

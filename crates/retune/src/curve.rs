@@ -26,7 +26,7 @@ use crate::plan::Plan;
 use crate::points::PointFile;
 use crate::proof::{self, scratch_lr};
 use crate::recipe::Recipe;
-use crate::run::on_threads;
+use crate::run::{on_threads, started};
 use crate::run_folder::RECIPE;
 use crate::scoring;
 use crate::train::Flow;
@@ -125,7 +125,7 @@ pub fn curve(
     folder: &Path,
     on: &mut (dyn FnMut(&Event) -> Flow + Send),
 ) -> Result<Curve> {
-    on_threads(plan, || measured(plan, options, folder, on))
+    on_threads(&plan.recipe, || measured(plan, options, folder, on))
 }
 
 fn measured(plan: &Plan, options: &CurveOptions, folder: &Path, on: On) -> Result<Curve> {
@@ -175,7 +175,7 @@ impl Points {
         // What decides about a point; shares and seeds may grow.
         let mut recipe = plan.recipe.clone();
         (recipe.out, recipe.threads, recipe.memory) = (None, None, None);
-        let (file, mut done) = PointFile::open(folder, plan, &recipe)?;
+        let (file, mut done) = PointFile::open(folder, &started(plan)?, &recipe)?;
         done.retain(|done: &Done| options.wants(&done.point));
         Ok(Self { file, done })
     }
@@ -260,7 +260,7 @@ impl Points {
 }
 
 impl CurveOptions {
-    fn wants(&self, point: &CurvePoint) -> bool {
+    pub(crate) fn wants(&self, point: &CurvePoint) -> bool {
         self.seeds.contains(&point.seed) && self.shares.contains(&point.share)
     }
 }

@@ -69,18 +69,24 @@ impl SequenceVectors {
 
     /// Writes them in the order of `rows`.
     fn keep(&self, path: &Path, rows: &[Example]) -> Result<()> {
-        let keys = keys(rows);
-        let mut values = Vec::with_capacity(self.values.len());
-        for key in &keys {
-            let at = self.places[key] * self.width;
-            values.extend_from_slice(&self.values[at..at + self.width]);
-        }
-        let tensor = (TENSOR.to_string(), vec![keys.len(), self.width], values);
+        let (width, values) = self.of_rows(rows);
+        let tensor = (TENSOR.to_string(), vec![keys(rows).len(), width], values);
         if let Some(folder) = path.parent() {
             let made = std::fs::create_dir_all(folder);
             made.map_err(|e| crate::error::Error::io("create", folder, e))?;
         }
         Ok(checkpoint::write(path, &[tensor], &[])?)
+    }
+
+    /// The vectors of the sequences of `rows`, in order: their width and their values.
+    pub fn of_rows(&self, rows: &[Example]) -> (usize, Vec<f32>) {
+        let keys = keys(rows);
+        let mut values = Vec::with_capacity(keys.len() * self.width);
+        for key in &keys {
+            let at = self.places[key] * self.width;
+            values.extend_from_slice(&self.values[at..at + self.width]);
+        }
+        (self.width, values)
     }
 
     /// The vectors of a batch's sequences, `[sequences, width]`, in the gradient graph or outside.

@@ -24,7 +24,7 @@ use crate::train::{self, EpochBatches, Fitted, Flow, Parts, SaveWhen, TrainOptio
 use crate::weights::{HostTensor, LoadReport, Norms, Place, host_values, merged, with_values};
 
 /// Time between saved states when the recipe names no number of steps.
-const BETWEEN_STATES: Duration = Duration::from_mins(1);
+pub(crate) const BETWEEN_STATES: Duration = Duration::from_mins(1);
 
 /// What a model begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

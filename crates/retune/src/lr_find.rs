@@ -72,7 +72,7 @@ pub fn lr_find(
     if !problems.is_empty() {
         return Err(Error::Problems(problems));
     }
-    on_threads(plan, || tested(plan, rates, on))
+    on_threads(&plan.recipe, || tested(plan, rates, on))
 }
 
 fn tested(plan: &Plan, rates: &Rates, on: &mut dyn FnMut(&Event) -> Flow) -> Result<RangeTest> {

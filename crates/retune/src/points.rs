@@ -9,9 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
-use crate::plan::Plan;
 use crate::recipe::Recipe;
-use crate::run::started;
 use crate::run_folder::{RECIPE, Started, write_synced};
 
 /// The file that new points are added to.
@@ -22,18 +20,18 @@ pub(crate) struct PointFile {
 
 impl PointFile {
     /// Opens the points in `folder`, which it makes where it is missing, and reads those that are whole: a line that was
-    /// cut off is left out. `recipe` is what decides about a point.
+    /// cut off is left out. `started` is what they are measured on, and `recipe` what else decides about a point.
     ///
     /// # Errors
     /// A folder that cannot be written, or that holds the points of another recipe, other data or another model.
     pub fn open<P: DeserializeOwned>(
         folder: &Path,
-        plan: &Plan,
+        started: &Started,
         recipe: &Recipe,
     ) -> Result<(Self, Vec<P>)> {
         fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
         same(folder, RECIPE, &recipe.to_toml(), "another recipe")?;
-        let Started { data, base, .. } = started(plan)?;
+        let Started { data, base, .. } = started;
         let inputs = serde_json::json!({ "data": data, "base": base }).to_string();
         same(
             folder,

@@ -2,13 +2,14 @@
 
 mod changes;
 mod pictures;
+mod recommend;
+mod verdict;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use retune_data::batch::Order;
 use retune_data::processor::Long;
-use retune_eval::{Evaluated, Word};
 use serde::{Deserialize, Serialize};
 
 use crate::decide::DecideRecipe;
@@ -21,6 +22,8 @@ use crate::tune::TuneRecipe;
 
 pub use changes::Change;
 pub use pictures::PicturesRecipe;
+pub use recommend::{AlsoShop, Negatives, Protocol, RecommendRecipe, SeenItems};
+pub use verdict::{Refit, Require, VerdictLevel};
 
 /// More threads than any machine has cores; far more threads than cores only get in each other's way.
 const MAX_THREADS: usize = 1024;
@@ -71,6 +74,8 @@ pub struct Recipe {
     pub loss: LossRecipe,
     /// How pictures train.
     pub pictures: PicturesRecipe,
+    /// How a recommender is made.
+    pub recommend: RecommendRecipe,
     /// What `retune tune` tries.
     #[serde(skip_serializing_if = "TuneRecipe::is_default")]
     pub tune: TuneRecipe,
@@ -80,57 +85,6 @@ pub struct Recipe {
     /// Smallest value of a test metric (largest for errors) below which `train` exits with 1.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub gates: BTreeMap<String, f64>,
-}
-
-/// How hard the proof tries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum VerdictLevel {
-    /// Every floor with a search of its own, three seeds on each side.
-    Full,
-    /// Every floor once, in about the time that tuning takes.
-    Fast,
-    /// Only the floors that cost next to nothing.
-    Off,
-}
-
-/// What a verdict has to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Require {
-    /// Better than every floor.
-    Improved,
-    /// Worse than no floor.
-    NotWorse,
-}
-
-/// On which rows the saved model is trained once more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Refit {
-    /// Training, validation and test rows.
-    All,
-}
-
-impl Require {
-    /// Its name in recipes.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Improved => "improved",
-            Self::NotWorse => "not-worse",
-        }
-    }
-
-    /// Whether the verdict of these figures is good enough.
-    pub fn met(self, evaluated: &Evaluated) -> bool {
-        evaluated
-            .verdict
-            .as_ref()
-            .is_some_and(|verdict| match self {
-                Self::Improved => verdict.word == Word::Improved,
-                Self::NotWorse => verdict.word != Word::Worse,
-            })
-    }
 }
 
 /// Where the rows come from.
@@ -273,6 +227,7 @@ impl Default for Recipe {
             refit: None,
             loss: LossRecipe::default(),
             pictures: PicturesRecipe::default(),
+            recommend: RecommendRecipe::default(),
             tune: TuneRecipe::default(),
             decide: DecideRecipe::default(),
             gates: BTreeMap::new(),
@@ -419,6 +374,7 @@ impl Recipe {
         found.extend(self.train.problems());
         found.extend(self.loss.problems());
         found.extend(self.pictures.problems());
+        found.extend(self.recommend.problems());
         found.extend(self.decide.problems());
         found.extend(self.data.problems());
         if !self.tune.is_default() {

@@ -24,7 +24,7 @@ use crate::outcome::{Outcome, predictions, selection};
 use crate::pictures;
 use crate::plan::{Forecast, Plan, micro_batches};
 use crate::proof::{self, Floor, Meter};
-use crate::recipe::{Require, VerdictLevel};
+use crate::recipe::{Recipe, Require, VerdictLevel};
 use crate::record;
 use crate::run_folder::{RunFolder, Started};
 use crate::scoring;
@@ -51,8 +51,8 @@ pub struct Finished {
     pub seconds: f64,
     /// Peak resident memory in bytes, where the system tells.
     pub peak_bytes: Option<u64>,
-    /// What the plan expected of both.
-    pub forecast: Forecast,
+    /// What the plan expected of both, where it did.
+    pub forecast: Option<Forecast>,
     /// Whether an observer stopped training.
     pub interrupted: bool,
 }
@@ -78,7 +78,7 @@ type On<'a> = &'a mut dyn FnMut(&Event) -> Flow;
 /// # Errors
 /// Diverged training, a full disk, a damaged checkpoint.
 pub fn train(plan: Plan, on: &mut (dyn FnMut(&Event) -> Flow + Send)) -> Result<Finished> {
-    on_threads(&plan, || {
+    on_threads(&plan.recipe, || {
         let folder = RunFolder::create(&plan.out, &plan.recipe.to_toml(), &started(&plan)?)?;
         carry_out(&plan, folder, None, on)
     })
@@ -94,10 +94,10 @@ pub fn resume(
     force: bool,
     on: &mut (dyn FnMut(&Event) -> Flow + Send),
 ) -> Result<Finished> {
-    on_threads(&plan, || {
+    on_threads(&plan.recipe, || {
         let mut notes = Vec::new();
         let (folder, from) = RunFolder::reopen(&plan.out, &mut |note| notes.push(note))?;
-        same_run(&plan, &folder, force)?;
+        same_run(&folder, (&started(&plan)?, &plan.recipe), force)?;
         let step = from.as_ref().map_or(0, |snapshot| snapshot.state.step);
         notes.push(format!("going on after step {step}"));
         for text in notes {
@@ -108,8 +108,11 @@ pub fn resume(
 }
 
 /// Does `f` on the threads that the recipe asks for.
-pub(crate) fn on_threads<R: Send>(plan: &Plan, f: impl FnOnce() -> Result<R> + Send) -> Result<R> {
-    let Some(threads) = plan.recipe.threads else {
+pub(crate) fn on_threads<R: Send>(
+    recipe: &Recipe,
+    f: impl FnOnce() -> Result<R> + Send,
+) -> Result<R> {
+    let Some(threads) = recipe.threads else {
         return f();
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
@@ -126,9 +129,13 @@ pub(crate) fn started(plan: &Plan) -> Result<Started> {
     })
 }
 
-/// Checks that the plan is the one that the run in `folder` was begun with.
-fn same_run(plan: &Plan, folder: &RunFolder, force: bool) -> Result<()> {
-    let (then, now) = (folder.started()?, started(plan)?);
+/// Checks that a plan on these files, with this recipe, is the one that the run in `folder` was begun with.
+pub(crate) fn same_run(
+    folder: &RunFolder,
+    (now, recipe): (&Started, &Recipe),
+    force: bool,
+) -> Result<()> {
+    let then = folder.started()?;
     let mut found: Vec<String> = Vec::new();
     for (what, then, now) in [
         ("data", &then.data, &now.data),
@@ -140,7 +147,7 @@ fn same_run(plan: &Plan, folder: &RunFolder, force: bool) -> Result<()> {
         let changed = names.filter(|name| then.get(*name) != now.get(*name));
         found.extend(changed.map(|name| format!("{what}: {name} has changed since the run began")));
     }
-    let (fixed, free) = folder.recipe_changes(&plan.recipe)?;
+    let (fixed, free) = folder.recipe_changes(recipe)?;
     found.extend(fixed);
     if !force {
         found.extend(
@@ -153,7 +160,7 @@ fn same_run(plan: &Plan, folder: &RunFolder, force: bool) -> Result<()> {
     }
     Err(Error::User(format!(
         "this is not the run that was begun in {}:\n  {}\nput it back as it was, or begin anew with another --out",
-        plan.out.display(),
+        folder.place().display(),
         found.join("\n  ")
     )))
 }
@@ -229,13 +236,13 @@ fn costs(floors: &[Floor], tuned: Cost) -> BTreeMap<String, Cost> {
 fn finished(plan: &Plan, outcome: Outcome, (seconds, interrupted): (f64, bool)) -> Finished {
     Finished {
         bundle: plan.out.clone(),
-        gates: gates(plan, &outcome.evaluated),
+        gates: gates(&plan.recipe, &outcome.evaluated),
         require: plan.recipe.require,
         evaluated: outcome.evaluated,
         before_after: outcome.before_after,
         seconds,
         peak_bytes: process::peak_resident_bytes(),
-        forecast: plan.summary.forecast,
+        forecast: Some(plan.summary.forecast),
         interrupted,
     }
 }
@@ -310,7 +317,7 @@ fn calibrated(plan: &Plan, mut model: Model, on: On) -> Result<(Model, Option<Ca
 }
 
 /// Writes every event into the run's folder and hands it on; once told to stop, it keeps saying so.
-fn recorder(on: On) -> impl FnMut(&Event, &mut RunFolder) -> Flow {
+pub(crate) fn recorder(on: On) -> impl FnMut(&Event, &mut RunFolder) -> Flow {
     let mut stopped = false;
     move |event, folder| {
         folder.event(event);
@@ -512,7 +519,7 @@ fn diverged(job: &Job, found: Diverged, folder: &mut RunFolder) -> Error {
     }
 }
 
-fn gates(plan: &Plan, evaluated: &Evaluated) -> Vec<Gate> {
+pub(crate) fn gates(recipe: &Recipe, evaluated: &Evaluated) -> Vec<Gate> {
     let check = |(name, wanted): (&String, &f64)| {
         let got = evaluated.metrics.get(name).map(|interval| interval.value);
         let higher = metric(name).is_none_or(|m| m.higher_is_better);
@@ -530,5 +537,5 @@ fn gates(plan: &Plan, evaluated: &Evaluated) -> Vec<Gate> {
             passed,
         }
     };
-    plan.recipe.gates.iter().map(check).collect()
+    recipe.gates.iter().map(check).collect()
 }

@@ -214,6 +214,11 @@ impl RunFolder {
         Ok((fixed, free))
     }
 
+    /// Where the run is.
+    pub fn place(&self) -> &Path {
+        &self.folder
+    }
+
     /// Where the files of the bundle are gathered.
     pub fn parts(&self) -> PathBuf {
         self.folder.join(PARTS)

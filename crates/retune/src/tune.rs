@@ -21,7 +21,7 @@ use crate::outcome::{predictions, selection};
 use crate::plan::{Plan, steps};
 use crate::points::PointFile;
 use crate::recipe::{Recipe, VerdictLevel};
-use crate::run::{known_features, on_threads, stage};
+use crate::run::{known_features, on_threads, stage, started};
 use crate::train::Flow;
 
 pub use space::{Candidate, TuneRecipe};
@@ -65,7 +65,7 @@ pub fn tune(
     let candidates = asked.tune.candidates(&recipe).map_err(Error::Problems)?;
     check(plan, &candidates)?;
     let work = Work::open(plan, &recipe, candidates, folder)?;
-    on_threads(plan, || work.searched(asked.tune.eta, on))
+    on_threads(&plan.recipe, || work.searched(asked.tune.eta, on))
 }
 
 /// The plan's recipe without what is chosen by method, and without a space of its own.
@@ -163,7 +163,7 @@ impl<'a> Work<'a> {
         (deciding.require, deciding.refit) = (None, None);
         deciding.verdict = VerdictLevel::Fast;
         deciding.gates.clear();
-        let (file, done) = PointFile::open(folder, plan, &deciding)?;
+        let (file, done) = PointFile::open(folder, &started(plan)?, &deciding)?;
         Ok(Self {
             plan,
             candidates,

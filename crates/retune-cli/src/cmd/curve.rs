@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 use retune::curve::{CURVE, Curve, CurveOptions, curve};
 use retune::eval::report::render_curve;
+use retune::recommend;
 
 use super::plan;
 use crate::args::RunArgs;
@@ -44,36 +45,35 @@ pub struct CurveArgs {
 
 /// Measures the curve, writes its page, prints its figures.
 pub fn run(args: &CurveArgs) -> Result<ExitCode, Failure> {
-    let wrong = |share: &&f64| !(**share > 0.0 && **share <= 100.0);
-    if let Some(share) = args.shares.iter().find(wrong) {
-        return Err(Failure::user(format!(
-            "--shares: {share} is out of range 0 to 100; try 1,2,5,10,20,50,100"
-        )));
-    }
-    if args.seeds == 0 {
-        return Err(Failure::user(
-            "--seeds must be at least 1; 3 give an interval",
-        ));
-    }
+    check(args)?;
     let mut console = Console::new();
     let mut recipe = args.run.recipe()?;
     let out = recipe
         .out
         .take()
         .unwrap_or_else(|| PathBuf::from("runs/curve"));
-    let plan = plan::resolve(&recipe, None, &mut console)?;
     let options = CurveOptions {
         shares: args.shares.iter().map(|percent| percent / 100.0).collect(),
         seeds: (0..args.seeds)
-            .map(|i| plan.recipe.seed.wrapping_add(i))
+            .map(|i| recipe.seed.wrapping_add(i))
             .collect(),
         more: args.more,
     };
-    interrupt::listen()?;
-    let found = curve(&plan, &options, &out, &mut |event| {
-        console.event(event);
-        interrupt::flow()
-    });
+    let found = if recommend::asked(&recipe) {
+        let plan = plan::recommender(&recipe, None, &mut console)?;
+        interrupt::listen()?;
+        recommend::curve::curve(&plan, &options, &out, &mut |event| {
+            console.event(event);
+            interrupt::flow()
+        })
+    } else {
+        let plan = plan::resolve(&recipe, None, &mut console)?;
+        interrupt::listen()?;
+        curve(&plan, &options, &out, &mut |event| {
+            console.event(event);
+            interrupt::flow()
+        })
+    };
     console.end();
     let found = found?;
     let page = out.join("curve.html");
@@ -96,6 +96,22 @@ pub fn run(args: &CurveArgs) -> Result<ExitCode, Failure> {
         answer(&format!("\nreport   {}", page.display()));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether shares and seeds are in range.
+fn check(args: &CurveArgs) -> Result<(), Failure> {
+    let wrong = |share: &&f64| !(**share > 0.0 && **share <= 100.0);
+    if let Some(share) = args.shares.iter().find(wrong) {
+        return Err(Failure::user(format!(
+            "--shares: {share} is out of range 0 to 100; try 1,2,5,10,20,50,100"
+        )));
+    }
+    if args.seeds == 0 {
+        return Err(Failure::user(
+            "--seeds must be at least 1; 3 give an interval",
+        ));
+    }
+    Ok(())
 }
 
 /// Scores by share and model, gaps, and the forecasts.

@@ -11,8 +11,10 @@ mod list;
 mod lr_find;
 mod plan;
 mod predict;
+mod pretrain;
 mod pull;
 mod quickstart;
+mod recommend;
 mod report;
 mod runs;
 mod train;
@@ -59,12 +61,16 @@ pub enum Command {
     Tune(tune::TuneArgs),
     /// Tune a model, measure it on rows it has not seen, save it
     Train(train::TrainArgs),
+    /// Train a recommender on items that are known by their texts, to go on from elsewhere
+    Pretrain(pretrain::PretrainArgs),
     /// Show how many labels it takes to beat the floors
     Curve(curve::CurveArgs),
     /// Measure a saved model on a labelled file
     Eval(eval::EvalArgs),
     /// Answer new texts with a saved model
     Predict(predict::PredictArgs),
+    /// Show what a saved recommender would show a user next
+    Recommend(recommend::RecommendArgs),
     /// Write a saved model's report page, or its model card, anew
     Report(report::ReportArgs),
     /// List the runs below a folder
@@ -91,9 +97,11 @@ pub fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::LrFind(args) => lr_find::run(&args),
         Command::Tune(args) => tune::run(&args),
         Command::Train(args) => train::run(&args),
+        Command::Pretrain(args) => pretrain::run(&args),
         Command::Curve(args) => curve::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Predict(args) => predict::run(&args),
+        Command::Recommend(args) => recommend::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Runs(args) => runs::run(&args),
         Command::Compare(args) => compare::run(&args),

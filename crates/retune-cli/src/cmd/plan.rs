@@ -9,6 +9,7 @@ use retune::data::split::SplitRecord;
 use retune::hub::HubOptions;
 use retune::plan::{Plan, Summary};
 use retune::recipe::Recipe;
+use retune::recommend;
 use serde::Serialize;
 
 use crate::args::RunArgs;
@@ -39,7 +40,17 @@ struct Shown<'a> {
 /// Prints the plan.
 pub fn run(args: &PlanArgs) -> Result<ExitCode, Failure> {
     let mut console = Console::new();
-    let plan = resolve(&args.run.recipe()?, None, &mut console)?;
+    let recipe = args.run.recipe()?;
+    if recommend::asked(&recipe) {
+        let plan = recommender(&recipe, None, &mut console)?;
+        if args.json {
+            answer_json(&plan.summary())?;
+        } else {
+            answer(plan.to_string().trim_end());
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let plan = resolve(&recipe, None, &mut console)?;
     if args.json {
         answer_json(&Shown {
             summary: &plan.summary,
@@ -52,6 +63,21 @@ pub fn run(args: &PlanArgs) -> Result<ExitCode, Failure> {
         answer(plan.to_string().trim_end());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The same for a recommender.
+pub fn recommender(
+    recipe: &Recipe,
+    begun: Option<&Path>,
+    console: &mut Console,
+) -> Result<recommend::Plan, Failure> {
+    if let Some(data) = &recipe.data.train {
+        console.note(&format!("reading {}", data.display()));
+    }
+    let on = &mut |progress: retune::hub::Progress| console.download(progress);
+    let plan = recommend::Plan::resolve(recipe, begun, &HubOptions::from_env(), on);
+    console.end();
+    Ok(plan?)
 }
 
 /// Opens data and model, fetching the model where it is not here yet; for a new run, or to go on with the one in

@@ -1,12 +1,15 @@
 //! `retune quickstart`: the whole way on built-in sample data, ending with what to type next.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use retune::data::interactions::synthetic::shop;
 use retune::recipe::Recipe;
+use retune::recommend::TASK;
 use retune::run::Finished;
 use retune::tasks::TASKS;
 
@@ -18,8 +21,11 @@ use crate::failure::Failure;
 struct Sample {
     task: &'static str,
     file: &'static str,
-    content: &'static [u8],
-    model: &'static str,
+    content: Content,
+    /// The file of items beside it.
+    items: Option<(&'static str, Content)>,
+    /// The model to tune, where one has to be named.
+    model: Option<&'static str>,
     epochs: f64,
     /// Pixels along each side, where the model's own size is more than the pictures hold.
     picture_size: Option<usize>,
@@ -28,12 +34,19 @@ struct Sample {
     own: [&'static str; 3],
 }
 
+/// What is in a sample file.
+type Content = fn() -> Cow<'static, [u8]>;
+
+/// Seed of the made-up shop.
+const SHOP: u64 = 7;
+
 const SAMPLES: &[Sample] = &[
     Sample {
         task: "text-classification",
         file: "movie-sentences.csv",
-        content: include_bytes!("../../../../data/movie-sentences.csv"),
-        model: "all-minilm-l6-v2",
+        content: || include_bytes!("../../../../data/movie-sentences.csv").into(),
+        items: None,
+        model: Some("all-minilm-l6-v2"),
         epochs: 2.0,
         picture_size: None,
         about: "2,000 sentences of movie reviews, positive or negative",
@@ -46,8 +59,9 @@ const SAMPLES: &[Sample] = &[
     Sample {
         task: "image-classification",
         file: "digits.parquet",
-        content: include_bytes!("../../../../data/digits.parquet"),
-        model: "efficientnet-lite0",
+        content: || include_bytes!("../../../../data/digits.parquet").into(),
+        items: None,
+        model: Some("efficientnet-lite0"),
         epochs: 4.0,
         picture_size: Some(64),
         about: "1,797 pictures of handwritten digits",
@@ -57,11 +71,28 @@ const SAMPLES: &[Sample] = &[
             "pictures of your own (a folder for each class):\n  % train your-folder",
         ],
     },
+    Sample {
+        task: TASK,
+        file: "bookshop-events.csv",
+        content: || shop(SHOP).interactions.into_bytes().into(),
+        items: Some(("bookshop-items.csv", || {
+            shop(SHOP).items.into_bytes().into()
+        })),
+        model: None,
+        epochs: 40.0,
+        picture_size: None,
+        about: "a made-up bookshop: 500 readers and 240 books, nothing in it is real",
+        own: [
+            "a reader",
+            "--user r001 --because",
+            "a shop of your own (who took what when, and the items with their texts):\n  % train your-events.csv --items your-items.csv",
+        ],
+    },
 ];
 
 #[derive(Debug, Args)]
 pub struct QuickstartArgs {
-    /// Which sample to tune on: text-classification (or text), image-classification (or image)
+    /// Which sample to tune on: text-classification (or text), image-classification (or image), recommend
     #[arg(long, value_name = "NAME", default_value = SAMPLES[0].task)]
     task: String,
 
@@ -82,23 +113,26 @@ pub struct QuickstartArgs {
 pub fn run(args: &QuickstartArgs) -> Result<ExitCode, Failure> {
     let mut console = Console::new();
     let sample = find(&args.task)?;
-    let data = place(sample, args.out.as_deref())?;
+    let place = |name, content: Content| place(name, &content(), args.out.as_deref());
+    let data = place(sample.file, sample.content)?;
+    let items = sample
+        .items
+        .map(|(name, content)| place(name, content))
+        .transpose()?;
     console.note(&format!(
         "sample data: {} ({})",
         data.display(),
         sample.about
     ));
+    let model = args.model.clone().or(sample.model.map(str::to_owned));
     let mut recipe = Recipe {
-        model: Some(
-            args.model
-                .clone()
-                .unwrap_or_else(|| sample.model.to_owned()),
-        ),
+        model,
         task: Some(sample.task.to_owned()),
         out: args.out.clone(),
         ..Recipe::default()
     };
     recipe.data.train = Some(data);
+    recipe.recommend.items = items;
     recipe.train.epochs = Some(sample.epochs);
     recipe.processor.picture_size = sample.picture_size;
     let finished = train::tune(&recipe, None, &mut console)?.finished;
@@ -130,12 +164,12 @@ fn find(task: &str) -> Result<&'static Sample, Failure> {
 }
 
 /// Writes the sample beside the output folder, where the user can look at it, and gives its path.
-fn place(sample: &Sample, out: Option<&Path>) -> Result<PathBuf, Failure> {
+fn place(name: &str, content: &[u8], out: Option<&Path>) -> Result<PathBuf, Failure> {
     let folder = out.map_or(Path::new("runs"), |out| {
         out.parent().unwrap_or(Path::new(""))
     });
-    let path = folder.join(sample.file);
-    if fs::read(&path).is_ok_and(|there| there == sample.content) {
+    let path = folder.join(name);
+    if fs::read(&path).is_ok_and(|there| there == content) {
         return Ok(path);
     }
     if path.exists() {
@@ -150,7 +184,7 @@ fn place(sample: &Sample, out: Option<&Path>) -> Result<PathBuf, Failure> {
         fs::create_dir_all(folder)
     };
     written
-        .and_then(|()| fs::write(&path, sample.content))
+        .and_then(|()| fs::write(&path, content))
         .map_err(|e| {
             Failure::user(format!(
                 "cannot write the sample data to {}: {e}; choose another folder with --out DIR",
@@ -175,7 +209,12 @@ fn closing(sample: &Sample, finished: &Finished) -> String {
     let report = finished.bundle.join("report.html");
     let _ = writeln!(text, "\nlook at the report:\n  {}", report.display());
     let [what, example, file] = sample.own;
-    let _ = writeln!(text, "try {what}:\n  {program} predict {bundle} {example}");
+    let use_it = if sample.task == TASK {
+        "recommend"
+    } else {
+        "predict"
+    };
+    let _ = writeln!(text, "try {what}:\n  {program} {use_it} {bundle} {example}");
     let _ = write!(text, "tune on {}", file.replace('%', &program));
     text
 }

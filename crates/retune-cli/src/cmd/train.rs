@@ -1,6 +1,6 @@
 //! `retune train`: from a recipe or a labelled file to a saved, measured model.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -8,7 +8,8 @@ use clap::Args;
 use retune::eval::Event;
 use retune::eval::table::{table, verdict};
 use retune::recipe::Recipe;
-use retune::run::Finished;
+use retune::recommend;
+use retune::run::{Finished, Flow};
 
 use super::{plan, program, quoted};
 use crate::args::RunArgs;
@@ -38,8 +39,8 @@ pub struct TrainArgs {
 pub struct Tuned {
     /// The run.
     pub finished: Finished,
-    /// What an input of `predict` looks like.
-    pub input: &'static str,
+    /// What an input of `predict` looks like; `None` of a recommender.
+    pub input: Option<&'static str>,
 }
 
 /// Trains and prints the figures.
@@ -90,33 +91,32 @@ pub fn tune(
     going_on: Option<(&Path, bool)>,
     console: &mut Console,
 ) -> Result<Tuned, Failure> {
-    let plan = plan::resolve(recipe, going_on.map(|(folder, _)| folder), console)?;
-    for line in plan.to_string().lines() {
-        console.note(line);
-    }
-    let usual = plan.task.evaluation(plan.processor.labels()).primary;
-    console.watch(plan.recipe.train.metric.as_deref().unwrap_or(&usual));
-    let input = match (plan.roles.pictures, plan.roles.text.len()) {
-        (true, _) => "PICTURE.jpg",
-        (false, 2) => "\"first text\" \"second text\"",
-        _ => "\"your own text\"",
+    let begun = going_on.map(|(folder, _)| folder);
+    let forced = going_on.map(|(_, force)| force);
+    let (finished, input) = if recommend::asked(recipe) {
+        let plan = plan::recommender(recipe, begun, console)?;
+        show(&plan, recommend::PRIMARY, console);
+        let run = |on: Watch<'_>| match forced {
+            None => recommend::train(plan, on),
+            Some(force) => recommend::resume(plan, force, on),
+        };
+        (watched(console, run)?, None)
+    } else {
+        let plan = plan::resolve(recipe, begun, console)?;
+        let usual = plan.task.evaluation(plan.processor.labels()).primary;
+        let metric = plan.recipe.train.metric.clone().unwrap_or(usual);
+        show(&plan, &metric, console);
+        let input = match (plan.roles.pictures, plan.roles.text.len()) {
+            (true, _) => "PICTURE.jpg",
+            (false, 2) => "\"first text\" \"second text\"",
+            _ => "\"your own text\"",
+        };
+        let run = |on: Watch<'_>| match forced {
+            None => retune::train(plan, on),
+            Some(force) => retune::resume(plan, force, on),
+        };
+        (watched(console, run)?, Some(input))
     };
-    // Before there is a model to keep, Ctrl-C simply ends the program.
-    let mut listening = Ok(());
-    let on = &mut |event: &Event| {
-        if matches!(event, Event::Stage { name, .. } if name == "train") {
-            listening = interrupt::listen();
-        }
-        console.event(event);
-        interrupt::flow()
-    };
-    let finished = match going_on {
-        None => retune::train(plan, on),
-        Some((_, force)) => retune::resume(plan, force, on),
-    };
-    console.end();
-    listening?;
-    let finished = finished?;
     if finished.interrupted {
         console.note(&format!(
             "stopped early: {} holds the best model so far; to go on from it, type\n  \
@@ -130,19 +130,47 @@ pub fn tune(
     Ok(Tuned { finished, input })
 }
 
+/// What sees the events of a run and may stop it.
+type Watch<'a> = &'a mut (dyn FnMut(&Event) -> Flow + Send);
+
+/// Says what is about to happen.
+fn show(plan: &impl Display, metric: &str, console: &mut Console) {
+    for line in plan.to_string().lines() {
+        console.note(line);
+    }
+    console.watch(metric);
+}
+
+/// Carries out a run before the eyes of the user, who may stop it by Ctrl-C.
+fn watched(
+    console: &mut Console,
+    run: impl FnOnce(Watch<'_>) -> retune::Result<Finished>,
+) -> Result<Finished, Failure> {
+    // Before there is a model to keep, Ctrl-C simply ends the program.
+    let mut listening = Ok(());
+    let finished = run(&mut |event: &Event| {
+        if matches!(event, Event::Stage { name, .. } if name == "train") {
+            listening = interrupt::listen();
+        }
+        console.event(event);
+        interrupt::flow()
+    });
+    console.end();
+    listening?;
+    Ok(finished?)
+}
+
 /// What the run took, and what the plan expected.
 fn done(finished: &Finished) -> String {
     let gigabytes = |bytes: u64| format!("{:.2} GB", bytes as f64 / 1e9);
     let memory = finished.peak_bytes.map_or_else(String::new, |bytes| {
         format!(" with {} of memory", gigabytes(bytes))
     });
-    let forecast = finished.forecast;
-    format!(
-        "done in {:.0} s{memory} (forecast: {:.0} s, {})",
-        finished.seconds,
-        forecast.seconds,
-        gigabytes(forecast.memory_bytes)
-    )
+    let forecast = finished.forecast.map_or_else(String::new, |forecast| {
+        let memory = gigabytes(forecast.memory_bytes);
+        format!(" (forecast: {:.0} s, {memory})", forecast.seconds)
+    });
+    format!("done in {:.0} s{memory}{forecast}", finished.seconds)
 }
 
 /// The exit code of a finished run; says what was asked for and is not met.
@@ -186,7 +214,7 @@ pub fn figures(finished: &Finished) -> String {
 }
 
 /// Where to look and what to type after a run.
-fn next(finished: &Finished, input: &str) -> String {
+fn next(finished: &Finished, input: Option<&str>) -> String {
     let bundle = finished.bundle.display().to_string();
     let mut text = String::new();
     let _ = writeln!(text, "\nsaved    {bundle}");
@@ -195,11 +223,10 @@ fn next(finished: &Finished, input: &str) -> String {
         "report   {}",
         finished.bundle.join("report.html").display()
     );
-    let _ = write!(
-        text,
-        "predict  {} predict {} {input}",
-        program(),
-        quoted(&bundle),
-    );
+    let (program, bundle) = (program(), quoted(&bundle));
+    let _ = match input {
+        Some(input) => write!(text, "predict  {program} predict {bundle} {input}"),
+        None => write!(text, "use it   {program} recommend {bundle} --user USER"),
+    };
     text
 }

@@ -11,6 +11,7 @@ mod going_on;
 mod hostile_pictures;
 mod interrupted;
 mod pictures;
+mod recommended;
 mod results;
 mod search;
 

@@ -13,7 +13,7 @@ use crate::table::{Column, Table, Values, list_names, parse_number, suggestion};
 /// More classes than this are taken for a mistaken column.
 const MAX_CLASSES: usize = 10_000;
 /// Separators of several labels in one cell, the more telling first.
-const SEPARATORS: [char; 3] = ['|', ';', ','];
+pub(crate) const SEPARATORS: [char; 3] = ['|', ';', ','];
 
 /// What the outputs of a model stand for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -244,7 +244,7 @@ fn fit_multi(t: &Table, rows: &[usize], c: &Column) -> Result<Labels> {
 }
 
 /// The labels of a cell: of a list, of a written list such as `['a', 'b']`, or of words joined by `separator`.
-fn parts(c: &Column, row: usize, separator: Option<char>) -> Vec<String> {
+pub(crate) fn parts(c: &Column, row: usize, separator: Option<char>) -> Vec<String> {
     let clean = |s: &str| s.trim().trim_matches(['\'', '"']).trim().to_string();
     let all: Vec<String> = if let Values::List(v) = &c.values {
         v[row]

@@ -12,6 +12,7 @@ use tokenizers::Tokenizer;
 
 pub use image::ImageProcessor;
 pub use labels::{Labels, labelled_rows, rows_with_label};
+pub(crate) use labels::{SEPARATORS, parts};
 pub use text::{Long, TextProcessor, load_tokenizer};
 
 use crate::error::Result;

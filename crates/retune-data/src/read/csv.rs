@@ -1,6 +1,6 @@
 //! Delimited text: CSV, TSV and kin. The delimiter and the kind of quoting are detected; rows must be even.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::decode::{count_lines, load};
 use super::quotes::{Quotes, survey};
@@ -25,31 +25,96 @@ struct Dialect {
 
 /// Reads a delimited file with a header line. All columns are text; an empty cell is no value.
 pub(super) fn read(path: &Path, o: &ReadOptions) -> Result<Table> {
-    let decoded = load(path, o)?;
-    let mut notes = decoded.notes;
-    let (body, skipped, announced) = excel_hint(&decoded.text);
-    let delimiter = o
-        .delimiter
-        .or(announced)
-        .unwrap_or_else(|| detect_delimiter(body));
-    let dialect = dialect(path, body, skipped, delimiter, &mut notes)?;
-    let rows = Rows {
-        path,
-        text: body,
-        first_line: skipped + 1,
-        dialect,
-    };
-    let table = rows.collect(&mut notes)?;
+    let file = Delimited::open(path, o)?;
+    let mut table = file.table(usize::MAX)?;
     let usual = if is_tab_file(path) { b'\t' } else { b',' };
-    if dialect.delimiter != usual && table.columns.len() > 1 {
-        notes.push(format!(
+    if file.dialect.delimiter != usual && table.columns.len() > 1 {
+        table.notes.push(format!(
             "{}: fields are separated by {}",
             path.display(),
-            show(dialect.delimiter)
+            show(file.dialect.delimiter)
         ));
     }
-    Ok(Table { notes, ..table })
+    Ok(table)
 }
+
+/// A delimited file whose rows can be walked over without keeping them.
+pub(crate) struct Delimited {
+    path: PathBuf,
+    text: String,
+    /// Offset of the header line in `text`, and its line number.
+    start: usize,
+    first_line: u64,
+    dialect: Dialect,
+    /// The names of the columns.
+    pub(crate) names: Vec<String>,
+    /// What was decided about encoding, quotes and names.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Delimited {
+    /// Reads and decodes the file, finds its dialect, and checks its header line.
+    pub(crate) fn open(path: &Path, o: &ReadOptions) -> Result<Self> {
+        let decoded = load(path, o)?;
+        let mut notes = decoded.notes;
+        let (body, skipped, announced) = excel_hint(&decoded.text);
+        let start = decoded.text.len() - body.len();
+        let delimiter = o
+            .delimiter
+            .or(announced)
+            .unwrap_or_else(|| detect_delimiter(body));
+        let dialect = dialect(path, body, skipped, delimiter, &mut notes)?;
+        let mut file = Self {
+            path: path.to_path_buf(),
+            text: decoded.text,
+            start,
+            first_line: skipped + 1,
+            dialect,
+            names: Vec::new(),
+            notes: Vec::new(),
+        };
+        file.names = file.rows().names(&mut notes)?;
+        file.notes = notes;
+        Ok(file)
+    }
+
+    /// Takes double quotes for plain characters, as formats without quoting do.
+    pub(crate) fn without_quotes(&mut self) {
+        self.dialect.quoting = false;
+        self.dialect.escape = false;
+        self.notes.retain(|n| !n.contains("quote"));
+    }
+
+    /// Line ends of the file: an upper bound of the number of its rows.
+    pub(crate) fn lines(&self) -> usize {
+        count_lines(self.text.as_bytes()) as usize
+    }
+
+    /// Calls `row` with the line and the fields of each row until it answers `false`; returns how many repeated header
+    /// lines were skipped.
+    pub(crate) fn each(&self, row: &mut RowSink<'_>) -> Result<u64> {
+        self.rows().each(&self.names, row)
+    }
+
+    /// The first `most` rows as a table of text.
+    pub(crate) fn table(&self, most: usize) -> Result<Table> {
+        let mut notes = self.notes.clone();
+        let table = self.rows().collect(self.names.clone(), most, &mut notes)?;
+        Ok(Table { notes, ..table })
+    }
+
+    fn rows(&self) -> Rows<'_> {
+        Rows {
+            path: &self.path,
+            text: &self.text[self.start..],
+            first_line: self.first_line,
+            dialect: self.dialect,
+        }
+    }
+}
+
+/// Takes a line number and the fields of its row; `false` ends the walk.
+pub(crate) type RowSink<'a> = dyn FnMut(u64, &csv::StringRecord) -> Result<bool> + 'a;
 
 /// Whether the name of the file says that tabs are to be expected.
 fn is_tab_file(path: &Path) -> bool {
@@ -191,7 +256,8 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    fn collect(&self, notes: &mut Vec<String>) -> Result<Table> {
+    /// The names of the columns.
+    fn names(&self, notes: &mut Vec<String>) -> Result<Vec<String>> {
         let mut reader = reader(self.text.as_bytes(), self.dialect);
         let mut record = csv::StringRecord::new();
         if !self.next(&mut reader, &mut record)? {
@@ -201,9 +267,14 @@ impl Rows<'_> {
                 "give a file with a header line and rows",
             ));
         }
-        let names = self.header(&record, notes)?;
-        let mut cells: Vec<Vec<Option<String>>> = vec![Vec::new(); names.len()];
-        let mut origin = Vec::new();
+        self.header(&record, notes)
+    }
+
+    fn each(&self, names: &[String], row: &mut RowSink<'_>) -> Result<u64> {
+        let mut reader = reader(self.text.as_bytes(), self.dialect);
+        let mut record = csv::StringRecord::new();
+        // The header line.
+        self.next(&mut reader, &mut record)?;
         let mut lines = Lines {
             byte: 0,
             line: self.first_line,
@@ -226,11 +297,23 @@ impl Rows<'_> {
                 repeated += 1;
                 continue;
             }
-            for (column, cell) in cells.iter_mut().zip(&record) {
+            if !row(line, &record)? {
+                break;
+            }
+        }
+        Ok(repeated)
+    }
+
+    fn collect(&self, names: Vec<String>, most: usize, notes: &mut Vec<String>) -> Result<Table> {
+        let mut cells: Vec<Vec<Option<String>>> = vec![Vec::new(); names.len()];
+        let mut origin = Vec::new();
+        let repeated = self.each(&names, &mut |line, record| {
+            for (column, cell) in cells.iter_mut().zip(record) {
                 column.push((!cell.is_empty()).then(|| cell.to_string()));
             }
             origin.push(RowOrigin { file: 0, line });
-        }
+            Ok(origin.len() < most)
+        })?;
         if repeated > 0 {
             notes.push(format!(
                 "{}: {repeated} repeated header lines were skipped",
@@ -419,140 +502,4 @@ fn show(delimiter: u8) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-    use super::*;
-
-    fn parse_with(name: &str, text: &str, o: &ReadOptions) -> Result<Table> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        read(&path, o)
-    }
-
-    fn parse(text: &str) -> Table {
-        parse_with("t.csv", text, &ReadOptions::default()).unwrap()
-    }
-
-    fn error(text: &str) -> String {
-        parse_with("t.csv", text, &ReadOptions::default())
-            .unwrap_err()
-            .to_string()
-    }
-
-    fn column(t: &Table, i: usize) -> Vec<String> {
-        (0..t.rows())
-            .map(|r| t.columns[i].text(r).unwrap_or_default().into_owned())
-            .collect()
-    }
-
-    fn lines(t: &Table) -> Vec<u64> {
-        t.origin.iter().map(|o| o.line).collect()
-    }
-
-    #[test]
-    fn quoted_fields_line_ends_and_empty_cells() {
-        let t = parse(" text ,label\r\n\"a, \"\"b\"\"\r\nc\",1\r\n\r\nd,\r\ne,2\r\n");
-        assert_eq!(t.columns[0].name, "text");
-        assert_eq!(column(&t, 0), ["a, \"b\"\r\nc", "d", "e"]);
-        assert_eq!(t.columns[1].text(1), None);
-        assert_eq!(lines(&t), [2, 5, 6]);
-    }
-
-    #[test]
-    fn every_delimiter_is_found_also_beside_other_candidates() {
-        for d in ["\t", ";", ",", "|"] {
-            let text = format!("text{d}label\n\"one, two; three | four\"{d}1\nfive{d}0\n");
-            let t = parse(&text);
-            assert_eq!(column(&t, 1), ["1", "0"], "{d:?}");
-        }
-        let t = parse("text;label\na, b;1\nc, d, e;0\n");
-        assert_eq!(column(&t, 0), ["a, b", "c, d, e"]);
-        let t = parse("sep=;\na;b\n1;2\n");
-        assert_eq!((column(&t, 1), lines(&t)), (vec!["2".to_string()], vec![3]));
-    }
-
-    #[test]
-    fn a_named_delimiter_wins() {
-        let o = ReadOptions {
-            delimiter: Some(b'^'),
-            ..ReadOptions::default()
-        };
-        let t = parse_with("t.csv", "text^label\na,b^1\n", &o).unwrap();
-        assert_eq!(column(&t, 0), ["a,b"]);
-    }
-
-    #[test]
-    fn a_ragged_row_names_its_line_and_both_counts() {
-        let more = error("text,label\n\"two\nlines\",1\ngood, but slow,0\n");
-        assert!(
-            more.contains("t.csv, line 4: 3 fields where the header has 2"),
-            "{more}"
-        );
-        assert!(more.contains("double quotes"), "{more}");
-        let less = error("text,label,x\na,1,2\n\nb\n");
-        assert!(
-            less.contains("line 4: 1 field where the header has 3"),
-            "{less}"
-        );
-    }
-
-    #[test]
-    fn headers_are_checked() {
-        assert!(error("text,text\na,b\n").contains("two columns are called `text`"));
-        assert!(error("text,label\n").contains("no rows"));
-        assert!(
-            error("1_1\t-0.75\tfine film\n1_2\t0.5\tgood\n").contains("no header line: `-0.75`")
-        );
-        assert!(
-            error("1_1\t-0.75\tfine film\n1_2\t0.5\tgood\n")
-                .contains("such as id<tab>text<tab>label")
-        );
-        assert!(
-            error("pos,I love it\nneg,I hate it\npos,So good\npos,Fine\n")
-                .contains("no header line: `pos`")
-        );
-        assert!(error("this is a fine film\nthat is a bad one\n").contains("no header line"));
-        let t = parse(",text,,\n0,a,,\n1,b,,\n");
-        let names: Vec<&str> = t.columns.iter().map(|c| c.name.as_str()).collect();
-        assert_eq!(names, ["unnamed_1", "text"]);
-    }
-
-    #[test]
-    fn a_repeated_header_is_no_row() {
-        let t = parse("text,label\na,1\ntext,label\nb,0\ntext,label\n");
-        assert_eq!(column(&t, 0), ["a", "b"]);
-        assert!(t.notes[0].contains("2 repeated header lines"));
-    }
-
-    #[test]
-    fn quotes_never_swallow_rows() {
-        let open = error("text,label\nfine,1\n\"not closed,0\nmore,1\n");
-        assert!(
-            open.contains("line 3") && open.contains("not closed"),
-            "{open}"
-        );
-        let merged = error("text,label\n\"Hm, 1\n\"Oh\", 2\n");
-        assert!(merged.contains("line 2"), "{merged}");
-        let t = parse_with(
-            "t.tsv",
-            "text\tlabel\n\"Up\" is fine\t1\n\"open\t0\n",
-            &ReadOptions::default(),
-        )
-        .unwrap();
-        assert_eq!(column(&t, 0), ["\"Up\" is fine", "\"open"]);
-        assert!(t.notes.iter().any(|n| n.contains("plain characters")));
-        let t = parse("text,label\n\"say \\\"hi, you\\\"\",1\n");
-        assert_eq!(column(&t, 0), ["say \"hi, you\""]);
-    }
-
-    #[test]
-    fn a_single_column_needs_no_delimiter() {
-        let t = parse("text\ngood, really\nbad\n");
-        assert_eq!(
-            t.columns.len(),
-            1,
-            "a comma in one row is not a delimiter of the file"
-        );
-    }
-}
+mod tests;

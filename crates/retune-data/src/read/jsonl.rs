@@ -19,7 +19,41 @@ pub(super) const EXACT: f64 = 9_007_199_254_740_992.0;
 pub(super) fn read_lines(path: &Path, o: &ReadOptions) -> Result<Table> {
     let decoded = load(path, o)?;
     let mut gather = Gather::new(path);
-    for (i, line) in decoded.text.lines().enumerate() {
+    each(path, &decoded.text, &mut |line, value| {
+        gather.push(line, value)?;
+        Ok(true)
+    })?;
+    gather.finish(decoded.notes)
+}
+
+/// Calls `part` with tables of at most `rows` rows until it answers `false`; each has the columns that its own rows have.
+pub(super) fn parts(
+    path: &Path,
+    o: &ReadOptions,
+    rows: usize,
+    part: &mut super::Part<'_>,
+) -> Result<()> {
+    let decoded = load(path, o)?;
+    let mut gather = Gather::new(path);
+    let (mut some, mut more) = (false, true);
+    each(path, &decoded.text, &mut |line, value| {
+        gather.push(line, value)?;
+        if gather.origin.len() >= rows {
+            let full = std::mem::replace(&mut gather, Gather::new(path));
+            more = part(full.finish(decoded.notes.clone())?)?;
+            some = true;
+        }
+        Ok(more)
+    })?;
+    if more && !(some && gather.origin.is_empty()) {
+        part(gather.finish(decoded.notes.clone())?)?;
+    }
+    Ok(())
+}
+
+/// Calls `row` with the number and the value of each line that is not blank, until it answers `false`.
+fn each(path: &Path, text: &str, row: &mut dyn FnMut(u64, Value) -> Result<bool>) -> Result<()> {
+    for (i, line) in text.lines().enumerate() {
         let number = i as u64 + 1;
         if line.trim().is_empty() {
             continue;
@@ -37,9 +71,11 @@ pub(super) fn read_lines(path: &Path, o: &ReadOptions) -> Result<Table> {
             ));
         }
         let value = serde_json::from_str(line).map_err(|e| not_json(path, number, line, &e))?;
-        gather.push(number, value)?;
+        if !row(number, value)? {
+            break;
+        }
     }
-    gather.finish(decoded.notes)
+    Ok(())
 }
 
 /// Reads one array of objects.

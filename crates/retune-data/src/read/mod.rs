@@ -4,6 +4,7 @@
 //! The format is told by the first bytes where they are unmistakable, else by the extension, else by a look at
 //! the content. Whatever the reader decides by itself is written to `Table::notes`.
 
+mod colons;
 mod csv;
 mod decode;
 mod folder;
@@ -17,6 +18,9 @@ use std::path::Path;
 
 use crate::error::{DataError, Result};
 use crate::table::{Table, suggestion};
+
+pub(crate) use colons::Colons;
+pub(crate) use csv::Delimited;
 
 /// Files larger than this are refused: they would not fit in memory beside the model.
 pub const MAX_FILE_BYTES: u64 = 8 << 30;
@@ -34,20 +38,8 @@ pub struct ReadOptions {
 ///
 /// Errors name the file, the line and what to do; see [`DataError`].
 pub fn read(path: &Path, o: &ReadOptions) -> Result<Table> {
-    let meta = std::fs::metadata(path).map_err(|e| not_found(path, e))?;
-    if meta.is_dir() {
+    if is_folder(path)? {
         return folder::read(path, o);
-    }
-    if meta.len() > MAX_FILE_BYTES {
-        return Err(wrong(
-            path,
-            format!(
-                "it has {} GiB; the most is {}",
-                meta.len() >> 30,
-                MAX_FILE_BYTES >> 30
-            ),
-            "cut it into a smaller sample first",
-        ));
     }
     if idx::is_name(path) {
         return idx::read(path);
@@ -61,6 +53,65 @@ pub fn read(path: &Path, o: &ReadOptions) -> Result<Table> {
         Format::JsonArray => jsonl::read_array(path, o),
         Format::Delimited => csv::read(path, o),
     }
+}
+
+/// A delimited file to walk over row by row; `None` for any other kind of file or folder.
+pub(crate) fn delimited(path: &Path, o: &ReadOptions) -> Result<Option<Delimited>> {
+    if is_folder(path)? || idx::is_name(path) || npz::is_name(path) {
+        return Ok(None);
+    }
+    match format(path)? {
+        Format::Delimited => Delimited::open(path, o).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// Takes some rows of a file as a table; `false` ends the walk.
+pub(crate) type Part<'a> = dyn FnMut(Table) -> Result<bool> + 'a;
+
+/// Whether [`parts`] can read the file.
+pub(crate) fn has_parts(path: &Path) -> Result<bool> {
+    let other = is_folder(path)? || idx::is_name(path) || npz::is_name(path);
+    Ok(!other && matches!(format(path)?, Format::Parquet | Format::JsonLines))
+}
+
+/// Calls `part` with tables of at most `rows` rows of a Parquet or JSON lines file until it answers `false`. With
+/// `wanted`, other columns may be left out; a table may lack a column that none of its rows has.
+pub(crate) fn parts(
+    path: &Path,
+    o: &ReadOptions,
+    (wanted, rows): (Option<&[&str]>, usize),
+    part: &mut Part<'_>,
+) -> Result<()> {
+    match format(path)? {
+        Format::Parquet => parquet::parts(path, wanted, rows, part),
+        _ => jsonl::parts(path, o, rows, part),
+    }
+}
+
+/// A file with `::` between its fields to walk over row by row; `None` for any other kind of file or folder.
+pub(crate) fn colons(path: &Path, o: &ReadOptions) -> Result<Option<Colons>> {
+    if is_folder(path)? || !colons::is_colons(path)? {
+        return Ok(None);
+    }
+    Colons::open(path, o).map(Some)
+}
+
+/// Whether the path is a folder; a file that is too large is an error.
+fn is_folder(path: &Path) -> Result<bool> {
+    let meta = std::fs::metadata(path).map_err(|e| not_found(path, e))?;
+    if meta.is_file() && meta.len() > MAX_FILE_BYTES {
+        return Err(wrong(
+            path,
+            format!(
+                "it has {} GiB; the most is {}",
+                meta.len() >> 30,
+                MAX_FILE_BYTES >> 30
+            ),
+            "cut it into a smaller sample first",
+        ));
+    }
+    Ok(meta.is_dir())
 }
 
 enum Format {

@@ -6,13 +6,14 @@ mod pictures;
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::Float64Type;
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Schema};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
 
 use super::jsonl::EXACT;
@@ -37,55 +38,27 @@ enum Target {
 
 /// Reads all columns of the types above; rows are numbered from 1.
 pub(super) fn read(path: &Path) -> Result<Table> {
-    let file = File::open(path).map_err(|e| not_found(path, e))?;
-    let bytes = file.metadata().map_err(|e| not_found(path, e))?.len();
-    let broken = |e: &dyn std::fmt::Display| -> DataError {
-        wrong(
-            path,
-            format!("it is no readable Parquet file: {e}"),
-            "write or fetch the file again",
-        )
-    };
-    let clone = file.try_clone().map_err(|e| not_found(path, e))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(clone).map_err(|e| broken(&e))?;
-    let schema = builder.schema().clone();
-    let (keep, skipped) = chosen(&file, &schema).map_err(|e| broken(&e))?;
-    let mut columns: Vec<Column> = keep
-        .iter()
-        .map(|&(i, t)| Column {
-            name: schema.field(i).name().trim().to_string(),
-            values: empty(t),
-        })
-        .collect();
-    check_names(path, &columns)?;
+    let opened = open(path, None, None)?;
+    let (keep, bytes) = (&opened.keep, opened.bytes);
+    let mut columns = opened.columns();
     let has_pictures = keep.iter().any(|(_, t)| *t == Target::Picture);
-    let mask = ProjectionMask::roots(builder.parquet_schema(), keep.iter().map(|&(i, _)| i));
-    let batch_rows = pictures::batch_rows(&builder);
-    let reader = builder
-        .with_projection(mask)
-        .with_batch_size(batch_rows)
-        .build()
-        .map_err(|e| broken(&e))?;
     let mut cells = pictures::Cells::new(path, bytes);
     let mut rows = 0;
-    for batch in reader {
-        let batch = batch.map_err(|e| broken(&e))?;
+    for batch in opened.reader {
+        let batch = batch.map_err(|e| broken(path, &e))?;
         rows += batch.num_rows() as u64;
         if has_pictures && rows > bytes.max(LEAST_ROWS) {
             let problem = format!("it has more than {} rows and {bytes} bytes", rows - 1);
             return Err(wrong(path, problem, SMALLER));
         }
-        append(&batch, &keep, &mut columns, &mut cells).map_err(|e| match e {
-            ArrowError::MemoryError(problem) => wrong(path, problem, SMALLER),
-            other => broken(&other),
-        })?;
+        append(&batch, keep, &mut columns, &mut cells).map_err(|e| refused(path, e))?;
     }
     if rows == 0 {
         return Err(wrong(path, "it has no rows", "give a file with rows"));
     }
-    let mut notes = name_classes(path, &schema, &mut columns);
-    if !skipped.is_empty() {
-        let list = skipped.join(", ");
+    let mut notes = name_classes(path, &opened.schema, &mut columns);
+    if !opened.skipped.is_empty() {
+        let list = opened.skipped.join(", ");
         let note = format!("{}: columns skipped for their type: {list}", path.display());
         notes.push(note);
     }
@@ -95,6 +68,112 @@ pub(super) fn read(path: &Path) -> Result<Table> {
         files: vec![path.to_path_buf()],
         notes,
     })
+}
+
+/// Calls `part` with tables of at most `rows` rows, without columns of pictures, until it answers `false`. With `wanted`
+/// only these columns are read.
+pub(super) fn parts(
+    path: &Path,
+    wanted: Option<&[&str]>,
+    rows: usize,
+    part: &mut super::Part<'_>,
+) -> Result<()> {
+    let opened = open(path, wanted, Some(rows))?;
+    let mut cells = pictures::Cells::new(path, opened.bytes);
+    let mut before = 0;
+    let mut columns = opened.columns();
+    for batch in opened.reader {
+        let batch = batch.map_err(|e| broken(path, &e))?;
+        append(&batch, &opened.keep, &mut columns, &mut cells).map_err(|e| refused(path, e))?;
+        let last = before + batch.num_rows() as u64;
+        let lines = before + 1..=last;
+        let empty = columns.iter().zip(&opened.keep).map(|(c, &(_, t))| Column {
+            name: c.name.clone(),
+            values: empty(t),
+        });
+        let next = empty.collect();
+        let table = Table {
+            columns: std::mem::replace(&mut columns, next),
+            origin: lines.map(|line| RowOrigin { file: 0, line }).collect(),
+            files: vec![path.to_path_buf()],
+            notes: Vec::new(),
+        };
+        before = last;
+        if !part(table)? {
+            break;
+        }
+    }
+    if before == 0 {
+        return Err(wrong(path, "it has no rows", "give a file with rows"));
+    }
+    Ok(())
+}
+
+/// A file whose columns are chosen.
+struct Opened {
+    schema: Arc<Schema>,
+    keep: Vec<(usize, Target)>,
+    skipped: Vec<String>,
+    reader: ParquetRecordBatchReader,
+    bytes: u64,
+}
+
+impl Opened {
+    /// The chosen columns, without rows.
+    fn columns(&self) -> Vec<Column> {
+        let column = |&(i, t): &(usize, Target)| Column {
+            name: self.schema.field(i).name().trim().to_string(),
+            values: empty(t),
+        };
+        self.keep.iter().map(column).collect()
+    }
+}
+
+/// Opens a file to be read in batches of `rows`; with `rows`, columns of pictures are left out.
+fn open(path: &Path, wanted: Option<&[&str]>, rows: Option<usize>) -> Result<Opened> {
+    let file = File::open(path).map_err(|e| not_found(path, e))?;
+    let bytes = file.metadata().map_err(|e| not_found(path, e))?.len();
+    let clone = file.try_clone().map_err(|e| not_found(path, e))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(clone).map_err(|e| broken(path, &e))?;
+    let schema = builder.schema().clone();
+    let (mut keep, skipped) = chosen(&file, &schema).map_err(|e| broken(path, &e))?;
+    keep.retain(|&(i, t)| {
+        let name = schema.field(i).name().trim();
+        wanted.is_none_or(|wanted| wanted.contains(&name))
+            && (rows.is_none() || t != Target::Picture)
+    });
+    let mask = ProjectionMask::roots(builder.parquet_schema(), keep.iter().map(|&(i, _)| i));
+    let batch_rows = pictures::batch_rows(&builder);
+    let reader = builder
+        .with_projection(mask)
+        .with_batch_size(rows.unwrap_or(batch_rows))
+        .build()
+        .map_err(|e| broken(path, &e))?;
+    let opened = Opened {
+        schema,
+        keep,
+        skipped,
+        reader,
+        bytes,
+    };
+    check_names(path, &opened.columns())?;
+    Ok(opened)
+}
+
+fn broken(path: &Path, e: &dyn std::fmt::Display) -> DataError {
+    wrong(
+        path,
+        format!("it is no readable Parquet file: {e}"),
+        "write or fetch the file again",
+    )
+}
+
+/// Why a batch could not be taken.
+fn refused(path: &Path, e: ArrowError) -> DataError {
+    match e {
+        ArrowError::MemoryError(problem) => wrong(path, problem, SMALLER),
+        other => broken(path, &other),
+    }
 }
 
 type Chosen = (Vec<(usize, Target)>, Vec<String>);
@@ -270,8 +349,6 @@ fn lists(
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
-    use std::sync::Arc;
-
     use arrow_array::builder::{ListBuilder, StringBuilder};
     use arrow_array::{
         BinaryArray, BooleanArray, DictionaryArray, Int32Array, Int64Array, LargeBinaryArray,

@@ -103,7 +103,7 @@ pub(super) const PAIRS: [(&str, &str); 12] = [
 ];
 
 /// A column's name in one spelling: lower case, words joined by underscores.
-pub(super) fn plain(name: &str) -> String {
+pub(crate) fn plain(name: &str) -> String {
     let mut out = String::new();
     let mut last_lower = false;
     for c in name.trim().chars() {

@@ -4,7 +4,7 @@
 
 /// Seconds since 1970 of `2024-05-31`, `2024-05-31 12:30`, `2024/05/31T12:30:05.25`, `31.05.2024 12:30`; a zone `Z` or
 /// `+02:00` counts.
-pub(super) fn iso_seconds(text: &str) -> Option<f64> {
+pub(crate) fn iso_seconds(text: &str) -> Option<f64> {
     let text = text.trim();
     let (date, clock) = (text.get(..10)?, text.get(10..)?);
     let (year, month, day) = match year_first(date) {

@@ -75,7 +75,8 @@ pub struct Verdict {
     pub word: Word,
     /// Did tuning help? The weakest word over `base_model`, `frozen` and `scratch`.
     pub helped: Word,
-    /// Is it worth shipping? The weakest word over `classical`, `majority` and `prior`.
+    /// Is it worth shipping? The weakest word over `classical`, `majority` and `prior`, and over the floors of
+    /// recommendations: `popularity`, `popularity_7_days`, `markov`, `item_knn`, `ease`.
     pub worth_shipping: Word,
     /// What the words are about: one model, or a recipe over several seeds.
     pub scope: String,

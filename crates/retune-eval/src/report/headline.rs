@@ -103,7 +103,14 @@ pub(super) fn floor_name(key: &str) -> String {
         "base_model" => "the model before tuning".to_owned(),
         "frozen" => "frozen features with a linear head".to_owned(),
         "scratch" => "the same model from random initialisation".to_owned(),
+        "scratch_ids" => "a model of ids from random initialisation".to_owned(),
+        "scratch_texts" => "a model of texts from random initialisation".to_owned(),
         "classical" => "a classical model".to_owned(),
+        "popularity" => "what most people take".to_owned(),
+        "popularity_7_days" => "what most people took in the last 7 days".to_owned(),
+        "markov" => "what most often comes next".to_owned(),
+        "item_knn" => "similar items of the last events".to_owned(),
+        "ease" => "a linear model of items (EASE)".to_owned(),
         other => text(&other.replace('_', " ")),
     }
 }
@@ -204,6 +211,11 @@ pub(super) fn floor_title(key: &str) -> String {
         "base_model" => "before tuning".to_owned(),
         "frozen" => "frozen features".to_owned(),
         "scratch" => "from scratch".to_owned(),
+        "scratch_ids" => "from scratch, ids".to_owned(),
+        "scratch_texts" => "from scratch, texts".to_owned(),
+        "popularity_7_days" => "popular in 7 days".to_owned(),
+        "item_knn" => "item-kNN".to_owned(),
+        "ease" => "EASE".to_owned(),
         other => text(&other.replace('_', " ")),
     }
 }

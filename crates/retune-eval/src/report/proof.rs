@@ -7,6 +7,7 @@ use super::html::{badge, count, duration, figure, heads, hint, range, section, t
 use super::whiskers::{Whisker, short, whiskers};
 use crate::records::{Cost, FloorVerdict, RunRecord, Verdict, Word};
 use crate::table::{floors, in_order, number};
+use crate::verdict::{SHIPPING, TUNING};
 
 /// The run in one sentence (HTML text without tags): from the score of frozen features (else of the first floor there
 /// is) to that of the tuned model, the interval of the difference, the time, and how many labels would have done.
@@ -80,13 +81,11 @@ pub(super) fn verdict(r: &RunRecord) -> String {
         return String::new();
     };
     let mut body = String::from("<ul class=\"floors\">");
-    let tuning = ["base_model", "frozen", "scratch"];
-    let shipping = ["classical", "majority", "prior"];
     for (question, word, keys) in [
-        ("Did tuning help?", v.helped, tuning),
-        ("Is it worth shipping?", v.worth_shipping, shipping),
+        ("Did tuning help?", v.helped, &TUNING[..]),
+        ("Is it worth shipping?", v.worth_shipping, &SHIPPING[..]),
     ] {
-        let answer = answer(v, word, &keys);
+        let answer = answer(v, word, keys);
         let _ = write!(body, "<li><b>{question}</b> {answer}</li>");
     }
     body.push_str("</ul>\n");

@@ -145,8 +145,9 @@ impl<E: Element> Backward<'_, E> {
             let (weights, dscores) = space.split_at_mut(n * width);
             scratch::with::<f32, _>(2 * n * width, |space| {
                 let (scores, dweights) = space.split_at_mut(n * width);
-                scores_of::<T>(queries, panels.keys_across, width, scores);
-                scores_of::<T>(dout, panels.values_across, width, dweights);
+                let keys = |queries| task.keys(shape.causal, first, queries);
+                scores_of::<T>(queries, panels.keys_across, (width, keys), scores);
+                scores_of::<T>(dout, panels.values_across, (width, keys), dweights);
                 self.soften(task, (head, first, n), (scores, dweights));
                 rounding::all(self.call.isa, scores, weights);
                 rounding::all(self.call.isa, dweights, dscores);
@@ -156,6 +157,14 @@ impl<E: Element> Backward<'_, E> {
             self.dqueries::<T>(task, (head, first), view, panels.keys_down);
             let weights = View::new(&*weights, n, width);
             let dscores = View::new(&*dscores, n, width);
+            let blind = |key: usize| {
+                if shape.causal {
+                    key.saturating_sub(first)
+                } else {
+                    0
+                }
+            };
+            let seen = (seen, blind);
             add_transposed::<T>(dscores, queries, seen, sums.keys, sums.width);
             add_transposed::<T>(weights, dout, seen, sums.values, sums.width);
         });
@@ -194,7 +203,8 @@ impl<E: Element> Backward<'_, E> {
     ) {
         let shape = self.call.shape;
         let panels = (keys_down, task.len, shape.size);
-        each_tile::<T>(dscores, panels, |(row, rows), (col, cols), tile| {
+        let keys = |queries| task.keys(shape.causal, first, queries);
+        each_tile::<T>((dscores, keys), panels, |(row, rows), (col, cols), tile| {
             let at = task.start + first + row;
             self.narrow((at, rows), (shape.query(head) + col, cols), tile, T::COLS);
         });
@@ -247,11 +257,11 @@ struct Given<'a, E> {
 }
 
 /// `sums += aᵀ b` for the first `seen` columns of a `[n, keys]`, b `[n, size]`; rows of `sums` are `width`
-/// apart.
+/// apart. From column `j` on, the first `blind(j)` rows of a hold zeros.
 fn add_transposed<T: Tile>(
     a: View<'_, T::Elem>,
     b: View<'_, T::Elem>,
-    seen: usize,
+    (seen, blind): (usize, impl Fn(usize) -> usize),
     sums: &mut [f32],
     width: usize,
 ) {
@@ -262,9 +272,12 @@ fn add_transposed<T: Tile>(
         pack_panels::<T, T::Elem>(b, Stored::Plain, b.cols(), panels);
         for row in (0..seen).step_by(T::ROWS) {
             let rows = T::ROWS.min(seen - row);
-            pack_left_cols::<T, T::Elem>(a.part((0, n), (row, rows)), left);
+            let skip = blind(row) / T::DEPTH * T::DEPTH;
+            let left = &mut left[..panel_len::<T>(n - skip, T::ROWS)];
+            pack_left_cols::<T, T::Elem>(a.part((skip, n - skip), (row, rows)), left);
             for (panel, col) in panels.chunks(right).zip((0..b.cols()).step_by(T::COLS)) {
                 let at = row * width + col;
+                let panel = &panel[skip * T::COLS..];
                 tile_packed::<T>(left, panel, &mut sums[at..], (width, T::ROWS, true));
             }
         }

@@ -84,7 +84,8 @@ impl<E: Element> Forward<'_, E> {
             .part(self.qkv, shape.query(head), shape.size)
             .part((first, n), (0, shape.size));
         scratch::with::<f32, _>(n * width, |scores| {
-            scores_of::<T>(queries, key_panels, width, scores);
+            let keys = |queries| task.keys(shape.causal, first, queries);
+            scores_of::<T>(queries, key_panels, (width, keys), scores);
             scratch::with::<E, _>(n * width, |weights| {
                 self.soften(task, (head, first, n), scores);
                 rounding::all(self.call.isa, scores, weights);
@@ -120,8 +121,9 @@ impl<E: Element> Forward<'_, E> {
     ) {
         let shape = self.call.shape;
         let panels = (value_panels, task.len, shape.size);
+        let keys = |queries| task.keys(shape.causal, first, queries);
         let places = (task.start + first, shape.query(head), shape.out_width());
-        each_tile::<T>(weights, panels, |(row, rows), (col, cols), tile| {
+        each_tile::<T>((weights, keys), panels, |(row, rows), (col, cols), tile| {
             let (first, start, stride) = places;
             let at = ((first + row, rows), (start + col, cols));
             // SAFETY: these columns of these rows belong to this task alone.
@@ -131,9 +133,9 @@ impl<E: Element> Forward<'_, E> {
 }
 
 /// Gives every tile of `a b` to `f`, with its first row and rows, first column and columns: b has depth `k` and
-/// `n` columns, in panels.
+/// `n` columns, in panels. Beyond the first `depth(i)` columns the first `i` rows of a hold zeros.
 pub(super) fn each_tile<T: Tile>(
-    a: View<'_, T::Elem>,
+    (a, depth): (View<'_, T::Elem>, impl Fn(usize) -> usize),
     (panels, k, n): (&[T::Elem], usize, usize),
     mut f: impl FnMut((usize, usize), (usize, usize), &[f32]),
 ) {
@@ -143,8 +145,9 @@ pub(super) fn each_tile<T: Tile>(
         for col in (0..n).step_by(T::COLS) {
             let right = &panels[col / T::COLS * panel..][..panel];
             for row in (0..a.rows()).step_by(T::ROWS) {
-                left.tile(row, right, &mut tile, T::COLS, false);
                 let rows = T::ROWS.min(a.rows() - row);
+                let depth = depth(row + rows);
+                left.tile_to((row, depth), right, &mut tile, T::COLS, false);
                 f((row, rows), (col, T::COLS.min(n - col)), &tile);
             }
         }
@@ -163,11 +166,12 @@ vectorized! {
     }
 }
 
-/// `a b` for all `width` columns packed in `panels`, rows `width` apart.
+/// `a b` for all `width` columns packed in `panels`, rows `width` apart. Of the first `i` rows no column from
+/// `seen(i)` on is needed: what stands there is left where a whole tile of it does.
 pub(super) fn scores_of<T: Tile>(
     a: View<'_, T::Elem>,
     panels: &[T::Elem],
-    width: usize,
+    (width, seen): (usize, impl Fn(usize) -> usize),
     out: &mut [f32],
 ) {
     let panel = panel_len::<T>(a.cols(), T::COLS);
@@ -175,7 +179,9 @@ pub(super) fn scores_of<T: Tile>(
         for col in (0..width).step_by(T::COLS) {
             let right = &panels[col / T::COLS * panel..][..panel];
             for row in (0..a.rows()).step_by(T::ROWS) {
-                left.tile(row, right, &mut out[row * width + col..], width, false);
+                if col < seen(row + T::ROWS.min(a.rows() - row)) {
+                    left.tile(row, right, &mut out[row * width + col..], width, false);
+                }
             }
         }
     });

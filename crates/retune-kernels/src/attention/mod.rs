@@ -1,6 +1,6 @@
 //! Scaled dot-product attention over packed sequences (Vaswani et al., arXiv:1706.03762), computed in blocks
 //! of queries so that only one number per query is kept for the backward pass (Dao et al., "FlashAttention",
-//! arXiv:2205.14135).
+//! arXiv:2205.14135). Tiles of products in which no query sees a key are not computed.
 //!
 //! Rows of `qkv` are `[queries (heads * size) | keys (kv_heads * size) | values (kv_heads * size)]`; fewer
 //! key heads than query heads is grouped-query attention (Ainslie et al., arXiv:2305.13245).

@@ -32,10 +32,12 @@ fn largest(x: &[f32]) -> f32 {
     halved(lanes, |a, b| if b > a { b } else { a })
 }
 
-/// Softmax of `scale * s` over the first `n` scores, 0 after them, times the dropout factors; in place. Gives the
-/// log of the sum of exponentials.
+/// Softmax of `scale * s` over the first `n` scores, 0 after them whatever stood there, times the dropout factors; in
+/// place. Gives the log of the sum of exponentials.
 #[inline(always)]
 pub(super) fn softmax(s: &mut [f32], n: usize, scale: f32, dropout: Option<(Rate, Row)>) -> f32 {
+    let (s, unseen) = s.split_at_mut(n.next_multiple_of(LANES));
+    unseen.fill(0.0);
     s[n..].fill(f32::NEG_INFINITY);
     let top = largest(s) * scale;
     let mut lanes = [0f32; LANES];
@@ -77,10 +79,15 @@ pub(super) struct Gradient {
 }
 
 /// With `q = exp(scale * s - lse)` and dropout factor `f`: `s = q f`, `dp = scale * q (f dp - dot)`; both 0 after
-/// the first `n`.
+/// the first `n`, whatever stood there.
 #[inline(always)]
 pub(super) fn gradient(row: &Gradient, s: &mut [f32], dp: &mut [f32]) {
+    let whole = row.n.next_multiple_of(LANES);
+    let ((s, unseen_s), (dp, unseen_dp)) = (s.split_at_mut(whole), dp.split_at_mut(whole));
+    unseen_s.fill(0.0);
+    unseen_dp.fill(0.0);
     s[row.n..].fill(f32::NEG_INFINITY);
+    dp[row.n..].fill(0.0);
     let each = vectors(s).zip(vectors(dp));
     if let Some((rate, random)) = row.dropout {
         for (i, (s, dp)) in each.enumerate() {

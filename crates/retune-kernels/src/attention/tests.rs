@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::dropout::mix;
 use crate::element::Element;
+use crate::{scratch, trial};
 
 fn draw<E: Element>(n: usize, salt: u64) -> Vec<E> {
     let value = |i| (mix(salt << 32 | i) >> 40) as f32 / 4_194_304.0 - 2.0;
@@ -82,6 +83,16 @@ fn near<E: Element>(got: &[E], want: &[f64], what: &str) {
     }
 }
 
+/// Leaves NaN in the working space: what is not computed must not be read.
+fn spoil(levels: usize) {
+    scratch::with::<f32, _>(1 << 17, |space| {
+        space.fill(f32::NAN);
+        if levels > 1 {
+            spoil(levels - 1);
+        }
+    });
+}
+
 fn check<E: Element>(isa: Isa, shape: Shape, lengths: &[usize], rate: Option<f64>) {
     let mut starts = vec![0];
     starts.extend(lengths.iter().scan(0, |sum, l| {
@@ -113,6 +124,7 @@ fn check<E: Element>(isa: Isa, shape: Shape, lengths: &[usize], rate: Option<f64
     let want = plain(&call, &wide(&qkv), &wide(&dout));
     let mut out = vec![E::default(); dout.len()];
     let mut lse = vec![f32::NAN; rows * shape.heads];
+    spoil(5);
     forward(&call, &qkv, &mut out, &mut lse);
     let what = format!("{} {shape:?} {lengths:?} {rate:?}", isa.name());
     near(&out, &want.out, &what);
@@ -122,6 +134,7 @@ fn check<E: Element>(isa: Isa, shape: Shape, lengths: &[usize], rate: Option<f64
         out: &out,
         lse: &lse,
     };
+    spoil(5);
     backward(&call, saved, &dout, &mut dqkv);
     near(&dqkv, &want.dqkv, &what);
 }
@@ -140,6 +153,7 @@ fn every_form<E: Element>() {
         for causal in [false, true] {
             check::<E>(isa, shape(3, 3, 16, causal), &[97, 1, 2, 64], None);
             check::<E>(isa, shape(4, 2, 32, causal), &[31, 100], Some(0.3));
+            check::<E>(isa, shape(2, 2, 64, causal), &[200, 3, 131], Some(0.2));
             check::<E>(isa, shape(6, 1, 8, causal), &[7, 129], None);
             check::<E>(isa, shape(1, 1, 32, causal), &[260], Some(0.1));
             check::<E>(isa, shape(2, 1, 8, causal), &[], None);
@@ -168,6 +182,113 @@ fn long_sequences_are_worked_on_in_smaller_blocks() {
             causal: true,
         };
         check::<bf16>(isa, shape, &[1500], None);
+    }
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same() {
+    for (causal, size) in [(false, 32), (true, 16), (true, 64)] {
+        let shape = Shape {
+            heads: 2,
+            kv_heads: 1,
+            size,
+            causal,
+        };
+        let starts = [0, 130, 131, 331, 331, 340];
+        let call = Call {
+            isa: Isa::current(),
+            shape,
+            starts: &starts,
+            dropout: None,
+        };
+        let qkv = draw::<f32>(340 * shape.width(), 7);
+        let dout = draw::<f32>(340 * shape.out_width(), 8);
+        trial::same_on_any_threads(|| {
+            let mut out = vec![0f32; dout.len()];
+            let mut lse = vec![0f32; 340 * shape.heads];
+            forward(&call, &qkv, &mut out, &mut lse);
+            let mut dqkv = vec![0f32; qkv.len()];
+            let saved = Saved {
+                qkv: &qkv,
+                out: &out,
+                lse: &lse,
+            };
+            backward(&call, saved, &dout, &mut dqkv);
+            [out, lse, dqkv].map(|x| trial::bits(&x))
+        });
+    }
+}
+
+/// What comes after a query changes neither its result nor what it gives back.
+#[test]
+fn the_future_is_not_seen() {
+    let shape = Shape {
+        heads: 2,
+        kv_heads: 2,
+        size: 16,
+        causal: true,
+    };
+    for isa in Isa::available() {
+        for (len, cut) in [(2, 1), (40, 17), (200, 96), (150, 131)] {
+            let (qkv, dout) = (
+                draw::<f32>(len * shape.width(), 9),
+                draw::<f32>(cut * shape.out_width(), 10),
+            );
+            let passes = |len: usize| {
+                let starts = [0, len];
+                let call = Call {
+                    isa,
+                    shape,
+                    starts: &starts,
+                    dropout: None,
+                };
+                let qkv = &qkv[..len * shape.width()];
+                let mut out = vec![0f32; len * shape.out_width()];
+                let mut lse = vec![0f32; len * shape.heads];
+                forward(&call, qkv, &mut out, &mut lse);
+                let mut dout = dout.clone();
+                dout.resize(out.len(), 0.0);
+                let mut dqkv = vec![0f32; qkv.len()];
+                let saved = Saved {
+                    qkv,
+                    out: &out,
+                    lse: &lse,
+                };
+                backward(&call, saved, &dout, &mut dqkv);
+                out.truncate(cut * shape.out_width());
+                dqkv.truncate(cut * shape.width());
+                (wide(&out), wide(&dqkv))
+            };
+            let (short, long) = (passes(cut), passes(len));
+            trial::near(&long.0, &short.0, 1e-6);
+            trial::near(&long.1, &short.1, 1e-6);
+        }
+    }
+}
+
+#[test]
+fn what_is_not_seen_weighs_nothing_whatever_stands_there() {
+    let row = |seen: [f32; 3]| {
+        let mut row = [f32::NAN; 48];
+        row[..3].copy_from_slice(&seen);
+        row
+    };
+    let scores = [1.0, -2.0, 3.0];
+    let mut p = row(scores);
+    let lse = softmax::softmax(&mut p, 3, 0.5, None);
+    trial::near(&[wide(&p[..3]).iter().sum()], &[1.0], 1e-6);
+    let gradient = softmax::Gradient {
+        n: 3,
+        scale: 0.5,
+        lse,
+        dot: 0.25,
+        dropout: None,
+    };
+    let (mut again, mut slopes) = (row(scores), row([0.1, 0.2, 0.3]));
+    softmax::gradient(&gradient, &mut again, &mut slopes);
+    trial::near(&wide(&again), &wide(&p), 1e-6);
+    for rest in [&p[3..], &again[3..], &slopes[3..]] {
+        assert!(rest.iter().all(|v| *v == 0.0), "{rest:?}");
     }
 }
 

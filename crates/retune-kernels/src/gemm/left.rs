@@ -57,21 +57,35 @@ impl<T: Tile> Left<'_, T> {
         stride: usize,
         add: bool,
     ) {
-        let steps = self.view.cols.div_ceil(T::DEPTH);
+        self.tile_to((row, self.view.cols), panel, c, stride, add);
+    }
+
+    /// As [`Left::tile`], with the first `depth` columns of the rows alone, rounded up to whole steps.
+    #[inline(always)]
+    pub(crate) fn tile_to(
+        &self,
+        (row, depth): (usize, usize),
+        panel: &[T::Elem],
+        c: &mut [f32],
+        stride: usize,
+        add: bool,
+    ) {
+        assert!(depth <= self.view.cols);
+        let steps = depth.div_ceil(T::DEPTH);
         let rows = T::ROWS.min(self.view.rows - row);
         if self.all || rows < T::ROWS {
             let len = panel_len::<T>(self.view.cols, T::ROWS);
             let index = if self.all { row / T::ROWS } else { 0 };
-            let left = &self.packed[index * len..][..len];
+            let left = &self.packed[index * len..][..panel_len::<T>(depth, T::ROWS)];
             return tile_packed::<T>(left, panel, c, (stride, rows, add));
         }
         let whole = (self.view.rows - 1) * self.view.stride + self.view.cols;
         assert!(row + T::ROWS <= self.view.rows && self.view.data.len() >= whole);
         let product = product::<T>(steps, &self.view.data[row * self.view.stride..], panel);
         let target = target::<T>(c, stride, rows, add);
-        // SAFETY: all ROWS rows lie inside the view (asserted), each of `cols = steps * DEPTH` values, since
-        // only such views are read in place; `product` and `target` checked the rest. The dispatcher
-        // chooses T by what the machine has.
+        // SAFETY: all ROWS rows lie inside the view (asserted), each of `cols >= steps * DEPTH` values, since
+        // only views of whole steps are read in place and `depth <= cols`; `product` and `target` checked the
+        // rest. The dispatcher chooses T by what the machine has.
         unsafe { T::in_place(product, self.view.stride, target) }
     }
 }

@@ -2,10 +2,11 @@
 //! `x = x + s attention(LN(x))`, `x = x + s W_down gelu(W_up LN(x))`.
 //!
 //! `s` is a scale per channel (Touvron et al., arXiv:2103.17239) that some models have. Those with a gate have
-//! `W_down (silu(W_gate y) * W_up y)` inside (Shazeer, arXiv:2002.05202).
+//! `W_down (silu(W_gate y) * W_up y)` inside (Shazeer, arXiv:2002.05202). Those with valves let through
+//! `sigmoid(V x)` of what a part adds ("LiGR", Borisyuk et al., arXiv:2502.03417).
 
 use burn::module::{Module, Param};
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, activation};
 
 use super::{LayerNorm, Linear};
 use crate::model::{Inputs, Pass};
@@ -25,6 +26,10 @@ pub struct Form {
     pub scaled: bool,
     /// Whether the feed-forward part has a gate.
     pub gated: bool,
+    /// Whether a valve stands before each residual sum.
+    pub valves: bool,
+    /// Whether a token sees only itself and those before it.
+    pub causal: bool,
     /// Added to variances.
     pub eps: f64,
     /// Activation inside, where there is no gate.
@@ -45,12 +50,14 @@ pub struct PreNorm {
     output: Linear,
     /// `[width]`.
     attention_scale: Option<Param<Tensor<1>>>,
+    attention_valve: Option<Linear>,
     norm: LayerNorm,
     gate: Option<Linear>,
     up: Linear,
     down: Linear,
     /// `[width]`.
     scale: Option<Param<Tensor<1>>>,
+    valve: Option<Linear>,
     #[module(skip)]
     heads: Heads,
     #[module(skip)]
@@ -76,6 +83,8 @@ impl PreNorm {
             .then(|| linear("gate", width, inner))
             .transpose()?;
         let (up, down) = (linear("up", width, inner)?, linear("down", inner, width)?);
+        let mut valve = |name: &str| form.valves.then(|| linear(name, width, width)).transpose();
+        let (attention_valve, valve) = (valve("attention_valve")?, valve("valve")?);
         let mut scale = |name: &str| {
             let path = format!("{path}.{name}");
             let wanted = form
@@ -93,16 +102,18 @@ impl PreNorm {
             value,
             output,
             attention_scale,
+            attention_valve,
             norm: norm("norm")?,
             gate,
             up,
             down,
             scale,
+            valve,
             heads: Heads {
                 heads: form.heads,
                 kv_heads: form.heads,
                 size: width / form.heads,
-                causal: false,
+                causal: form.causal,
             },
             activation: form.activation,
             dropout: form.dropout,
@@ -121,13 +132,15 @@ impl PreNorm {
         let context = ops::attention(qkv, lengths, self.heads, &dropout); // [tokens, width]
         let context = scaled(&self.output, self.attention_scale.as_ref(), context, given);
         let dropout = pass.dropout(self.dropout, site + 1, inputs);
-        let x = ops::sum(residual, ops::dropout(context, lengths, &dropout));
+        let context = ops::dropout(context, lengths, &dropout);
+        let x = added(residual, context, self.attention_valve.as_ref(), given);
         let [x, residual] = ops::fork(x);
         let x = self.norm.forward(x, None, None);
         let inner = self.inner(x, given); // [tokens, inner]
         let inner = scaled(&self.down, self.scale.as_ref(), inner, given);
         let dropout = pass.dropout(self.dropout, site + 2, inputs);
-        ops::sum(residual, ops::dropout(inner, lengths, &dropout))
+        let inner = ops::dropout(inner, lengths, &dropout);
+        added(residual, inner, self.valve.as_ref(), given)
     }
 
     /// What the inner part makes of its input, `[tokens, inner]`.
@@ -139,6 +152,21 @@ impl PreNorm {
         let gate = gate.forward_tokens(same, Activation::Silu, given);
         gate * self.up.forward_tokens(x, Activation::None, given)
     }
+}
+
+/// The residual sum, `x + part`, or what the valve lets through of the part: all `[tokens, width]`.
+fn added(
+    x: Tensor<2>,
+    part: Tensor<2>,
+    valve: Option<&Linear>,
+    given: (&Inputs, &Pass),
+) -> Tensor<2> {
+    let Some(valve) = valve else {
+        return ops::sum(x, part);
+    };
+    let [x, residual] = ops::fork(x);
+    let open = activation::sigmoid(valve.forward_tokens(x, Activation::None, given));
+    ops::sum(residual, open * part)
 }
 
 /// A layer with the scale that its result gets, where it gets one.

@@ -5,8 +5,8 @@ use burn::tensor::{Device, Int, Tensor, TensorData, activation, module};
 
 use super::lengths::upload;
 use super::{
-    Activation, AdamW, Affine, BatchStatistics, Convolution, Dropout, Heads, Lengths, Lookup, Maps,
-    Moments, Norm,
+    Activation, AdamW, Affine, BatchStatistics, Convolution, Drawn, Dropout, Heads, Lengths,
+    Lookup, Maps, Moments, Norm, RankedRows,
 };
 use retune_kernels::conv::Window;
 use retune_kernels::dropout::mask;
@@ -248,6 +248,40 @@ pub fn cross_entropy(logits: Tensor<2>, targets: &[u32], weights: &[f32]) -> Ten
     }
     let chosen = upload(chosen, [rows, classes], &logits.device());
     -(activation::log_softmax(logits, 1) * chosen).sum()
+}
+
+/// See [`super::ranking_loss`].
+pub fn ranking_loss(
+    hidden: Tensor<2>,
+    items: Tensor<2>,
+    scale: Tensor<1>,
+    rows: &RankedRows,
+) -> Tensor<1> {
+    let scores = hidden.matmul(items.transpose()) * scale.unsqueeze(); // [rows, items]
+    cross_entropy(scores, &rows.targets, &rows.weights)
+}
+
+/// See [`super::sampled_ranking_loss`]: scores of the right item and of all drawn, side by side.
+pub fn sampled_ranking_loss(
+    hidden: Tensor<2>,
+    drawn: Drawn,
+    scale: Tensor<1>,
+    rows: &RankedRows,
+) -> Tensor<1> {
+    // Not minus infinity, whose product with a weight of 0 would be NaN.
+    let hit = |(target, id): (&u32, &u32)| if target == id { -1e30 } else { 0.0 };
+    let each = rows.targets.iter();
+    let hits = each.flat_map(|target| drawn.ids.iter().map(move |id| hit((target, id))));
+    let hits = upload(
+        hits.collect(),
+        [rows.targets.len(), drawn.ids.len()],
+        &hidden.device(),
+    );
+    let scale: Tensor<2> = scale.unsqueeze(); // [1, 1]
+    let own = (hidden.clone() * drawn.positives).sum_dim(1) * scale.clone(); // [rows, 1]
+    let others = hidden.matmul(drawn.negatives.transpose()) * scale + hits; // [rows, drawn]
+    let scores = Tensor::cat(vec![own, others], 1); // [rows, 1 + drawn]
+    cross_entropy(scores, &vec![0; rows.targets.len()], &rows.weights)
 }
 
 /// See [`super::segment_mean_from`].

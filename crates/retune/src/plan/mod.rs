@@ -32,7 +32,7 @@ pub(crate) use batches::{TrainRows, micro_batches, steps};
 pub use forecast::Forecast;
 
 /// The model that is taken when none is named.
-fn default_model(reads: Reads) -> &'static str {
+pub(crate) fn default_model(reads: Reads) -> &'static str {
     match reads {
         Reads::Text => "all-minilm-l6-v2",
         Reads::Pictures => "efficientnet-lite0",
@@ -297,7 +297,7 @@ fn check_metrics(recipe: &Recipe, task: &dyn Task, problems: &mut Vec<Problem>) 
 }
 
 /// The output folder: the given one, which must be free, or the next free `runs/NAME`.
-fn out_folder(recipe: &Recipe, problems: &mut Vec<Problem>) -> PathBuf {
+pub(crate) fn out_folder(recipe: &Recipe, problems: &mut Vec<Problem>) -> PathBuf {
     let out = match &recipe.out {
         Some(out) => out.clone(),
         None => free_folder(recipe.data.train.as_deref(), ""),

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::path::Path;
 
 use burn::tensor::Tensor;
 use retune_data::Target;
@@ -14,9 +15,11 @@ use retune_data::roles::TaskKind;
 use retune_eval::{Decision, Evaluation, Targets};
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Result};
 use crate::head::Units;
 use crate::losses::{Loss, Objective};
 use crate::model::Reads;
+use crate::recommend;
 
 /// A task.
 pub trait Task: Debug + Send + Sync {
@@ -153,6 +156,23 @@ tasks! {
 /// The task of this name.
 pub fn task(name: &str) -> Option<&'static dyn Task> {
     TASKS.iter().find(|task| task.name() == name).copied()
+}
+
+/// The task of a bundle in `folder` that names it so.
+///
+/// # Errors
+/// A recommender, which is asked otherwise; a task of a newer version.
+pub fn of_bundle(name: &str, folder: &Path) -> Result<&'static dyn Task> {
+    if name == recommend::TASK {
+        return Err(Error::User(format!(
+            "{0} is a recommender: ask it with `retune recommend {0} --user USER`",
+            folder.display()
+        )));
+    }
+    task(name).ok_or_else(|| Error::Damaged {
+        path: folder.join("bundle.json"),
+        what: format!("task `{name}` is not known to this version"),
+    })
 }
 
 /// The task that suits a label column of this kind, beside inputs of this one.

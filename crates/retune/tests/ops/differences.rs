@@ -16,6 +16,7 @@ use super::case::{
 };
 use super::cross_entropy::{loss, targets};
 use super::linear::{ACTIVATIONS, Layer};
+use super::ranking::Ranking;
 
 const H: f32 = 1.0 / 16.0;
 /// Relative to the largest value of a gradient.
@@ -157,6 +158,15 @@ fn cross_entropy() {
     let inputs = [Input::new("logits", [7, 4], 5)];
     let (targets, weights) = targets(7, 4, 1);
     check("loss", &inputs, &|t| loss(&t[0], &targets, &weights));
+}
+
+#[test]
+fn ranking() {
+    for drawn in [false, true] {
+        let ranking = Ranking::new((5, 3, 7), drawn, Precision::F32, 1);
+        let inputs = ranking.inputs();
+        check(&format!("drawn {drawn}"), &inputs, &|t| ranking.loss(t));
+    }
 }
 
 #[test]

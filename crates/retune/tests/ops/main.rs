@@ -15,3 +15,4 @@ mod norm;
 mod optimizer;
 mod panels;
 mod plain;
+mod ranking;

@@ -12,6 +12,7 @@ mod linear;
 mod low_rank;
 mod norm;
 mod optimizer;
+mod ranking;
 
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
@@ -34,6 +35,7 @@ pub use fork::fork;
 pub use linear::{Panels, linear};
 pub use norm::{add_norm, dropout};
 pub use optimizer::{adamw, lerp, sum_of_squares};
+pub use ranking::{ranking_loss, sampled_ranking_loss};
 
 use buffer::Buffer;
 

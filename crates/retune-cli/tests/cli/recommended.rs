@@ -1,0 +1,234 @@
+//! Recommenders at the command line: the whole way on a small shop, and events and items as nobody would wish for.
+
+use std::fmt::Write as _;
+
+use crate::{Folder, Outcome};
+
+/// Runs without a text encoder and with few steps.
+const QUICK: [&str; 8] = [
+    "--encoder",
+    "none",
+    "--epochs",
+    "2",
+    "--verdict",
+    "off",
+    "--out",
+    "out",
+];
+
+impl Outcome {
+    /// Succeeds, and stdout holds every one of the phrases.
+    #[track_caller]
+    fn answers(self, phrases: &[&str]) -> Self {
+        let outcome = self.succeeds();
+        for phrase in phrases {
+            assert!(
+                outcome.stdout.contains(phrase),
+                "no `{phrase}` in:\n{}",
+                outcome.stdout
+            );
+        }
+        outcome
+    }
+}
+
+/// 30 users who take items of their own half of the catalogue, one a day.
+fn events() -> String {
+    let mut text = String::from("user_id,item_id,timestamp\n");
+    for user in 0..30 {
+        for step in 0..8 {
+            let item = (user % 2) * 10 + (user * 3 + step) % 10;
+            let _ = writeln!(text, "u{user},i{item},{}", 1_700_000_000 + step * 86_400);
+        }
+    }
+    text
+}
+
+fn items() -> String {
+    let mut text = String::from("item_id,title,genre\n");
+    for item in 0..20 {
+        let genre = if item < 10 { "tea" } else { "coffee" };
+        let _ = writeln!(text, "i{item},Blend number {item},{genre}");
+    }
+    text
+}
+
+fn shop() -> Folder {
+    let folder = Folder::new();
+    folder.write("events.csv", events());
+    folder.write("items.csv", items());
+    folder
+}
+
+fn train(folder: &Folder, more: &[&str]) -> Outcome {
+    folder.retune(&[&["train", "events.csv"], more, &QUICK[..]].concat())
+}
+
+#[test]
+fn a_shop_is_learned_and_asked() {
+    let folder = shop();
+    folder
+        .retune(&[
+            "plan",
+            "events.csv",
+            "--items",
+            "items.csv",
+            "--encoder",
+            "none",
+        ])
+        .answers(&[
+            "recommend",
+            "the last event is the test",
+            "share user and time",
+        ]);
+    train(&folder, &["--items", "items.csv"]).answers(&["ndcg@10", "item-kNN", "recommend out"]);
+    assert!(folder.read("out/report.html").contains("item-kNN"));
+    let one = folder.retune(&["recommend", "out", "--user", "u3", "-k", "2", "--because"]);
+    let one = one.answers(&["because of"]);
+    assert_eq!(one.stdout.lines().count(), 2);
+    let tea = folder.retune(&[
+        "recommend",
+        "out",
+        "--history",
+        "i1,i2",
+        "--filter",
+        "seen,genre=tea",
+        "--json",
+    ]);
+    let tea = tea.json();
+    let picks = tea["items"].as_array().unwrap();
+    assert_eq!(picks.len(), 8);
+    folder
+        .retune(&[
+            "recommend",
+            "out",
+            "--all-users",
+            "-k",
+            "3",
+            "--out",
+            "all.parquet",
+        ])
+        .succeeds()
+        .says(&["90 rows for 30 users"]);
+    folder
+        .retune(&["recommend", "out", "--vectors", "items", "--out", "v.csv"])
+        .succeeds();
+    assert_eq!(folder.read("v.csv").lines().count(), 21);
+    wrong_questions(&folder);
+}
+
+/// What nobody can answer, to the recommender in `out`.
+fn wrong_questions(folder: &Folder) {
+    folder
+        .retune(&["recommend", "out", "--user", "nobody"])
+        .refuses(&["nobody", "--history"]);
+    folder
+        .retune(&["recommend", "out", "--history", "i99"])
+        .refuses(&["i99", "did you mean"]);
+    folder
+        .retune(&["recommend", "out", "--user", "u1", "--filter", "colour=red"])
+        .refuses(&["colour", "genre"]);
+    folder
+        .retune(&["recommend", "out"])
+        .refuses(&["--user", "--history"]);
+    folder
+        .retune(&[
+            "recommend",
+            "out",
+            "--user",
+            "u1",
+            "--add-items",
+            "items.csv",
+        ])
+        .refuses(&["ids alone", "--items"]);
+    folder
+        .retune(&["predict", "out", "x"])
+        .refuses(&["retune recommend"]);
+}
+
+#[test]
+fn an_item_that_is_there_twice_is_named_with_both_places() {
+    let folder = shop();
+    folder.write("items.csv", items() + "i4,Again,tea\n");
+    train(&folder, &["--items", "items.csv"]).refuses(&["i4", "line 6", "line 22", "items.csv"]);
+    assert!(!folder.path("out").exists());
+}
+
+#[test]
+fn missing_texts_unknown_items_and_single_events_are_counted() {
+    let folder = shop();
+    folder.write(
+        "items.csv",
+        items().replace("i3,Blend number 3,tea", "i3,,") + "i77,Never taken,tea\n",
+    );
+    folder.write(
+        "events.csv",
+        events() + "lonely,i1,1700000000\nu1,i55,1800000000\n",
+    );
+    train(&folder, &["--items", "items.csv"]).succeeds().says(&[
+        "i3",
+        "i77",
+        "i55",
+        "have no text",
+    ]);
+}
+
+#[test]
+fn times_of_two_units_are_an_error_that_names_a_row_of_each() {
+    let folder = shop();
+    folder.write("events.csv", events() + "u1,i1,1700000000000\n");
+    train(&folder, &[]).refuses(&["line 242", "milliseconds", "seconds"]);
+}
+
+#[test]
+fn what_leaves_nothing_to_learn_is_refused() {
+    let folder = shop();
+    train(&folder, &["--min-user-events", "50"]).refuses(&["50", "--min-user-events"]);
+    train(&folder, &["--min-user-events", "1"]).refuses(&["min_user_events", "at least 3"]);
+    train(&folder, &["--batch-size", "4"]).refuses(&["train.batch_size", "users_per_step"]);
+    train(&folder, &["--heads", "3"]).refuses(&["heads", "width"]);
+    train(&folder, &["--mode", "inductive"]).refuses(&["--items"]);
+    train(&folder, &["--mode", "lora"]).refuses(&["retune pretrain"]);
+    train(&folder, &["--protocol", "temporal", "--cut-off", "soon"]).refuses(&["soon", "10%"]);
+    train(&folder, &["--user", "who"]).refuses(&["who", "user_id"]);
+    train(&folder, &["--model", "."]).refuses(&["--model", "."]);
+    folder.write("events.csv", "user_id,item_id,timestamp\n");
+    train(&folder, &[]).refuses(&["events.csv"]);
+    folder.write("events.csv", events() + "u1,i1,soon\n");
+    train(&folder, &[]).refuses(&["soon", "line 242", "timestamp"]);
+}
+
+#[test]
+fn ids_may_hold_separators_and_any_script() {
+    let folder = Folder::new();
+    let mut text = String::from("user_id,item_id,timestamp\n");
+    for user in 0..12 {
+        for step in 0..6 {
+            let item = (user + step) % 8;
+            let _ = writeln!(
+                text,
+                "\"Zoë, {user}\",\"茶|{item}, grün\",{}",
+                1_700_000_000 + step
+            );
+        }
+    }
+    folder.write("events.csv", text);
+    train(&folder, &[]).succeeds();
+    folder
+        .retune(&["recommend", "out", "--user", "Zoë, 3", "-k", "1"])
+        .answers(&["茶|"]);
+    folder
+        .retune(&["recommend", "out", "--history", "茶|2, grün", "-k", "1"])
+        .succeeds();
+}
+
+#[test]
+fn the_future_is_asked_for_after_a_common_moment() {
+    let folder = shop();
+    train(
+        &folder,
+        &["--protocol", "temporal", "--cut-off", "2023-11-20"],
+    )
+    .succeeds()
+    .says(&["nothing from 2023-11-20"]);
+}

@@ -1,0 +1,156 @@
+//! Where the item that a user took next stands among all items.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::Tensor;
+use rayon::prelude::*;
+use retune_data::interactions::protocol::Histories;
+use retune_eval::ranking::{Answer, Question, Seen};
+
+use super::job::rows_tensor;
+use super::recommender::Recommender;
+use super::sequences::{History, SequenceBatch};
+use crate::model::Pass;
+use crate::scoring::{self, to_host};
+use crate::seq::SeqConfig;
+
+/// Histories at a time outside training.
+const AT_ONCE: usize = 128;
+
+/// Users, and the item that each took next.
+#[derive(Debug, Clone, Default)]
+pub struct Asked<'a> {
+    /// What each user took before, with the user's key.
+    pub histories: Vec<(u64, History<'a>)>,
+    /// When each was asked, in nanoseconds.
+    pub times: Vec<i64>,
+    /// The item that each took next.
+    pub next: Vec<u32>,
+}
+
+/// Which of the items that a user took is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The one that the best weights are selected by.
+    Valid,
+    /// The one that figures are about.
+    Test,
+}
+
+impl<'a> Asked<'a> {
+    /// One side of every user that has it.
+    pub fn of(all: &'a Histories, side: Side) -> Self {
+        Self::of_users(all, side, &(0..all.len()).collect::<Vec<_>>())
+    }
+
+    /// The same of the users of some rows.
+    pub fn of_users(all: &'a Histories, side: Side, rows: &[usize]) -> Self {
+        let mut asked = Self::default();
+        for &row in rows {
+            let (target, items, times) = match side {
+                Side::Valid => (all.valid(row), all.train(row), all.train_times(row)),
+                Side::Test => (all.test(row), all.known(row), all.known_times(row)),
+            };
+            if let Some((next, time)) = target {
+                let key = u64::from(all.users[row]);
+                asked.histories.push((
+                    key,
+                    History {
+                        items,
+                        times,
+                        kinds: &[],
+                    },
+                ));
+                asked.times.push(time);
+                asked.next.push(next);
+            }
+        }
+        asked
+    }
+
+    /// The same as questions to any ranking model.
+    pub fn questions(&'a self) -> Vec<Question<'a>> {
+        let each = self.histories.iter().zip(&self.times).zip(&self.next);
+        each.map(|(((_, history), time), next)| Question {
+            history: history.items,
+            time: *time,
+            targets: std::slice::from_ref(next),
+        })
+        .collect()
+    }
+}
+
+/// Vectors of all items, `[items, width]`, outside the gradient graph.
+pub fn item_vectors(model: &Recommender, texts: Option<&Tensor<2>>, items: usize) -> Tensor<2> {
+    let rows: Vec<u32> = (0..items as u32).collect();
+    model.items(texts, &rows_tensor(&rows, &scoring::cpu(false)))
+}
+
+/// Standing of each user's next item, and the items with the highest scores.
+pub fn answers(
+    model: &Recommender,
+    (body, items): (&SeqConfig, &Tensor<2>),
+    asked: &Asked,
+    seen: Seen,
+    on: &mut dyn FnMut(usize),
+) -> Vec<Answer> {
+    let questions = asked.questions();
+    let [count, _] = items.dims();
+    let across = items.clone().transpose(); // [width, items]
+    let mut all = Vec::with_capacity(questions.len());
+    for (histories, questions) in asked
+        .histories
+        .chunks(AT_ONCE)
+        .zip(questions.chunks(AT_ONCE))
+    {
+        let states = last_states(model, (body, items), histories);
+        let scores = to_host(states.matmul(across.clone())); // [users, items]
+        let rows = scores.par_chunks_exact(count.max(1)).zip(questions);
+        all.par_extend(rows.map(|(scores, question)| Answer::of(scores, question, seen)));
+        on(all.len());
+    }
+    all
+}
+
+/// State after the last event of each history, `[histories, width]`.
+pub fn last_states(
+    model: &Recommender,
+    (body, items): (&SeqConfig, &Tensor<2>),
+    histories: &[(u64, History)],
+) -> Tensor<2> {
+    let recent = histories
+        .iter()
+        .map(|(key, h)| (*key, h.last(body.max_length)));
+    let batch = SequenceBatch::asking(&recent.collect::<Vec<_>>(), body.gaps);
+    let states = model.states(items, &batch, &Pass::default());
+    let last = rows_tensor(&batch.last_rows(), &states.device());
+    states.select(0, last)
+}
+
+/// Means over users of what selects a model, by name.
+pub fn means(all: &[Answer]) -> BTreeMap<String, f64> {
+    let places = || {
+        all.iter()
+            .flat_map(|answer| &answer.places)
+            .map(|place| place.rank())
+    };
+    let n = places().count().max(1) as f64;
+    let mean = |f: &dyn Fn(f64) -> f64| places().map(f).sum::<f64>() / n;
+    BTreeMap::from([
+        (
+            "hr@10".to_string(),
+            mean(&|rank| f64::from(u8::from(rank < 10.0))),
+        ),
+        ("mrr".to_string(), mean(&|rank| 1.0 / (1.0 + rank))),
+        (
+            "ndcg@10".to_string(),
+            mean(&|rank| {
+                if rank < 10.0 {
+                    1.0 / (rank + 2.0).log2()
+                } else {
+                    0.0
+                }
+            }),
+        ),
+    ])
+}

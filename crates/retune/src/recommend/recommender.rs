@@ -1,0 +1,201 @@
+//! The model: items become vectors, a history of items becomes a state, and a state ranks the items.
+//!
+//! An item's vector is what an adaptor makes of its text's whitened vector ("UniSRec", Hou et al., arXiv:2206.05941;
+//! "WhitenRec", Zhang et al., arXiv:2402.10602), plus a vector of its own behind a gate. The latter begins as zero, so a
+//! model that goes on from a pre-trained one begins as that one, and an item that nobody has taken yet stands on its
+//! text alone.
+
+use burn::module::{Module, Param};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+use super::sequences::SequenceBatch;
+use crate::model::Pass;
+use crate::nn::Linear;
+use crate::ops::Activation;
+use crate::seq::{Seq, SeqConfig};
+use crate::weights::{Init, Source, WeightsError};
+
+/// Added to squared lengths of vectors.
+const EPS: f64 = 1e-12;
+/// Logarithm of the first factor of cosines, less the 1 that the parameter begins as: 1 / 0.07, UniSRec's temperature.
+const COLDEST: f64 = 1.66;
+
+/// How a state and an item make a score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Score {
+    /// Their cosine, times a learned sharpness.
+    Cosine,
+    /// Their product.
+    Dot,
+}
+
+/// What a model is made of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Form {
+    /// The transformer over histories.
+    pub body: SeqConfig,
+    /// Width of the vectors of texts; 0 where items are known by their ids alone.
+    pub text: usize,
+    /// Items with a vector of their own; 0 where they stand on their texts alone.
+    pub ids: usize,
+    /// How a state and an item make a score.
+    pub score: Score,
+}
+
+impl Form {
+    /// The same of items that are known by their ids alone.
+    #[must_use]
+    pub fn ids_alone(&self, items: usize) -> Self {
+        Self {
+            text: 0,
+            ids: items,
+            score: Score::Dot,
+            ..self.clone()
+        }
+    }
+}
+
+/// What makes an item's vector of that of its text.
+#[derive(Module, Debug)]
+pub struct Adaptor {
+    /// `[4 width, text]`.
+    inner: Linear,
+    /// `[width, 4 width]`.
+    out: Linear,
+}
+
+impl Adaptor {
+    /// `[items, text]` to `[items, width]`.
+    fn forward(&self, texts: Tensor<2>) -> Tensor<2> {
+        let inner = self.inner.forward(texts, Activation::Gelu); // [items, 4 width]
+        self.out.forward(inner, Activation::None).cast(DType::F32)
+    }
+}
+
+/// A sequential recommender.
+#[derive(Module, Debug)]
+pub struct Recommender {
+    /// From texts to items.
+    pub adaptor: Option<Adaptor>,
+    /// A vector for each item, `[items, width]`.
+    pub ids: Option<Param<Tensor<2>>>,
+    /// How much of it counts, `[1]`.
+    pub gate: Option<Param<Tensor<1>>>,
+    /// From histories to states.
+    pub body: Seq,
+    /// Logarithm of the factor of cosines, `[1]`.
+    pub sharpness: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    width: usize,
+}
+
+impl Recommender {
+    /// Reads `adaptor`, `ids`, `gate`, `body` and `sharpness`; whatever the source lacks of ids starts anew.
+    ///
+    /// # Errors
+    /// A tensor that is missing or of another shape.
+    pub fn load(source: &mut Source, form: &Form) -> Result<Self, WeightsError> {
+        let width = form.body.width;
+        let adaptor = (form.text > 0).then(|| -> Result<Adaptor, WeightsError> {
+            Ok(Adaptor {
+                inner: Linear::load(source, "adaptor.inner", form.text, 4 * width)?,
+                out: Linear::load(source, "adaptor.out", 4 * width, width)?,
+            })
+        });
+        let adaptor = adaptor.transpose()?;
+        let body = Seq::load(source, "body", &form.body)?;
+        let sharpness = (form.score == Score::Cosine)
+            .then(|| source.param("sharpness", [1], Init::Ones))
+            .transpose()?;
+        source.allow_new();
+        let fresh = match adaptor {
+            Some(_) => Init::Zeros,
+            None => Init::Normal,
+        };
+        let ids = (form.ids > 0)
+            .then(|| source.param("ids", [form.ids, width], fresh))
+            .transpose()?;
+        let gated = ids.is_some() && adaptor.is_some();
+        let gate = gated
+            .then(|| source.param("gate", [1], Init::Ones))
+            .transpose()?;
+        Ok(Self {
+            adaptor,
+            ids,
+            gate,
+            body,
+            sharpness,
+            width,
+        })
+    }
+
+    /// Vectors of items, `[items, width]`, from the whitened vectors of their texts, `[items, text]`, and their rows
+    /// among the model's items.
+    pub fn items(&self, texts: Option<&Tensor<2>>, rows: &Tensor<1, Int>) -> Tensor<2> {
+        let told = texts.zip(self.adaptor.as_ref());
+        let told = told.map(|(texts, adaptor)| adaptor.forward(texts.clone()));
+        let known = self.ids.as_ref().map(|ids| {
+            let own = ids.val().select(0, rows.clone()); // [items, width]
+            match &self.gate {
+                Some(gate) => own * gate.val().reshape([1, 1]),
+                None => own,
+            }
+        });
+        let vectors = match (told, known) {
+            (Some(told), Some(known)) => told + known,
+            (Some(one), None) | (None, Some(one)) => one,
+            (None, None) => unreachable!("items have texts or vectors of their own"),
+        };
+        self.scaled(vectors)
+    }
+
+    /// Vectors of new items, `[items, width]`, from the whitened vectors of their texts, `[items, text]`.
+    ///
+    /// # Panics
+    /// When the model knows items by their ids alone.
+    pub fn told(&self, texts: &Tensor<2>) -> Tensor<2> {
+        let adaptor = self.adaptor.as_ref();
+        let adaptor = adaptor.unwrap_or_else(|| unreachable!("a model of texts has an adaptor"));
+        self.scaled(adaptor.forward(texts.clone()))
+    }
+
+    /// Of length 1 where scores are cosines.
+    fn scaled(&self, vectors: Tensor<2>) -> Tensor<2> {
+        match self.sharpness {
+            Some(_) => unit(vectors),
+            None => vectors,
+        }
+    }
+
+    /// What is known after each event of a batch, `[events, width]`, in which events name rows of `items`.
+    pub fn states(&self, items: &Tensor<2>, batch: &SequenceBatch, pass: &Pass) -> Tensor<2> {
+        let ids: Vec<i64> = batch.inputs.ids.iter().map(|id| i64::from(*id)).collect();
+        let events = ids.len();
+        let ids = Tensor::from_data(TensorData::new(ids, [events]), &items.device());
+        let mut vectors = items.clone().select(0, ids); // [events, width]
+        if self.sharpness.is_some() {
+            vectors = vectors * (self.width as f64).sqrt(); // of variance 1
+        }
+        self.scaled(
+            self.body
+                .forward(vectors, &batch.marks, &batch.inputs, pass),
+        )
+    }
+
+    /// Factor of the products of states and items that makes them logits, `[1]`.
+    pub fn scale(&self, device: &Device) -> Tensor<1> {
+        match &self.sharpness {
+            Some(sharpness) => (sharpness.val() + COLDEST).exp(),
+            None => Tensor::ones([1], device),
+        }
+    }
+}
+
+/// Rows of length 1: `[rows, width]`.
+fn unit(x: Tensor<2>) -> Tensor<2> {
+    let squares = (x.clone() * x.clone()).sum_dim(1); // [rows, 1]
+    x / (squares + EPS).sqrt()
+}
