@@ -1,4 +1,4 @@
-"""A tiny recommender written out in torch, in f64: `seq/model.safetensors` and `seq/expected.json`.
+"""A tiny recommender written out in torch, in f64: `seq/weights.safetensors` and `seq/expected.json`.
 
 python golden/make_seq.py
 
@@ -113,7 +113,7 @@ def steps(p, texts, count):
 def main():
     FOLDER.mkdir(exist_ok=True)
     single = parameters()
-    save_file(single, FOLDER / "model.safetensors")
+    save_file(single, FOLDER / "weights.safetensors")
     texts = torch.tensor(np.random.default_rng(18).standard_normal((ITEMS, TEXT)).astype(np.float32))
     p = {name: v.double().requires_grad_() for name, v in single.items()}
     items = item_vectors(p, texts.double())

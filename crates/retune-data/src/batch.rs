@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::example::{Example, Target};
+use crate::picture::Tta;
 use crate::picture::augment::{Changes, Mixed, Rows};
 use crate::processor::{ImageProcessor, Processor};
 use crate::random::{mix, shuffle};
@@ -127,6 +128,8 @@ pub enum Views<'a> {
     Plain,
     /// They are changed at random.
     Changed(&'a Changes),
+    /// Each is replaced by this view of it.
+    Turned(Tta, usize),
     /// They are left out: what the backbone makes of them is known.
     Known,
 }
@@ -165,14 +168,12 @@ impl Processor {
 impl ImageProcessor {
     /// Adds the pictures of `xs`.
     fn fill(&self, batch: &mut HostBatch, xs: &[&Example], views: Views) -> Result<()> {
-        let changes = match views {
-            Views::Known => return Ok(()),
-            Views::Plain => None,
-            Views::Changed(changes) => Some(changes),
-        };
+        if let Views::Known = views {
+            return Ok(());
+        }
         let size = self.preprocess.crop;
-        let mut values = self.batch(xs, changes)?; // [pictures, height, width, 3]
-        if let Some(changes) = changes {
+        let mut values = self.batch(xs, views)?; // [pictures, height, width, 3]
+        if let Views::Changed(changes) = views {
             let rows = Rows {
                 values: &mut values,
                 targets: &batch.targets,

@@ -2,12 +2,14 @@
 
 use std::fmt::Write as _;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{DataError, Result};
-use crate::picture::{Picture, PictureError, PictureLimits, Thumbnail, near};
+use crate::picture::{Picture, PictureError, PictureLimits, Pixels, Thumbnail, near};
 use crate::table::{Column, Table};
 
 /// Pictures named in a message; the rest is counted.
@@ -48,35 +50,85 @@ pub struct Survey {
     pub thumbnails: Vec<Option<Thumbnail>>,
 }
 
+/// Pictures that were decoded to look at them, by row, for whoever needs their pixels next. Each is handed out once.
+#[derive(Debug, Default)]
+pub struct Decoded(Vec<Mutex<Option<Pixels>>>);
+
+impl Decoded {
+    /// The picture of a row, if it is here.
+    pub fn take(&self, row: usize) -> Option<Pixels> {
+        let mut held = self
+            .0
+            .get(row)?
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        held.take()
+    }
+
+    /// Those of the rows `kept` (by their old numbers, ascending), by the new numbers of the rows.
+    #[must_use]
+    pub fn select(self, kept: &[usize]) -> Self {
+        let held = (0..).zip(self.0);
+        let stays = held.filter(|(row, _): &(usize, _)| kept.binary_search(row).is_ok());
+        Self(stays.map(|(_, held)| held).collect())
+    }
+}
+
 /// Decodes every picture of a column, in parallel. A picture is dropped as soon as its thumbnail is made: what stays are
 /// about 320 bytes a row.
 ///
 /// # Errors
 /// A column that is not in the table. Pictures that cannot be read are no error here; see [`Survey::settle`].
 pub fn survey(t: &Table, column: &str) -> Result<Survey> {
+    Ok(survey_to_keep(t, column, 0)?.0)
+}
+
+/// The same, and as many of the decoded pictures as fit into `most` bytes. Which ones these are may differ from time to
+/// time. Those that lie in memory as plain pixels are not among them: nothing is saved by keeping them.
+///
+/// # Errors
+/// As [`survey`].
+pub fn survey_to_keep(t: &Table, column: &str, most: usize) -> Result<(Survey, Decoded)> {
     let cells = t.column(column)?;
-    let seen: Vec<std::result::Result<Thumbnail, Bad>> = (0..t.rows())
-        .into_par_iter()
-        .map(|row| look(t, cells, row))
-        .collect();
+    let taken = AtomicUsize::new(0);
+    let one = |row: usize| {
+        let (thumbnail, pixels, coded) = look(t, cells, row)?;
+        let bytes = pixels.rgb().len();
+        let fits = |taken: usize| taken.checked_add(bytes).filter(|taken| *taken <= most);
+        let order = Ordering::Relaxed;
+        let kept = coded && taken.fetch_update(order, order, fits).is_ok();
+        Ok((thumbnail, kept.then_some(pixels)))
+    };
+    let seen: Vec<std::result::Result<_, Bad>> = (0..t.rows()).into_par_iter().map(one).collect();
     let mut out = Survey {
         column: column.to_string(),
         bad: Vec::new(),
         thumbnails: Vec::with_capacity(seen.len()),
     };
+    let mut decoded = Vec::with_capacity(seen.len());
     for one in seen {
-        match one {
-            Ok(thumbnail) => out.thumbnails.push(Some(thumbnail)),
+        let pixels = match one {
+            Ok((thumbnail, pixels)) => {
+                out.thumbnails.push(Some(thumbnail));
+                pixels
+            }
             Err(bad) => {
                 out.thumbnails.push(None);
                 out.bad.push(bad);
+                None
             }
-        }
+        };
+        decoded.push(Mutex::new(pixels));
     }
-    Ok(out)
+    Ok((out, Decoded(decoded)))
 }
 
-fn look(t: &Table, cells: &Column, row: usize) -> std::result::Result<Thumbnail, Bad> {
+/// The picture of a row, made small and as it is, and whether it had to be decoded.
+fn look(
+    t: &Table,
+    cells: &Column,
+    row: usize,
+) -> std::result::Result<(Thumbnail, Pixels, bool), Bad> {
     let Some(picture) = t.picture(cells, row) else {
         return Err(Bad {
             row,
@@ -92,7 +144,8 @@ fn look(t: &Table, cells: &Column, row: usize) -> std::result::Result<Thumbnail,
         cure: e.cure,
     };
     let pixels = picture.pixels(&PictureLimits::default()).map_err(fault)?;
-    Ok(Thumbnail::of(&pixels))
+    let coded = !matches!(picture, Picture::Raw { .. });
+    Ok((Thumbnail::of(&pixels), pixels, coded))
 }
 
 /// The file of a picture, with the place that names it where that is another file.
@@ -284,6 +337,47 @@ mod tests {
         // Nothing is left to be said of the rest.
         assert_eq!(found.settle(&mut t, OnBad::Fail).unwrap(), [0, 1, 2]);
         assert_eq!(t.notes.len(), 1);
+    }
+
+    /// The same picture as the bytes of a file.
+    fn coded(light: u8) -> Picture {
+        let pixels = raw(light).pixels(&PictureLimits::default()).unwrap();
+        let (crate::picture::Encoded::Png(file) | crate::picture::Encoded::Jpeg(file)) =
+            pixels.encoded().unwrap();
+        Picture::Bytes(file.into())
+    }
+
+    #[test]
+    fn decoded_pictures_are_kept_as_far_as_there_is_room_and_handed_out_once() {
+        let cells = vec![
+            Some(coded(3)),
+            None,
+            Some(raw(7)),
+            Some(coded(11)),
+            Some(coded(16)),
+        ];
+        let t = table(Values::Picture(cells));
+        let of = |most: usize| survey_to_keep(&t, "image", most).unwrap();
+        let each = 4 * 4 * 3;
+        let (_, all) = of(3 * each);
+        let column = t.column("image").unwrap();
+        for row in [0, 3, 4] {
+            let picture = t.picture(column, row).unwrap();
+            let decoded = picture.pixels(&PictureLimits::default()).unwrap();
+            assert_eq!(all.take(row), Some(decoded), "row {row}");
+            assert_eq!(all.take(row), None, "row {row}, again");
+        }
+        // No picture, plain pixels, and no such row.
+        assert!([1, 2, 9].iter().all(|row| all.take(*row).is_none()));
+        let count = |decoded: Decoded| (0..5).filter(|row| decoded.take(*row).is_some()).count();
+        assert_eq!(count(of(3 * each - 1).1), 2);
+        assert_eq!(count(of(each - 1).1), 0);
+        let (mut found, decoded) = of(usize::MAX);
+        let mut rest = t.clone();
+        let kept = found.settle(&mut rest, OnBad::Skip).unwrap();
+        let decoded = decoded.select(&kept);
+        let held: Vec<bool> = (0..4).map(|row| decoded.take(row).is_some()).collect();
+        assert_eq!(held, [true, false, true, true]);
     }
 
     #[test]

@@ -3,16 +3,19 @@
 //! Weights and tokenizer are stored the way Hugging Face checkpoints are, so that an export is a copy.
 //! `bundle.json` holds a format version and the SHA-256 of every file that answers depend on.
 
+mod prior;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use retune_data::picture::Tta;
 use retune_data::processor::{Labels, load_tokenizer, rows_with_label};
 use retune_data::roles::Roles;
 use retune_data::split::SplitRecord;
 use retune_data::{Column, Processor, Table, Values};
 use retune_eval::metrics::majority_predictions;
-use retune_eval::{Cost, Decision, Evaluated, Targets, evaluate};
+use retune_eval::{Cost, Decision, Evaluated, evaluate};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Checkpoint;
@@ -31,6 +34,8 @@ use crate::run_folder::{self, RunFolder};
 use crate::scoring;
 use crate::tasks::{self, Task};
 use crate::weights::{HostTensor, LoadReport, Named, Place, host, params};
+
+pub use prior::{Prior, prior_name};
 
 /// Version of the folder's layout. Every released version stays readable.
 pub const FORMAT: u32 = 1;
@@ -72,6 +77,9 @@ pub struct Manifest {
     /// How scores become answers where a goal was stated; the usual answers in bundles that do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<Decision>,
+    /// Views of each picture over which scores are averaged; one in bundles that do not say.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub tta: Tta,
     /// What is known of the training answers, for the prior baseline.
     pub prior: Prior,
     /// Step of the saved weights, and steps done.
@@ -115,6 +123,10 @@ fn f32() -> Precision {
     Precision::F32
 }
 
+fn is_none(tta: &Tta) -> bool {
+    *tta == Tta::None
+}
+
 fn first() -> Pooling {
     Pooling::First
 }
@@ -137,72 +149,6 @@ pub struct Parent {
     pub reference: String,
     /// SHA-256 of its `bundle.json`, which holds those of its files.
     pub sha256: String,
-}
-
-/// Frequencies of the training answers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Prior {
-    /// Rows per class.
-    Classes(Vec<u64>),
-    /// Known rows and rows that have the label, per label.
-    Labels(Vec<(u64, u64)>),
-    /// Mean.
-    Mean(f64),
-}
-
-/// Name of the baseline that knows only the training answers.
-pub fn prior_name(labels: &Labels) -> &'static str {
-    match labels {
-        Labels::Classes { .. } => "majority",
-        _ => "prior",
-    }
-}
-
-impl Prior {
-    fn of(targets: &Targets, labels: &Labels) -> Self {
-        match targets {
-            Targets::Class(classes) => {
-                let mut counts = vec![0; labels.outputs()];
-                for class in classes {
-                    counts[*class as usize] += 1;
-                }
-                Self::Classes(counts)
-            }
-            Targets::Labels(flags) => {
-                let mut counts = vec![(0, 0); labels.outputs()];
-                for row in flags.chunks(labels.outputs().max(1)) {
-                    for ((known, on), flag) in counts.iter_mut().zip(row) {
-                        *known += u64::from(flag.is_some());
-                        *on += u64::from(*flag == Some(true));
-                    }
-                }
-                Self::Labels(counts)
-            }
-            Targets::Value(values) => {
-                let sum: f64 = values.iter().map(|v| f64::from(*v)).sum();
-                Self::Mean(sum / values.len().max(1) as f64)
-            }
-        }
-    }
-
-    /// Answers with these frequencies.
-    fn targets(&self) -> Targets {
-        match self {
-            Self::Classes(counts) => {
-                let class =
-                    |(class, n): (usize, &u64)| std::iter::repeat_n(class as u32, *n as usize);
-                Targets::Class(counts.iter().enumerate().flat_map(class).collect())
-            }
-            Self::Labels(counts) => {
-                let rows = counts.iter().map(|(known, _)| *known).max().unwrap_or(0);
-                let flag = |row: u64, (known, on): (u64, u64)| (row < known).then_some(row < on);
-                let row = |row| counts.iter().map(move |c| flag(row, *c));
-                Targets::Labels((0..rows).flat_map(row).collect())
-            }
-            Self::Mean(mean) => Targets::Value(vec![*mean as f32]),
-        }
-    }
 }
 
 /// What a finished run has to save.
@@ -340,6 +286,7 @@ fn manifest(folder: &Path, saved: &Saved) -> Result<Manifest> {
         split: plan.split.clone(),
         data,
         decision: saved.outcome.predictions.decision.clone(),
+        tta: plan.recipe.pictures.tta,
         prior: Prior::of(&plan.task.targets(&targets), plan.processor.labels()),
         best_step: saved.steps.0,
         steps: saved.steps.1,
@@ -443,6 +390,21 @@ impl Bundle {
         })
     }
 
+    /// The same with other views of each picture than it was saved with.
+    ///
+    /// # Errors
+    /// A model of texts.
+    pub fn with_views(mut self, tta: Tta) -> Result<Self> {
+        if let Processor::Text(_) = self.processor {
+            return Err(Error::User(format!(
+                "{} reads texts, and --tta {tta} is for pictures; leave it out",
+                self.folder.display()
+            )));
+        }
+        self.manifest.tta = tta;
+        Ok(self)
+    }
+
     /// Answers rows and texts.
     pub fn predictor(self) -> Predictor {
         Predictor::new(self)
@@ -457,13 +419,10 @@ impl Bundle {
         let examples = self.processor.examples(table, &rows, true)?;
         let place = |row: u64| table.place(row as usize);
         predictor::known(&self.processor, &examples, self.vectors, &place)?;
-        let (scores, _) = scoring::scores(
-            &self.model,
-            self.task,
-            &self.processor,
-            &examples,
-            &mut |_| (),
-        )?;
+        let (model, processor) = (&self.model, &self.processor);
+        let (first, _) = scoring::scores(model, self.task, processor, &examples, &mut |_| ())?;
+        let views = (&examples[..], self.manifest.tta);
+        let scores = scoring::over_views(first, (model, self.task), processor, views)?;
         let targets: Vec<_> = examples.iter().map(|e| e.target.clone()).collect();
         let labels = self.processor.labels();
         let evaluation = self.task.evaluation(labels);

@@ -8,7 +8,6 @@
 
 use retune_data::inspect::deep::{Deep, deep, near_pictures};
 use retune_data::processor::Labels;
-use retune_data::survey::survey;
 use retune_data::{Column, Example, Table, Target, Values};
 use retune_eval::{Event, Matrix};
 use serde::Serialize;
@@ -77,9 +76,8 @@ pub fn closer_look(plan: &Plan, on: On) -> Result<CloserLook> {
     let (train, valid, test) = (at(&plan.train), at(&plan.valid), at(&plan.test));
     let sides: [(&str, &[usize]); 3] = [("train", &train), ("valid", &valid), ("test", &test)];
     let mut deep = deep(&plan.table, &plan.roles, &sides)?;
-    if let (true, [column]) = (plan.roles.pictures, &plan.roles.text[..]) {
-        let seen = survey(&plan.table, column)?;
-        deep.near_duplicates = near_pictures(&plan.table, &seen, &sides);
+    if let Some(seen) = &plan.survey {
+        deep.near_duplicates = near_pictures(&plan.table, seen, &sides);
     }
     let mut notes = Vec::new();
     let doubts = if rows.len() < FEWEST {

@@ -8,14 +8,13 @@ use std::collections::BTreeMap;
 
 use retune_data::processor::Labels;
 use retune_data::{Example, Target};
-use retune_eval::{Decision, Event, Goal, Predictions, Targets};
+use retune_eval::{Decision, Event, Goal, Matrix, Predictions, Targets};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Problem, Result};
-use crate::model::Model;
 use crate::outcome::predictions;
 use crate::plan::Plan;
-use crate::run::{Flow, score};
+use crate::run::{Flow, stage};
 
 /// Fewer positive validation rows than this leave a threshold to chance.
 const FEW: usize = 20;
@@ -179,10 +178,10 @@ fn listed(names: &[String]) -> String {
     list
 }
 
-/// How the scores of `model`, whose confidence is set right already, become answers; and what should be known of it.
+/// How `scores` of rows, whose confidence is set right already, become answers; and what should be known of it.
 pub(crate) fn fit(
     plan: &Plan,
-    model: &Model,
+    scores: &dyn Fn(&[Example]) -> Result<Matrix>,
     on: &mut dyn FnMut(&Event) -> Flow,
 ) -> Result<(Option<Decision>, Vec<String>)> {
     let wanted = &plan.recipe.decide;
@@ -191,8 +190,8 @@ pub(crate) fn fit(
         let costs = (!wanted.costs.is_empty()).then(|| wanted.matrix(names));
         return Ok((costs.map(|costs| Decision::Costs { costs }), Vec::new()));
     };
-    let (scores, _) = score(plan, model, &plan.valid, "decide", on)?;
-    let rows = predictions(plan, &plan.valid, scores, false);
+    stage(on, "decide", Some(plan.valid.len() as u64));
+    let rows = predictions(plan, &plan.valid, scores(&plan.valid)?, false);
     let positive = match rows.targets {
         Targets::Class(_) => wanted.positive(names, &plan.train).0,
         _ => 0,

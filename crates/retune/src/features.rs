@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Tensor, TensorData};
 use retune_data::batch::{HostBatch, Views};
 use retune_data::{Example, Processor};
+use retune_eval::Matrix;
 use sha2::{Digest as _, Sha256};
 
 use crate::checkpoint::{self, Checkpoint, hex};
 use crate::error::Result;
 use crate::model::{Inputs, Model, Pass};
+use crate::ops::{self, Lengths};
 use crate::scoring::{self, to_host};
 
 /// Name of the tensor in a file of features.
@@ -42,16 +44,32 @@ impl SequenceVectors {
             on(rows.len());
             return Ok(found);
         }
+        let found = Self::computed(model, processor, rows, on)?;
+        found.keep(&path, rows)?;
+        Ok(found)
+    }
+
+    /// Of every sequence of `rows`, in memory only. `on` is told how many rows are done.
+    ///
+    /// # Errors
+    /// A picture that cannot be read any more.
+    pub fn computed(
+        model: &Model,
+        processor: &Processor,
+        rows: &[Example],
+        on: &mut dyn FnMut(usize),
+    ) -> Result<Self> {
         let mut found = Self {
             places: HashMap::new(),
             width: 0,
             values: Vec::new(),
         };
+        let pass = Pass::over_many();
         let mut done = 0;
         for batch in scoring::batches(processor, rows, Views::Plain) {
             let (indices, host) = batch?;
             let inputs = Inputs::new(&host);
-            let hidden = model.hidden(&inputs, &Pass::default());
+            let hidden = model.hidden(&inputs, &pass);
             let vectors = model.head.pooling.of(&hidden);
             let [_, width] = vectors.dims(); // [sequences, width]
             found.width = width;
@@ -63,13 +81,30 @@ impl SequenceVectors {
             done += indices.len();
             on(done);
         }
-        found.keep(&path, rows)?;
         Ok(found)
+    }
+
+    /// What the head of `model` answers to the rows of a batch, `[rows, outputs]`, outside the gradient graph.
+    pub fn outputs(&self, model: &Model, batch: &HostBatch) -> Tensor<2> {
+        let inputs = Inputs::new(batch);
+        model.output_from(self.batch(batch, false), &inputs, &Pass::default())
+    }
+
+    /// One vector per row, averaged over the chunks of a long text: `[rows, width]`.
+    ///
+    /// # Errors
+    /// None: pictures are not read.
+    pub fn of_rows(&self, processor: &Processor, rows: &[Example]) -> Result<Matrix> {
+        let pooled = |host: &HostBatch| {
+            let chunks = Lengths::new(host.chunks.clone());
+            ops::segment_mean(self.batch(host, false), &chunks)
+        };
+        scoring::outputs_of(&pooled, processor, (rows, Views::Known))
     }
 
     /// Writes them in the order of `rows`.
     fn keep(&self, path: &Path, rows: &[Example]) -> Result<()> {
-        let (width, values) = self.of_rows(rows);
+        let (width, values) = self.sequences_of(rows);
         let tensor = (TENSOR.to_string(), vec![keys(rows).len(), width], values);
         if let Some(folder) = path.parent() {
             let made = std::fs::create_dir_all(folder);
@@ -79,7 +114,7 @@ impl SequenceVectors {
     }
 
     /// The vectors of the sequences of `rows`, in order: their width and their values.
-    pub fn of_rows(&self, rows: &[Example]) -> (usize, Vec<f32>) {
+    pub fn sequences_of(&self, rows: &[Example]) -> (usize, Vec<f32>) {
         let keys = keys(rows);
         let mut values = Vec::with_capacity(keys.len() * self.width);
         for key in &keys {

@@ -43,7 +43,7 @@ fn tested(plan: &Plan, model: &Model, parent: &str, on: On) -> Result<ParentTest
     let features = plan.processor.encode_items(&texts);
     let features = features.map_err(|e| e.to_string())?.into_iter().enumerate();
     let examples: Vec<Example> = features.map(example).collect();
-    let (scores, _) = score(plan, model, &examples, "parent", on).map_err(|e| e.to_string())?;
+    let scores = score(plan, model, &examples, "parent", on).map_err(|e| e.to_string())?;
     let before = old.predictions.subset(&rows.kept);
     let after = Predictions {
         scores: laid_out(&scores, &columns.new),

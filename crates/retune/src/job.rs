@@ -210,11 +210,24 @@ impl<'a> Job<'a> {
         let Some(known) = features else {
             return scoring::scores(model, task, processor, rows, on);
         };
-        let outputs = |host: &HostBatch| {
-            let inputs = Inputs::new(host);
-            model.output_from(known.batch(host, false), &inputs, &Pass::default())
-        };
+        let outputs = |host: &HostBatch| known.outputs(model, host);
         scoring::scores_of(&outputs, task, processor, (rows, Views::Known), on)
+    }
+
+    /// Scores of the test rows as the run answers them: over the views of pictures that the recipe asks for.
+    ///
+    /// # Errors
+    /// As [`Job::scores`].
+    pub fn answers(
+        &self,
+        model: &Model,
+        features: Option<&SequenceVectors>,
+        on: &mut dyn FnMut(usize),
+    ) -> Result<Matrix> {
+        let (plan, rows) = (self.plan, &self.plan.test);
+        let (first, _) = self.scores(model, rows, features, on)?;
+        let tta = self.recipe.pictures.tta;
+        scoring::over_views(first, (model, plan.task), &plan.processor, (rows, tta))
     }
 
     fn options(&self, model: &Model) -> TrainOptions {

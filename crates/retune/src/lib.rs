@@ -33,6 +33,7 @@ pub mod hub;
 mod job;
 pub mod losses;
 pub mod lr_find;
+mod measured;
 pub mod methods;
 pub mod model;
 pub mod nn;

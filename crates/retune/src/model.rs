@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::families::Backbone;
 use crate::head::Head;
-use crate::ops::{self, Dropout, Lengths, RowSink, StatisticsSink};
+use crate::ops::{self, Dropout, Folds, Lengths, RowSink, StatisticsSink};
 
 /// A backbone with a head on top.
 #[derive(Module, Debug)]
@@ -124,9 +124,19 @@ pub struct Pass {
     pub rows: RowSink,
     /// Gathers what norms that follow the batch saw.
     pub statistics: StatisticsSink,
+    /// What layers keep from batch to batch.
+    pub folds: Folds,
 }
 
 impl Pass {
+    /// Of a model that stays as it is over many batches.
+    pub fn over_many() -> Self {
+        Self {
+            folds: Folds::kept(),
+            ..Self::default()
+        }
+    }
+
     /// Dropout of probability `p` at the `site`-th dropout layer for the sequences of `x`.
     pub fn dropout(&self, p: f64, site: u64, x: &Inputs) -> Dropout {
         Dropout {
@@ -166,8 +176,8 @@ impl Model {
 
     /// One vector per row, pooled from the token vectors of each sequence and averaged over chunks,
     /// `[rows, width]`: the features of the frozen floor and of sentence embeddings.
-    pub fn pooled(&self, x: &Inputs, pooling: Pooling) -> Tensor<2> {
-        let hidden = self.hidden(x, &Pass::default());
+    pub fn pooled(&self, x: &Inputs, pooling: Pooling, pass: &Pass) -> Tensor<2> {
+        let hidden = self.hidden(x, pass);
         ops::segment_mean(pooling.of(&hidden), &x.chunks)
     }
 }

@@ -16,6 +16,7 @@ use crate::grad_cam::{HeatMap, heat_maps, likeness};
 use crate::model::{Inputs, Model};
 use crate::outcome::{shown, words};
 use crate::plan::Plan;
+use crate::scoring::PICTURES;
 use crate::weights::Place;
 
 /// Pixels on the longer side of a small picture.
@@ -95,13 +96,14 @@ fn maps(
         Targets::Value(_) => return Ok(None),
     };
     let rows = looked_at(predictions, right);
-    let examples: Vec<&Example> = rows.iter().map(|row| &plan.test[*row]).collect();
-    let outputs: Vec<usize> = rows.iter().map(|row| output(*row)).collect();
-    let inputs = Inputs::new(&plan.processor.collate(&examples, Views::Plain)?);
-    let Some(found) = heat_maps(model, &inputs, &outputs) else {
+    let asked: Vec<(&Example, usize)> = rows
+        .iter()
+        .map(|row| (&plan.test[*row], output(*row)))
+        .collect();
+    let Some(found) = mapped(plan, model, &asked)? else {
         return Ok(None);
     };
-    let random = || heat_maps(&randomised(plan, model)?, &inputs, &outputs);
+    let random = || mapped(plan, &randomised(plan, model)?, &asked).ok()?;
     let item = |(row, map): (&usize, &HeatMap)| {
         let picture = processor
             .pixels(plan.test[*row].picture()?)
@@ -129,6 +131,20 @@ fn randomised(plan: &Plan, model: &Model) -> Option<Model> {
         backbone: fresh.backbone,
         head: model.head.clone(),
     })
+}
+
+/// Heat maps of pictures, each of one output, a batch at a time; `None` where the model has none.
+fn mapped(plan: &Plan, model: &Model, asked: &[(&Example, usize)]) -> Result<Option<Vec<HeatMap>>> {
+    let mut found = Vec::with_capacity(asked.len());
+    for some in asked.chunks(PICTURES) {
+        let (examples, outputs): (Vec<&Example>, Vec<usize>) = some.iter().copied().unzip();
+        let inputs = Inputs::new(&plan.processor.collate(&examples, Views::Plain)?);
+        let Some(maps) = heat_maps(model, &inputs, &outputs) else {
+            return Ok(None);
+        };
+        found.extend(maps);
+    }
+    Ok(Some(found))
 }
 
 /// Some training pictures as training sees them; `None` where none of them can be read any more.

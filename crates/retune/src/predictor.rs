@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use retune_data::picture::Tta;
 use retune_data::processor::Labels;
 use retune_data::{Column, Example, Features, Meta, Processor, Table, Target, Values};
 use retune_eval::Decision;
@@ -21,6 +22,8 @@ pub struct Predictor {
     processor: Processor,
     model: Model,
     decision: Option<Decision>,
+    /// Views of each picture over which scores are averaged.
+    tta: Tta,
     /// Tokens that the model has a vector for.
     vectors: usize,
 }
@@ -32,6 +35,7 @@ impl Predictor {
             processor: bundle.processor,
             model: bundle.model,
             decision: bundle.manifest.decision,
+            tta: bundle.manifest.tta,
             vectors: bundle.vectors,
         }
     }
@@ -110,7 +114,9 @@ impl Predictor {
     fn answer(&self, examples: &[Example]) -> Result<Vec<Prediction>> {
         let quiet = &mut |_| ();
         let (model, processor) = (&self.model, &self.processor);
-        let (scores, _) = scoring::scores(model, self.task, processor, examples, quiet)?;
+        let (first, _) = scoring::scores(model, self.task, processor, examples, quiet)?;
+        let views = (examples, self.tta);
+        let scores = scoring::over_views(first, (model, self.task), processor, views)?;
         let (labels, decision) = (self.processor.labels(), self.decision.as_ref());
         let answer = |i| self.task.answer(scores.row(i), labels, decision);
         Ok((0..scores.rows).map(answer).collect())

@@ -304,7 +304,7 @@ fn attempt(
         return Ok(None);
     }
     let (model, _) = job.finished(fitted.model)?;
-    let (scores, _) = job.scores(&model, &job.plan.test, features, &mut |_| ())?;
+    let scores = job.answers(&model, features, &mut |_| ())?;
     Ok(Some(Attempt { scores, best }))
 }
 

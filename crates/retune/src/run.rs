@@ -4,24 +4,21 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use retune_data::Example;
-use retune_data::processor::Labels;
 use retune_eval::records::Shown;
-use retune_eval::{Calibration, Cost, Evaluated, Event, Matrix, metric};
+use retune_eval::{Cost, Evaluated, Event, Matrix, metric};
 use retune_kernels::process;
 
 use crate::bundle::{self, Saved};
-use crate::decide;
 use crate::error::{Error, Result};
 use crate::features::SequenceVectors;
 use crate::floors::classical::Effort;
 use crate::floors::frozen::Frozen;
-use crate::forgetting;
 use crate::job::Job;
 use crate::losses::Objective;
+use crate::measured::measured;
 use crate::model::Model;
 use crate::ops;
 use crate::outcome::{Outcome, predictions, selection};
-use crate::pictures;
 use crate::plan::{Forecast, Plan, micro_batches};
 use crate::proof::{self, Floor, Meter};
 use crate::recipe::{Recipe, Require, VerdictLevel};
@@ -175,16 +172,12 @@ fn carry_out(
     let job = Job::new(plan);
     let (model, loaded) = job.model()?;
     let mut record = recorder(on);
-    let features = known_features(&job, &model, &sides(plan), &mut |e| record(e, &mut folder))?;
-    let mut floors = cheap_floors(plan, &model, &mut |event| record(event, &mut folder))?;
+    let known = known_features(&job, &model, &sides(plan), &mut |e| record(e, &mut folder))?;
+    let features = known.as_ref();
+    let untuned = (&model, features);
+    let mut floors = cheap_floors(&job, untuned, &mut |event| record(event, &mut folder))?;
     let meter = Meter::start();
-    let fitted = tune(
-        &job,
-        model,
-        (features.as_ref(), from),
-        &mut folder,
-        &mut record,
-    )?;
+    let fitted = tune(&job, model, (features, from), &mut folder, &mut record)?;
     let (interrupted, steps) = (fitted.interrupted, (fitted.best_step, fitted.steps));
     let mut cost = Cost {
         trained_parameters: Some(plan.summary.parameters[1] as u64),
@@ -192,15 +185,15 @@ fn carry_out(
     };
     let mut on = |event: &Event| record(event, &mut folder);
     let (tuned, mut updates) = job.finished(fitted.model)?;
-    let (tuned, mut outcome) = measured(plan, tuned, &floors, &mut on)?;
+    let (tuned, mut outcome) = measured(plan, tuned, (features, &floors[..]), &mut on)?;
     outcome.evaluated.notes.extend(head_notes(plan, &loaded));
     let mut again = Vec::new();
     let mut kept = tuned;
     if !interrupted {
-        again = proof::other_seeds(plan, features.as_ref(), &mut on)?;
+        again = proof::other_seeds(plan, features, &mut on)?;
         let best = dear_floors(plan, &mut floors, &mut outcome.evaluated.notes, &mut on)?;
         if plan.recipe.refit.is_some() {
-            (kept, updates) = refitted(plan, features.as_ref(), (steps.0, &mut outcome), &mut on)?;
+            (kept, updates) = refitted(plan, features, (steps.0, &mut outcome), &mut on)?;
         }
         let events = record::events(&folder.events_path())?;
         let until = |best| proof::seconds_until(plan, &events, best);
@@ -247,25 +240,6 @@ fn finished(plan: &Plan, outcome: Outcome, (seconds, interrupted): (f64, bool)) 
     }
 }
 
-/// The model as it is kept, and what it shows on the test rows.
-fn measured(plan: &Plan, model: Model, floors: &[Floor], on: On) -> Result<(Model, Outcome)> {
-    let (model, calibration) = calibrated(plan, model, on)?;
-    let (decision, notes) = decide::fit(plan, &model, on)?;
-    let (scores, _) = score(plan, &model, &plan.test, "evaluate", on)?;
-    let before = floors.iter().find(|floor| floor.name == "base_model");
-    let mut outcome = Outcome::new(
-        plan,
-        (scores, decision),
-        before.map(|floor| &floor.scores[0]),
-    );
-    let (parent_test, why) = forgetting::measure(plan, &model, on);
-    outcome.evaluated.parent_test = parent_test;
-    outcome.evaluated.notes.extend(notes.into_iter().chain(why));
-    outcome.evaluated.calibration = calibration;
-    outcome.pictures = pictures::of(plan, &model, &outcome.predictions)?;
-    Ok((model, outcome))
-}
-
 /// Adds the floors that are measured after tuning, so that a run that is cut off does not lose it; returns the best
 /// validation score from scratch.
 fn dear_floors(
@@ -295,27 +269,6 @@ fn dear_floors(
     Ok(scratch.best)
 }
 
-/// The model with its confidence set right on the validation rows: the output layer divided by the temperature that
-/// makes them likeliest (Guo et al., arXiv:1706.04599), and what that does on the test rows. Answers stay the same.
-fn calibrated(plan: &Plan, mut model: Model, on: On) -> Result<(Model, Option<Calibration>)> {
-    let logits = |model: &Model, rows: &[Example]| -> Result<_> {
-        let matrix = scoring::outputs(model, &plan.processor, rows)?;
-        let of = predictions(plan, rows, matrix, false);
-        Ok((of.scores, of.targets))
-    };
-    if matches!(plan.processor.labels(), Labels::Number { .. }) {
-        return Ok((model, None));
-    }
-    let rows = plan.valid.len() + plan.test.len();
-    stage(on, "calibrate", Some(rows as u64));
-    let (valid, answers) = logits(&model, &plan.valid)?;
-    let temperature = retune_eval::temperature(&valid, &answers);
-    let (test, answers) = logits(&model, &plan.test)?;
-    let found = Calibration::measure(&test, &answers, temperature);
-    model.head = model.head.at_temperature(temperature);
-    Ok((model, found))
-}
-
 /// Writes every event into the run's folder and hands it on; once told to stop, it keeps saying so.
 pub(crate) fn recorder(on: On) -> impl FnMut(&Event, &mut RunFolder) -> Flow {
     let mut stopped = false;
@@ -339,11 +292,14 @@ pub(crate) fn score(
     rows: &[Example],
     name: &str,
     on: On,
-) -> Result<(Matrix, f64)> {
+) -> Result<Matrix> {
     stage(on, name, Some(rows.len() as u64));
-    scoring::scores(model, plan.task, &plan.processor, rows, &mut |done| {
+    let processor = &plan.processor;
+    let (first, _) = scoring::scores(model, plan.task, processor, rows, &mut |done| {
         on(&Event::Progress { done: done as u64 });
-    })
+    })?;
+    let tta = plan.recipe.pictures.tta;
+    scoring::over_views(first, (model, plan.task), processor, (rows, tta))
 }
 
 /// The model trained once more on every row, as the recipe asks; the figures stay those of the model before it.
@@ -408,13 +364,21 @@ fn sides(plan: &Plan) -> [&[Example]; 4] {
 }
 
 /// The floors that are measured before tuning: the model as it came, and a linear head on its frozen features.
-fn cheap_floors(plan: &Plan, model: &Model, on: On) -> Result<Vec<Floor>> {
+fn cheap_floors(
+    job: &Job,
+    (model, features): (&Model, Option<&SequenceVectors>),
+    on: On,
+) -> Result<Vec<Floor>> {
+    let plan = job.plan;
     if plan.recipe.verdict == VerdictLevel::Off {
         return Ok(Vec::new());
     }
     let untuned = scoring::plain(model);
     let meter = Meter::start();
-    let (scores, _) = score(plan, &untuned, &plan.test, "base_model", on)?;
+    stage(on, "base_model", Some(plan.test.len() as u64));
+    let scores = job.answers(&untuned, features, &mut |done| {
+        on(&Event::Progress { done: done as u64 });
+    })?;
     let base = Floor {
         name: "base_model",
         scores: vec![scores],
@@ -432,6 +396,9 @@ fn cheap_floors(plan: &Plan, model: &Model, on: On) -> Result<Vec<Floor>> {
     };
     let mut before = 0;
     let mut read = |rows: &[Example]| {
+        if let Some(known) = features {
+            return given.known(known, rows);
+        }
         let found = given.read((&untuned, plan.base.pooling), rows, &mut |done| {
             let done = (before + done) as u64;
             on(&Event::Progress { done });

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use burn::module::Module as _;
 use burn::tensor::{Device, Tensor};
 use retune_data::batch::{BatchOptions, HostBatch, Order, Views, plan_batches};
+use retune_data::picture::Tta;
 use retune_data::{Example, Processor, Table, Target};
 use retune_eval::{Matrix, Slice};
 
@@ -13,8 +14,10 @@ use crate::losses::Objective;
 use crate::model::{Inputs, Model, Pass, Pooling};
 use crate::tasks::Task;
 
-/// Rows per batch outside training.
+/// Rows of text per batch outside training.
 pub(crate) const ROWS: usize = 64;
+/// Pictures per batch outside training: more of them do not fit into the caches between two layers.
+pub(crate) const PICTURES: usize = 8;
 /// Tokens per batch outside training.
 pub(crate) const TOKENS: usize = 8192;
 
@@ -39,7 +42,10 @@ pub fn batches<'a>(
     order.sort_by_key(|i| lengths[*i]);
     let sorted: Vec<usize> = order.iter().map(|i| lengths[*i]).collect();
     let options = BatchOptions {
-        rows: ROWS,
+        rows: match (processor, views) {
+            (Processor::Text(_), _) | (_, Views::Known) => ROWS,
+            (Processor::Image(_), _) => PICTURES,
+        },
         max_tokens: TOKENS,
         order: Order::File,
         seed: 0,
@@ -111,7 +117,8 @@ pub fn scores(
     examples: &[Example],
     on: &mut dyn FnMut(usize),
 ) -> Result<(Matrix, f64)> {
-    let outputs = |host: &HostBatch| model.output(&Inputs::new(host), &Pass::default());
+    let pass = Pass::over_many();
+    let outputs = |host: &HostBatch| model.output(&Inputs::new(host), &pass);
     scores_of(&outputs, task, processor, (examples, Views::Plain), on)
 }
 
@@ -145,15 +152,54 @@ pub fn scores_of(
     Ok((matrix, if weight > 0.0 { sum / weight } else { 0.0 }))
 }
 
+/// Scores of every example averaged over the views that `tta` has of a picture, from those of the first one.
+///
+/// # Errors
+/// As [`scores`].
+pub fn over_views(
+    mut first: Matrix,
+    (model, task): (&Model, &dyn Task),
+    processor: &Processor,
+    (examples, tta): (&[Example], Tta),
+) -> Result<Matrix> {
+    let pass = Pass::over_many();
+    let outputs = |host: &HostBatch| model.output(&Inputs::new(host), &pass);
+    for view in 1..tta.views() {
+        let given = (examples, Views::Turned(tta, view));
+        let (scores, _) = scores_of(&outputs, task, processor, given, &mut |_| ())?;
+        let sums = first.data.iter_mut().zip(&scores.data);
+        sums.for_each(|(sum, score)| *sum += score);
+    }
+    let views = tta.views() as f32;
+    if tta != Tta::None {
+        first.data.iter_mut().for_each(|sum| *sum /= views);
+    }
+    Ok(first)
+}
+
 /// Raw outputs of every example, `[rows, outputs]`.
 ///
 /// # Errors
 /// As [`scores`].
 pub fn outputs(model: &Model, processor: &Processor, examples: &[Example]) -> Result<Matrix> {
-    let given = (examples, Views::Plain);
-    gather(processor, given, &mut |_| (), |host| {
-        model.output(&Inputs::new(host), &Pass::default())
-    })
+    let pass = Pass::over_many();
+    outputs_of(
+        &|host| model.output(&Inputs::new(host), &pass),
+        processor,
+        (examples, Views::Plain),
+    )
+}
+
+/// The same for outputs that come from elsewhere than a whole model.
+///
+/// # Errors
+/// As [`scores`].
+pub fn outputs_of(
+    outputs: Outputs<'_>,
+    processor: &Processor,
+    given: (&[Example], Views),
+) -> Result<Matrix> {
+    gather(processor, given, &mut |_| (), outputs)
 }
 
 /// Pooled backbone features of every example, `[rows, width]`.
@@ -167,8 +213,9 @@ pub fn features(
     examples: &[Example],
     on: &mut dyn FnMut(usize),
 ) -> Result<Matrix> {
+    let pass = Pass::over_many();
     gather(processor, (examples, Views::Plain), on, |host| {
-        model.pooled(&Inputs::new(host), pooling)
+        model.pooled(&Inputs::new(host), pooling, &pass)
     })
 }
 

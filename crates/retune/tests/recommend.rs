@@ -1,5 +1,6 @@
 //! Recommenders on a made-up bookshop: they learn, carry over, take new items in, and go on bit for bit.
 #![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::print_stderr, reason = "a test that is skipped says why")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -317,7 +318,7 @@ mod golden {
     }
 
     fn model(train: bool) -> Recommender {
-        let file = root().join("golden/seq/model.safetensors");
+        let file = root().join("golden/seq/weights.safetensors");
         let checkpoint = Checkpoint::open(&file).unwrap();
         let keys = |path: &str| vec![path.to_string()];
         let place = Place::cpu(train, Precision::F32);
@@ -377,7 +378,7 @@ mod golden {
 
     /// Five passes over the three histories at once.
     const PACE: Pace = Pace {
-        epochs: 5.0,
+        epochs: Some(5.0),
         patience: 5,
         lr: 1e-2,
         batch: 3,
@@ -464,4 +465,50 @@ mod golden {
             );
         }
     }
+}
+
+#[path = "../../retune-eval/tests/movielens/package.rs"]
+#[expect(dead_code, reason = "another test program reads the larger set")]
+mod package;
+
+/// MovieLens-100K with its titles, the whole way: no worse than similar items of the last events, which are hard to beat
+/// there, and better than everything else that only counts.
+#[test]
+fn movielens_100k_is_learned_at_least_as_well_as_similar_items() {
+    let Some(events) = package::ML_100K.fetch() else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let mut recipe = Recipe {
+        out: Some(dir.path().join("run")),
+        verdict: VerdictLevel::Off,
+        ..Recipe::default()
+    };
+    recipe.recommend.items = Some(events.with_extension("item"));
+    recipe.data.train = Some(events);
+    recipe.train.dropout = Some(0.4);
+    recipe.train.max_steps = Some(800);
+    let plan = match Plan::resolve(&recipe, None, &HubOptions::from_env(), &mut |_| ()) {
+        Ok(plan) => plan,
+        Err(problems) => {
+            assert!(!package::ci(), "{problems:?}");
+            eprintln!("skipped: {problems:?}");
+            return;
+        }
+    };
+    let finished = recommend::train(plan, &mut |_| Flow::Continue).unwrap();
+    let verdict = finished.evaluated.verdict.as_ref().unwrap();
+    let figures = &finished.evaluated.metrics;
+    for floor in ["popularity", "popularity_7_days", "markov", "ease"] {
+        assert_eq!(
+            verdict.floors[floor].word,
+            Word::Improved,
+            "{floor}: {figures:?}"
+        );
+    }
+    assert!(
+        figures["ndcg@10"].value > 0.095 && figures["hr@10"].value > 0.18,
+        "{figures:?}"
+    );
+    assert_ne!(verdict.floors["item_knn"].word, Word::Worse, "{figures:?}");
 }

@@ -1,7 +1,7 @@
 //! How pictures train.
 
 use clap::Args;
-use retune::data::picture::Augment;
+use retune::data::picture::{Augment, Tta};
 use retune::data::survey::OnBad;
 use retune::recipe::PicturesRecipe;
 use retune::weights::Norms;
@@ -63,6 +63,11 @@ pub(super) struct PictureArgs {
     /// Statistics of batch norms in training: frozen (the checkpoint's) or batch [default: frozen]
     #[arg(long, value_name = "WHICH", value_parser = word::<Norms>)]
     norms: Option<Norms>,
+
+    /// Average the scores of test rows, and of answers later, over views of each picture: none, flip (and its mirror
+    /// image) or crops=N (and corners, up to 5, and the mirror images, up to 10) [default: none]
+    #[arg(long, value_name = "VIEWS", value_parser = str::parse::<Tta>)]
+    tta: Option<Tta>,
 }
 
 impl PictureArgs {
@@ -81,6 +86,7 @@ impl PictureArgs {
             self.mixup => recipe.mixup,
             self.cutmix => recipe.cutmix,
             self.norms => recipe.norms,
+            self.tta => recipe.tta,
         );
     }
 }

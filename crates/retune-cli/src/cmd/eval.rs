@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use retune::data::picture::Tta;
 use retune::eval::table;
 
-use super::{open, table as read_table};
+use super::{open, table as read_table, with_views};
 use crate::args::FileArgs;
 use crate::console::{answer, answer_json};
 use crate::failure::Failure;
@@ -27,6 +28,10 @@ pub struct EvalArgs {
     #[command(flatten)]
     file: FileArgs,
 
+    /// Average the scores over views of each picture: none, flip or crops=N [default: as the model was trained]
+    #[arg(long, value_name = "VIEWS", value_parser = str::parse::<Tta>)]
+    tta: Option<Tta>,
+
     /// Print only JSON, in the shape of metrics.json
     #[arg(long)]
     json: bool,
@@ -34,7 +39,7 @@ pub struct EvalArgs {
 
 /// Prints the figures.
 pub fn run(args: &EvalArgs) -> Result<ExitCode, Failure> {
-    let bundle = open(&args.bundle)?;
+    let bundle = with_views(open(&args.bundle)?, args.tta)?;
     let rows = read_table(&args.data, &args.file)?;
     let evaluated = bundle.evaluate(&rows, &args.slices)?;
     if args.json {

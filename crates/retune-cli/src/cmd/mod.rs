@@ -26,6 +26,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use retune::Bundle;
+use retune::data::picture::Tta;
 use retune::data::{Table, read};
 
 use crate::args::FileArgs;
@@ -115,6 +116,14 @@ pub fn run(command: Command) -> Result<ExitCode, Failure> {
 /// Opens a saved model.
 fn open(bundle: &Path) -> Result<Bundle, Failure> {
     Ok(Bundle::open(bundle)?)
+}
+
+/// The model with the views of pictures that were asked for, or else with those it was saved with.
+fn with_views(bundle: Bundle, asked: Option<Tta>) -> Result<Bundle, Failure> {
+    Ok(match asked {
+        Some(tta) => bundle.with_views(tta)?,
+        None => bundle,
+    })
 }
 
 /// Reads a data file with the user's flags.

@@ -6,11 +6,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 use retune::Predictor;
+use retune::data::picture::Tta;
 use retune::data::write::check;
 use retune::data::{Column, RowOrigin, Table, Values};
 use retune::predictor::Prediction;
 
-use super::{open, table};
+use super::{open, table, with_views};
 use crate::args::FileArgs;
 use crate::console::{answer, tell};
 use crate::failure::Failure;
@@ -32,6 +33,10 @@ pub struct PredictArgs {
     #[command(flatten)]
     file: FileArgs,
 
+    /// Average the scores over views of each picture: none, flip or crops=N [default: as the model was trained]
+    #[arg(long, value_name = "VIEWS", value_parser = str::parse::<Tta>)]
+    tta: Option<Tta>,
+
     /// Write the rows with the answers to a .csv, .jsonl or .parquet file in place of stdout
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -51,7 +56,7 @@ pub fn run(args: &PredictArgs) -> Result<ExitCode, Failure> {
             "nothing to answer; give a text in quotes, - for the lines of stdin, or --data FILE",
         ));
     }
-    let predictor = open(&args.bundle)?.predictor();
+    let predictor = with_views(open(&args.bundle)?, args.tta)?.predictor();
     let rows = match &args.data {
         Some(path) => table(path, &args.file)?,
         None => typed(&args.texts, predictor.text_columns())?,

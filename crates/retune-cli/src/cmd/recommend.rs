@@ -15,6 +15,7 @@ use crate::console::{Console, answer, answer_json, tell};
 use crate::failure::Failure;
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct RecommendArgs {
     /// Folder of a recommender that `retune train` wrote
     bundle: PathBuf,

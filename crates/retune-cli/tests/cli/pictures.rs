@@ -115,6 +115,75 @@ fn a_folder_of_classes_is_tuned_measured_and_answered() {
     assert!(folder.read("out/report.html").contains("00.bmp"));
 }
 
+/// Red on the left that turns to blue on the right, or its mirror image.
+fn slope(rises: bool) -> Vec<u8> {
+    let mut bytes = sized_bmp([32, 32], [0; 3], 0);
+    for (i, value) in bytes[54..].iter_mut().enumerate() {
+        let x = i / 3 % 32;
+        let along = if rises { x } else { 31 - x };
+        *value = [along * along / 4, 60, (31 - along) * 8][i % 3] as u8;
+    }
+    bytes
+}
+
+#[test]
+fn answers_over_both_sides_of_a_picture_are_those_of_its_mirror_image() {
+    let folder = folder(20);
+    folder.write("rises.bmp", slope(true));
+    folder.write("falls.bmp", slope(false));
+    for (name, colour) in CLASSES {
+        for i in 0..8 {
+            folder.write(&format!("more/{name}/{i}.bmp"), bmp(colour, 40 + i));
+        }
+    }
+    let flags = ["--tta", "flip", "--test", "more", "--json"];
+    let said = train(&folder, "pics", &[&QUICK[..], &flags].concat());
+    let said = said.succeeds().json();
+    let notes = said["notes"].to_string();
+    assert!(
+        notes.contains("mean over 2 views of each picture (flip)"),
+        "{notes}"
+    );
+    assert!(folder.read("out/recipe.toml").contains("tta = \"flip\""));
+
+    let scores = |flags: &[&str]| -> [f64; 2] {
+        ["rises.bmp", "falls.bmp"].map(|name| {
+            let call = [&["predict", "out", name, "--json"], flags].concat();
+            let answer = folder.retune(&call).succeeds().json();
+            answer["scores"]["red"].as_f64().unwrap()
+        })
+    };
+    let apart = |[a, b]: [f64; 2]| (a - b).abs();
+    let (one, both) = (scores(&["--tta", "none"]), scores(&[]));
+    assert!(apart(both) < 1e-4, "{both:?}");
+    assert!(apart(one) > 0.01, "{one:?}");
+    let mean = f64::midpoint(one[0], one[1]);
+    assert!(
+        (both[0] - mean).abs() < 1e-4,
+        "{both:?} is not the mean of {one:?}"
+    );
+    let crops = scores(&["--tta", "crops=3"]);
+    assert!(apart([crops[0], one[0]]) > 1e-6 && apart([crops[0], both[0]]) > 1e-6);
+
+    // The test rows give the figures of the run again, and others with one view.
+    let loss = |flags: &[&str]| {
+        let call = [&["eval", "out", "--data", "more", "--json"], flags].concat();
+        let found = folder.retune(&call).succeeds().json();
+        found["metrics"]["log_loss"]["value"].as_f64().unwrap()
+    };
+    let trained = said["metrics"]["log_loss"]["value"].as_f64().unwrap();
+    assert!((loss(&[]) - trained).abs() < 1e-6);
+    assert!((loss(&["--tta", "none"]) - trained).abs() > 1e-5);
+}
+
+#[test]
+fn views_that_nobody_knows_are_refused_with_those_that_are_known() {
+    let folder = folder(2);
+    for views in ["crops=11", "mirror"] {
+        train(&folder, "pics", &["--tta", views]).refuses(&["crops=N with N from 2 to 10"]);
+    }
+}
+
 /// The part of the page with this name.
 fn part<'a>(page: &'a str, id: &str) -> &'a str {
     let start = format!("<section id=\"{id}\"");

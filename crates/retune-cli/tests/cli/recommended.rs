@@ -76,11 +76,7 @@ fn a_shop_is_learned_and_asked() {
             "--encoder",
             "none",
         ])
-        .answers(&[
-            "recommend",
-            "the last event is the test",
-            "share user and time",
-        ]);
+        .answers(&["recommend", "the last event is the test"]);
     train(&folder, &["--items", "items.csv"]).answers(&["ndcg@10", "item-kNN", "recommend out"]);
     assert!(folder.read("out/report.html").contains("item-kNN"));
     let one = folder.retune(&["recommend", "out", "--user", "u3", "-k", "2", "--because"]);

@@ -126,8 +126,7 @@ impl Knobs {
             }
         };
         if draws.chance(self.flip) {
-            let last = size.width - 1;
-            picture = Pixels::from_fn((size.width, size.height), |x, y| picture.at(last - x, y));
+            picture = picture.mirrored();
         }
         for change in self.colours(&mut draws) {
             picture = change.apply(&picture);
@@ -203,7 +202,7 @@ fn random_part(from: &Pixels, least: f64, draws: &mut Draws) -> Part {
 }
 
 /// A part by itself.
-fn cut(from: &Pixels, part: Part) -> Pixels {
+pub(super) fn cut(from: &Pixels, part: Part) -> Pixels {
     let rows = part.top..part.top + part.height;
     let rgb = rows
         .flat_map(|y| &from.row(y)[part.left * 3..(part.left + part.width) * 3])

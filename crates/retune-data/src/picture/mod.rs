@@ -17,6 +17,7 @@ mod preprocess;
 mod resize;
 mod sheet;
 mod small;
+mod views;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub use preprocess::{Centre, Preprocess, Resize, Size};
 pub use resize::{Filter, Part, resize, resize_part};
 pub use sheet::{DRAWS, changes, contact_sheet};
 pub use small::Encoded;
+pub use views::Tta;
 
 /// Endings of files of pictures.
 const ENDINGS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp", "gif"];
@@ -159,6 +161,12 @@ impl Pixels {
     fn at(&self, x: usize, y: usize) -> [u8; 3] {
         let i = (y * self.width + x) * 3;
         [self.rgb[i], self.rgb[i + 1], self.rgb[i + 2]]
+    }
+
+    /// Left and right exchanged.
+    fn mirrored(&self) -> Self {
+        let last = self.width - 1;
+        Self::from_fn((self.width, self.height), |x, y| self.at(last - x, y))
     }
 
     /// A picture of `size` (width, height) whose pixels are `of(x, y)`. The size must have a pixel.

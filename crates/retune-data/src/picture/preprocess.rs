@@ -144,22 +144,22 @@ impl Preprocess {
 
     /// The 8-bit values as the model wants them: `[height, width, 3]`.
     pub fn normalise(&self, from: &Pixels) -> Vec<f32> {
-        let table: Vec<[f32; 256]> = (0..3)
-            .map(|c| {
-                let value = |v: usize| (v as f64 * self.scale - self.mean[c]) / self.std[c];
-                std::array::from_fn(|v| value(v) as f32)
-            })
-            .collect();
-        from.rgb()
-            .chunks_exact(3)
-            .flat_map(|p| {
-                [
-                    table[0][p[0] as usize],
-                    table[1][p[1] as usize],
-                    table[2][p[2] as usize],
-                ]
-            })
-            .collect()
+        let mut values = vec![0.0; from.rgb().len()];
+        self.normalise_to(from, &mut values);
+        values
+    }
+
+    /// The same, written to `to`: `[height, width, 3]` of the pixels.
+    pub fn normalise_to(&self, from: &Pixels, to: &mut [f32]) {
+        let table: [[f32; 256]; 3] = std::array::from_fn(|c| {
+            let value = |v: usize| (v as f64 * self.scale - self.mean[c]) / self.std[c];
+            std::array::from_fn(|v| value(v) as f32)
+        });
+        for (to, from) in to.chunks_exact_mut(3).zip(from.rgb().chunks_exact(3)) {
+            for ((to, from), table) in to.iter_mut().zip(from).zip(&table) {
+                *to = table[usize::from(*from)];
+            }
+        }
     }
 
     /// Pixels to what the model wants: `[crop.height, crop.width, 3]`.

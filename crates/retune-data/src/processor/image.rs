@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::Labels;
+use crate::batch::Views;
 use crate::error::{DataError, Result};
 use crate::example::{Example, Features, Framed};
-use crate::picture::augment::Changes;
 use crate::picture::{Picture, PictureLimits, Pixels, Preprocess};
 use crate::table::Table;
 
@@ -31,11 +31,11 @@ pub struct ImageProcessor {
 }
 
 impl ImageProcessor {
-    /// Decodes and cuts the picture of a row.
+    /// Cuts the picture of a row, and decodes it before that unless it is there `whole`.
     ///
     /// # Errors
     /// A column that is missing; a row without a picture; a file that is none, with its place.
-    pub fn encode(&self, t: &Table, row: usize) -> Result<Features> {
+    pub fn encode(&self, t: &Table, row: usize, whole: Option<Pixels>) -> Result<Features> {
         let [name] = &self.picture[..] else {
             return Err(DataError::File {
                 file: t.file(),
@@ -49,16 +49,21 @@ impl ImageProcessor {
             problem: format!("column `{name}` has no picture"),
             cure: "fill it in or remove the row".to_string(),
         })?;
-        self.cut(&picture).map_err(|e| match (e, &picture) {
-            (DataError::File { problem, cure, .. }, Picture::Bytes(_) | Picture::Raw { .. }) => {
-                DataError::File {
+        let whole = match whole {
+            Some(whole) => whole,
+            None => decoded(&picture).map_err(|e| match (e, &picture) {
+                (
+                    DataError::File { problem, cure, .. },
+                    Picture::Bytes(_) | Picture::Raw { .. },
+                ) => DataError::File {
                     file: t.place(row),
                     problem,
                     cure,
-                }
-            }
-            (other, _) => other,
-        })
+                },
+                (other, _) => other,
+            })?,
+        };
+        Ok(self.cut(picture, &whole))
     }
 
     /// The picture in a file.
@@ -66,16 +71,18 @@ impl ImageProcessor {
     /// # Errors
     /// A file that is no picture.
     pub fn encode_file(&self, path: &Path) -> Result<Features> {
-        self.cut(&Picture::File(path.to_path_buf()))
+        let picture = Picture::File(path.to_path_buf());
+        let whole = decoded(&picture)?;
+        Ok(self.cut(picture, &whole))
     }
 
-    fn cut(&self, picture: &Picture) -> Result<Features> {
-        let cut = self.preprocess.cut(&decoded(picture)?);
-        Ok(Features::Picture(Framed {
-            from: picture.clone(),
+    fn cut(&self, from: Picture, whole: &Pixels) -> Features {
+        let cut = self.preprocess.cut(whole);
+        Features::Picture(Framed {
+            from,
             digest: Sha256::digest(cut.rgb()).into(),
             cut: Some(Arc::new(cut)),
-        }))
+        })
     }
 
     /// A picture before it is cut.
@@ -97,12 +104,11 @@ impl ImageProcessor {
         }
     }
 
-    /// Pictures of a batch as the model reads them, one after the other, each `[height, width, 3]`; changed at random
-    /// where there are `changes`.
+    /// Pictures of a batch as `views` has them, one after the other, each `[height, width, 3]`.
     ///
     /// # Errors
     /// As [`ImageProcessor::pixels`].
-    pub(crate) fn batch(&self, xs: &[&Example], changes: Option<&Changes>) -> Result<Vec<f32>> {
+    pub(crate) fn batch(&self, xs: &[&Example], views: Views) -> Result<Vec<f32>> {
         let each = self.preprocess.crop.height * self.preprocess.crop.width * 3;
         let pictures: Vec<(u64, &Framed)> = xs
             .iter()
@@ -111,15 +117,20 @@ impl ImageProcessor {
         let mut values = vec![0.0; pictures.len() * each];
         let all = values.par_chunks_mut(each).zip(pictures);
         all.try_for_each(|(to, (row, framed))| -> Result<()> {
-            let seen = match changes {
-                None => self.preprocess.normalise(&*self.pixels(framed)?),
-                Some(changes) => {
+            match views {
+                Views::Turned(tta, view) if view > 0 => {
+                    let seen = tta.cut(view, &self.preprocess, &decoded(&framed.from)?);
+                    self.preprocess.normalise_to(&seen, to);
+                }
+                Views::Plain | Views::Turned(..) | Views::Known => {
+                    self.preprocess.normalise_to(&*self.pixels(framed)?, to);
+                }
+                Views::Changed(changes) => {
                     let whole = decoded(&framed.from)?;
                     let key = changes.key(row);
-                    changes.knobs.apply(&self.preprocess, &whole, key)
+                    to.copy_from_slice(&changes.knobs.apply(&self.preprocess, &whole, key));
                 }
-            };
-            to.copy_from_slice(&seen);
+            }
             Ok(())
         })?;
         Ok(values)
@@ -197,24 +208,31 @@ mod tests {
             data: vec![200; 600].into(),
         };
         let t = table(Values::Picture(vec![Some(grey), None]));
-        let mut example = example(processor().encode(&t, 0).unwrap(), 0);
+        let mut example = example(processor().encode(&t, 0, None).unwrap(), 0);
         let cut = processor().pixels(example.picture().unwrap()).unwrap();
         assert_eq!((cut.width(), cut.height()), (224, 224));
-        let values = processor().batch(&[&example], None).unwrap();
+        let values = processor().batch(&[&example], Views::Plain).unwrap();
         assert!(values.iter().all(|v| (v - 73.0 / 128.0).abs() < 1e-6));
         // Pixels that are not kept are made again.
         let mut taken = KEPT;
         let_go(std::slice::from_mut(&mut example), &mut taken);
         assert_eq!(example.picture().unwrap().cut, None);
-        assert_eq!(processor().batch(&[&example], None).unwrap(), values);
-        let error = processor().encode(&t, 1).unwrap_err().to_string();
+        assert_eq!(
+            processor().batch(&[&example], Views::Plain).unwrap(),
+            values
+        );
+        let error = processor().encode(&t, 1, None).unwrap_err().to_string();
         assert!(error.contains("list.csv, line 3"), "{error}");
+        // One that is decoded already is not decoded again.
+        let black = Pixels::new(30, 20, vec![0; 1800]).unwrap();
+        let given = processor().encode(&t, 0, Some(black)).unwrap();
+        assert_ne!(given, example.features);
     }
 
     #[test]
     fn paths_start_at_the_folder_of_the_table() {
         let t = table(Values::Text(vec![Some("pics/none.png".to_string())]));
-        let error = processor().encode(&t, 0).unwrap_err().to_string();
+        let error = processor().encode(&t, 0, None).unwrap_err().to_string();
         assert!(error.contains("/data/pics/none.png"), "{error}");
     }
 }

@@ -17,6 +17,7 @@ pub use text::{Long, TextProcessor, load_tokenizer};
 
 use crate::error::Result;
 use crate::example::{Example, Features, Meta, Target};
+use crate::survey::Decoded;
 use crate::table::Table;
 
 /// Rows that are encoded before any of their pixels are let go.
@@ -41,7 +42,7 @@ impl Processor {
     pub fn encode(&self, t: &Table, row: usize) -> Result<Features> {
         match self {
             Self::Text(p) => p.encode(t, row),
-            Self::Image(p) => p.encode(t, row),
+            Self::Image(p) => p.encode(t, row, None),
         }
     }
 
@@ -67,13 +68,30 @@ impl Processor {
     /// As [`Processor::encode`]; with `with_target`, also a label that is missing or was not in the training rows.
     /// The error is that of the first bad row.
     pub fn examples(&self, t: &Table, rows: &[usize], with_target: bool) -> Result<Vec<Example>> {
+        self.examples_of((t, &Decoded::default()), rows, with_target)
+    }
+
+    /// The same of a table whose pictures are `decoded` in part: each of those is taken from there.
+    ///
+    /// # Errors
+    /// As [`Processor::examples`].
+    pub fn examples_of(
+        &self,
+        (t, decoded): (&Table, &Decoded),
+        rows: &[usize],
+        with_target: bool,
+    ) -> Result<Vec<Example>> {
+        let features = |row: usize| match self {
+            Self::Text(p) => p.encode(t, row),
+            Self::Image(p) => p.encode(t, row, decoded.take(row)),
+        };
         let one = |&row: &usize| -> Result<Example> {
             let target = match self.label() {
                 Some(label) if with_target => self.labels().target(t, row, label)?,
                 _ => Target::None,
             };
             Ok(Example {
-                features: self.encode(t, row)?,
+                features: features(row)?,
                 target,
                 meta: Meta {
                     row: row as u64,

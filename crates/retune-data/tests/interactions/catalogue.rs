@@ -83,14 +83,11 @@ fn atomic_and_movielens_files_give_titles_and_genres() {
         (values(&c, 0, 0), values(&c, 0, 1)),
         (vec!["Animation", "Children's"], vec!["Action", "Animation"])
     );
-    let bytes = b"1::Mis\xe9rables, Les (1995)::Drama|Musical\n2::Heat (1995)::Drama\n";
+    let bytes = b"1::\xc9toile, Une (1995)::Drama|Musical\n2::Heat (1995)::Drama\n";
     let c = parse_with("movies.dat", bytes, &CatalogueRequest::default(), &[]).unwrap();
     assert_eq!(
         c.texts,
-        [
-            "Misérables, Les (1995). Drama, Musical",
-            "Heat (1995). Drama"
-        ]
+        ["Étoile, Une (1995). Drama, Musical", "Heat (1995). Drama"]
     );
     assert_eq!(values(&c, 0, 0), ["Drama", "Musical"]);
     assert!(

@@ -38,11 +38,12 @@ pub const ML_1M: Package = Package {
     size: 45_213_889,
 };
 
+/// Whether every test has to run.
 #[expect(
     clippy::disallowed_methods,
     reason = "whether a test may be skipped depends on where it runs"
 )]
-fn ci() -> bool {
+pub fn ci() -> bool {
     std::env::var("CI").is_ok_and(|value| value == "true")
 }
 

@@ -24,6 +24,7 @@ use outputs::Training;
 use sparse::{Sparse, Vocabulary};
 
 pub use grams::Grams;
+pub use pixels::FEATURES as PICTURE_FEATURES;
 
 /// Most features, by the number of rows that have them.
 const MOST_FEATURES: usize = 200_000;

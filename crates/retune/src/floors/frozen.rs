@@ -10,6 +10,7 @@ use retune_data::{Example, Processor, Target};
 use retune_eval::{Event, Matrix};
 
 use crate::error::Result;
+use crate::features::SequenceVectors;
 use crate::head::Units;
 use crate::losses::Objective;
 use crate::model::{Model, Pass, Pooling};
@@ -116,6 +117,17 @@ impl Frozen<'_> {
     ) -> Result<Rows> {
         Ok(Rows {
             features: scoring::features(model, pooling, self.processor, examples, on)?,
+            targets: examples.iter().map(|e| e.target.clone()).collect(),
+        })
+    }
+
+    /// The same of vectors that are known.
+    ///
+    /// # Errors
+    /// None: pictures are not read.
+    pub fn known(&self, vectors: &SequenceVectors, examples: &[Example]) -> Result<Rows> {
+        Ok(Rows {
+            features: vectors.of_rows(self.processor, examples)?,
             targets: examples.iter().map(|e| e.target.clone()).collect(),
         })
     }

@@ -11,7 +11,7 @@ use retune_kernels::conv::Window;
 
 use super::Adapter;
 use crate::model::{Inputs, Pass};
-use crate::ops::{self, Activation, Compute, Convolution, LowRank, Maps, Norm};
+use crate::ops::{self, Activation, Compute, Convolution, Folded, LowRank, Maps, Norm};
 use crate::weights::{Init, Norms, Source, WeightsError};
 
 /// How far a running statistic moves towards that of a batch, as in PyTorch.
@@ -238,9 +238,17 @@ impl ConvNorm {
             let bias = Tensor::zeros([outputs], &weight.device());
             (weight, bias, None)
         } else {
-            let (scale, bias) = self.norm.factors();
-            let weight = self.weight.val() * scale.clone().reshape([outputs, 1, 1, 1]);
-            (weight, bias, Some(scale))
+            let folded = pass.folds.get(self.weight.id, || {
+                let (scale, bias) = self.norm.factors();
+                let factor = scale.clone().reshape([outputs, 1, 1, 1]);
+                let weight = self.weight.val() * factor;
+                Folded {
+                    weight,
+                    bias,
+                    scale,
+                }
+            });
+            (folded.weight, folded.bias, Some(folded.scale))
         };
         let low_rank = self.adapter.as_ref().map(|adapter| LowRank {
             down: adapter.down.val(),

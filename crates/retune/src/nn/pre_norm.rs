@@ -15,6 +15,10 @@ use crate::weights::{Init, Source, WeightsError};
 
 /// Sizes and rates of a layer.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a part that a layer has or has not"
+)]
 pub struct Form {
     /// Width of the token vectors.
     pub width: usize,

@@ -7,6 +7,7 @@
 pub mod clock;
 mod conv;
 pub mod cpu;
+mod folds;
 pub mod lengths;
 mod ranking;
 pub mod reference;
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 pub use conv::{Convolution, Maps, batch_norm, convolution, max_pool, sum, sum_relu};
 pub use cpu::Panels;
+pub use folds::{Folded, Folds};
 pub use lengths::Lengths;
 pub use ranking::{Drawn, RankedRows, ranking_loss, sampled_ranking_loss};
 pub use rows::{Gradient, RowSink};

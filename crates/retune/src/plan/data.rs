@@ -10,6 +10,7 @@ use retune_data::split::{Given, Split, SplitOptions, by_column, split};
 use retune_data::{Column, DataError, Example, Processor, Table};
 
 use super::batches::{TrainRows, steps};
+use super::pictures::Looked;
 use super::work::{Part, Work};
 use super::{Chosen, Plan, Summary, fit, forecast, memory, pictures};
 use crate::error::Problem;
@@ -30,8 +31,7 @@ pub(super) struct Read {
     replay: Vec<usize>,
     unlabelled: usize,
     given: Given,
-    /// Groups of rows whose pictures look the same.
-    alike: Vec<Vec<usize>>,
+    looked: Looked,
     pub(super) task: Option<&'static dyn Task>,
 }
 
@@ -65,8 +65,8 @@ pub(super) fn read(
         return None;
     };
     let ranges = (&mut given, &mut replay);
-    let alike = pictures::look(&mut table, &roles, recipe.pictures.on_bad, ranges);
-    let alike = alike.map_err(|problem| problems.push(problem)).ok()?;
+    let looked = pictures::look(&mut table, &roles, recipe.pictures.on_bad, ranges);
+    let looked = looked.map_err(|problem| problems.push(problem)).ok()?;
     let mut fail = |error: DataError| problems.push(Problem::new("data.label", error.to_string()));
     let (usable, unlabelled) = labelled_rows(&table, &roles).map_err(&mut fail).ok()?;
     let (replay, usable): (Vec<usize>, Vec<usize>) =
@@ -81,7 +81,7 @@ pub(super) fn read(
         replay,
         unlabelled,
         given,
-        alike,
+        looked,
     })
 }
 
@@ -195,7 +195,8 @@ pub(super) fn encode(mut chosen: Chosen, read: Read) -> Result<Plan, Problem> {
     let known: Vec<usize> = split.train.iter().chain(&read.replay).copied().collect();
     let processor = processor(&chosen, table, roles, &known)?;
     chosen.base.resize(&processor)?;
-    let encode = |rows: &[usize]| processor.examples(table, rows, true).map_err(data);
+    let from = (table, &read.looked.decoded);
+    let encode = |rows: &[usize]| processor.examples_of(from, rows, true).map_err(data);
     let (train, valid, test) = (
         encode(&split.train)?,
         encode(&split.valid)?,
@@ -230,6 +231,7 @@ pub(super) fn encode(mut chosen: Chosen, read: Read) -> Result<Plan, Problem> {
         split: split.record,
         table: read.table,
         roles: read.roles,
+        survey: read.looked.survey,
         processor,
         train,
         replay,
@@ -255,7 +257,7 @@ fn divided(recipe: &Recipe, read: &Read) -> retune_data::Result<Split> {
         &read.roles,
         &options,
         &read.given,
-        &read.alike,
+        &read.looked.alike,
     )
 }
 

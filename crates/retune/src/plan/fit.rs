@@ -333,6 +333,42 @@ mod tests {
     }
 
     #[test]
+    fn colours_and_edges_of_many_pictures_count_and_only_where_they_are_measured() {
+        let (many, few) = (rows(100_000, 1), rows(8, 1));
+        let model = [Part {
+            place: Place::new("head.out.bias", 12),
+            shape: vec![10],
+        }];
+        // Columns and values, there and back.
+        let matrices = 2.0 * 8.0 * 944.0 * 100_000.0;
+        for (level, counts) in [
+            (VerdictLevel::Fast, true),
+            (VerdictLevel::Full, true),
+            (VerdictLevel::Off, false),
+        ] {
+            with_work(
+                |recipe| recipe.verdict = level,
+                |work| {
+                    let train = TrainRows {
+                        train: &many,
+                        replay: &[],
+                    };
+                    let pictures = Work {
+                        model: &model,
+                        rows: train,
+                        others: [&few, &few],
+                        pixels: 1,
+                        ..*work
+                    };
+                    let peak = memory::peak(&pictures);
+                    assert_eq!(peak > matrices, counts, "{level:?}: {peak}");
+                    assert!(peak < 1.1 * matrices, "{level:?}: {peak}");
+                },
+            );
+        }
+    }
+
+    #[test]
     fn no_change_needs_more() {
         with_work(
             |_| (),

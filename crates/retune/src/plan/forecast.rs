@@ -69,7 +69,8 @@ fn seconds(work: &Work) -> f64 {
     };
     let refit = if recipe.refit.is_some() { tuning } else { 0.0 };
     let known = if frozen { train + valid + test } else { 0.0 };
-    let passes = tuning + again + refit + floors + known + 2.0 * test + valid;
+    let views = recipe.pictures.tta.views() as f64;
+    let passes = tuning + again + refit + floors + known + (1.0 + views) * test + valid;
     let rate = bench::rate_of_a_layer(recipe.products()) * EFFICIENCY;
     2.0 * dense * passes / rate + 2.0
 }

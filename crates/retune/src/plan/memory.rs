@@ -9,6 +9,7 @@ use retune_data::picture::Picture;
 use retune_data::{Column, Example, Table, Values};
 
 use super::work::{Part, Sizes, Work};
+use crate::floors::classical::PICTURE_FEATURES;
 use crate::methods::Method;
 use crate::methods::full::Full;
 use crate::recipe::VerdictLevel;
@@ -144,7 +145,9 @@ fn finish(work: &Work) -> f64 {
     let more = if low_rank || work.recipe.train.wise_ft.is_some() {
         weights(&sizes) + work.element() * sizes.passed as f64
     } else {
-        2.0 * pass(work, &[])
+        // What the backbone makes of the rows that are measured on.
+        let rows = work.others[0].len() + work.others[1].len();
+        2.0 * pass(work, &[]) + F32 * (rows * work.facts.width) as f64
     };
     weights(&sizes) + packed(work, &sizes) + passing(work, &Full::default()) + more
 }
@@ -154,6 +157,7 @@ fn floors(work: &Work) -> f64 {
     let scratch = training(work, &Full::default(), best(work));
     let floor = match work.recipe.verdict {
         VerdictLevel::Off => return 0.0,
+        _ if work.pixels > 0 => scratch.max(edges(work)),
         VerdictLevel::Fast => scratch.max(classical(work, 1.0 / 3.0)),
         VerdictLevel::Full => scratch.max(classical(work, 2.0)),
     };
@@ -168,6 +172,18 @@ fn classical(work: &Work, grams_per_byte: f64) -> f64 {
     const MOST_GRAMS: f64 = 32e6;
     let grams = (work.text_bytes * grams_per_byte).min(MOST_GRAMS);
     2.0 * work.text_bytes + GRAM * grams
+}
+
+/// Pictures as colours and edges, which are a matrix without gaps: column and value of each number, of all rows and once
+/// more of the training rows, the other way round. Outputs of the training rows, and their slopes, are f64.
+fn edges(work: &Work) -> f64 {
+    const ENTRY: f64 = 8.0;
+    let train = work.rows.train.len() as f64;
+    let others = work.others.map(|rows| rows.len() as f64);
+    let bias = |part: &&Part| part.place.path == "head.out.bias";
+    let outputs = work.model.iter().find(bias).map_or(1, |part| part.shape[0]);
+    let matrices = ENTRY * PICTURE_FEATURES as f64 * (2.0 * train + others[0] + others[1]);
+    matrices + 2.0 * 8.0 * train * outputs as f64
 }
 
 /// Trainings like the first one, beside the tuned model: other seeds, and all rows.

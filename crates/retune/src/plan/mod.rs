@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use retune_data::roles::Roles;
 use retune_data::split::SplitRecord;
+use retune_data::survey::Survey;
 use retune_data::{Example, Processor, Table};
 use retune_eval::metric;
 use retune_kernels::process;
@@ -53,6 +54,8 @@ pub struct Plan {
     pub table: Table,
     /// What each column is, with reasons.
     pub roles: Roles,
+    /// What was seen of every picture; `None` of texts.
+    pub survey: Option<Survey>,
     /// Fitted on the training rows.
     pub processor: Processor,
     /// Encoded training rows.

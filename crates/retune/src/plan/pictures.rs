@@ -5,7 +5,7 @@ use std::ops::Range;
 use retune_data::Table;
 use retune_data::roles::Roles;
 use retune_data::split::Given;
-use retune_data::survey::{OnBad, moved, survey};
+use retune_data::survey::{Decoded, OnBad, Survey, moved, survey_to_keep};
 
 use crate::error::Problem;
 use crate::recipe::{PicturesRecipe, Recipe};
@@ -34,26 +34,43 @@ pub(super) fn misfit(recipe: &Recipe, roles: &Roles) -> Option<Problem> {
     Some(Problem::new(key, text))
 }
 
-/// Decodes every picture: rows of those that cannot be read leave the table, or are a problem. Returns groups of rows
-/// whose pictures look the same; none for texts.
+/// Bytes of decoded pictures that are kept until their rows are encoded.
+const KEPT: usize = 1 << 29;
+
+/// What was seen of the pictures of a table; nothing of texts.
+#[derive(Default)]
+pub(super) struct Looked {
+    /// Groups of rows whose pictures look the same.
+    pub alike: Vec<Vec<usize>>,
+    /// What is remembered of each row.
+    pub survey: Option<Survey>,
+    /// Those that need not be decoded again.
+    pub decoded: Decoded,
+}
+
+/// Decodes every picture: rows of those that cannot be read leave the table, or are a problem.
 pub(super) fn look(
     table: &mut Table,
     roles: &Roles,
     on_bad: OnBad,
     (given, replay): (&mut Given, &mut Range<usize>),
-) -> Result<Vec<Vec<usize>>, Problem> {
+) -> Result<Looked, Problem> {
     let [column] = &roles.text[..] else {
-        return Ok(Vec::new());
+        return Ok(Looked::default());
     };
     if !roles.pictures {
-        return Ok(Vec::new());
+        return Ok(Looked::default());
     }
     let problem = |error: retune_data::DataError| Problem::new("data", error.to_string());
-    let mut found = survey(table, column).map_err(problem)?;
+    let (mut found, decoded) = survey_to_keep(table, column, KEPT).map_err(problem)?;
     let kept = found.settle(table, on_bad).map_err(problem)?;
     for rows in [&mut given.valid, &mut given.test].into_iter().flatten() {
         *rows = moved(rows, &kept);
     }
     *replay = moved(replay, &kept);
-    Ok(found.groups())
+    Ok(Looked {
+        alike: found.groups(),
+        decoded: decoded.select(&kept),
+        survey: Some(found),
+    })
 }

@@ -167,7 +167,12 @@ impl<'a> Work<'a> {
     pub fn largest_pass(&self, rows: &[Example]) -> usize {
         let mut lengths: Vec<usize> = rows.iter().map(|row| self.tokens(row)).collect();
         lengths.sort_unstable_by_key(|tokens| std::cmp::Reverse(*tokens));
-        let whole: usize = lengths.iter().take(scoring::ROWS).sum();
+        let rows = if self.pixels > 0 {
+            scoring::PICTURES
+        } else {
+            scoring::ROWS
+        };
+        let whole: usize = lengths.iter().take(rows).sum();
         let longest = lengths.first().copied().unwrap_or(0);
         whole.min(scoring::TOKENS.max(longest))
     }

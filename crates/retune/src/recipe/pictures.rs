@@ -1,6 +1,6 @@
 //! How pictures train: random changes and batch norms.
 
-use retune_data::picture::{Augment, Knobs};
+use retune_data::picture::{Augment, Knobs, Tta};
 use retune_data::survey::OnBad;
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +47,8 @@ pub struct PicturesRecipe {
     pub cutmix: Option<f64>,
     /// Statistics of batch norms in training: `frozen`, those of the checkpoint, or `batch`.
     pub norms: Norms,
+    /// Views of each picture over which the scores of the tuned model are averaged: `none`, `flip` or `crops=N`.
+    pub tta: Tta,
 }
 
 impl PicturesRecipe {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use retune_data::interactions::SECOND;
 use retune_data::interactions::catalogue::Catalogue;
+use retune_data::picture::Tta;
 use retune_data::read::{ReadOptions, read};
 use retune_data::split::SplitRecord;
 use retune_data::{Column, Table, Values};
@@ -267,6 +268,7 @@ pub(super) fn save(run: &RunFolder, saved: Saved) -> Result<Manifest> {
         peak_rss_bytes: retune_kernels::process::peak_resident_bytes(),
         forecast: None,
         refit: false,
+        tta: Tta::default(),
         files: files.into_iter().collect::<Result<_>>()?,
     })
 }

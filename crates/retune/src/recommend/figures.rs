@@ -81,7 +81,7 @@ impl Measured {
             .collect();
         ranking.verdict = Some(judge(&[own], &floors, PRIMARY, seed));
         ranking.absent = rivals.absent.clone();
-        ranking.notes = plan.notes.clone();
+        ranking.notes.clone_from(&plan.notes);
         let mut costs: BTreeMap<String, Cost> = rivals
             .found
             .iter()

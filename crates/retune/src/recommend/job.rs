@@ -7,7 +7,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use retune_data::batch::{BatchOptions, Order, plan_batches};
 use retune_eval::Event;
 use retune_eval::ranking::Seen;
-use retune_kernels::dropout::mix;
+use retune_kernels::dropout::{Stream, mix};
 
 use super::rank::{self, Asked};
 use super::recommender::{Form, Recommender};
@@ -16,16 +16,25 @@ use crate::error::Result;
 use crate::job::BETWEEN_STATES;
 use crate::losses::Loss;
 use crate::model::Pass;
-use crate::ops::{self, Drawn, Precision, RankedRows};
+use crate::ops::{self, Drawn, Dropout, Precision, RankedRows};
 use crate::scoring;
 use crate::train::state::Snapshot;
 use crate::train::{self, EpochBatches, Fitted, Flow, Parts, SaveWhen, TrainOptions, Validation};
 
+/// Optimiser steps between validations, at least.
+const LEAST_STEPS: u64 = 24;
+/// Validations at most where the recipe names no number of passes.
+const USUAL_VALIDATIONS: u64 = 100;
+
+/// Dropout of texts, and its site, which lies above those of the transformer.
+const TEXT_DROPOUT: f64 = 0.3;
+const TEXT_SITE: u64 = 1 << 34;
+
 /// How a recommender trains.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pace {
-    /// Passes over the histories at most.
-    pub epochs: f64,
+    /// Passes over the histories at most; `None` for a hundred between whose validations there are enough steps.
+    pub epochs: Option<f64>,
     /// Validations without improvement before stopping.
     pub patience: usize,
     /// Learning rate of Adam.
@@ -168,14 +177,25 @@ impl Job<'_> {
         train::fit(model, parts, &options, from)
     }
 
-    /// Optimiser steps of the whole training and of one pass.
+    /// Optimiser steps of one pass over the histories.
+    fn pass(&self) -> u64 {
+        self.learn.len().div_ceil(self.pace.batch.max(1)).max(1) as u64
+    }
+
+    /// Passes between validations: so few steps that nothing can be learned between two would end a training at once.
+    fn passes(&self) -> u64 {
+        LEAST_STEPS.div_ceil(self.pass())
+    }
+
+    /// Optimiser steps of the whole training and between validations.
     pub fn steps(&self) -> (u64, u64) {
-        let each = self.learn.len().div_ceil(self.pace.batch.max(1)).max(1) as u64;
-        let whole = ((self.pace.epochs * each as f64).round() as u64).max(1);
-        (
-            self.pace.max_steps.map_or(whole, |most| most.min(whole)),
-            each,
-        )
+        let each = self.passes() * self.pass();
+        let whole = match self.pace.epochs {
+            Some(epochs) => (epochs * self.pass() as f64).round() as u64,
+            None => USUAL_VALIDATIONS * each,
+        };
+        let most = self.pace.max_steps.unwrap_or(u64::MAX);
+        (whole.clamp(1, most), each)
     }
 
     fn options(&self) -> TrainOptions {
@@ -210,7 +230,7 @@ impl Job<'_> {
         Arc::new(rows.map(|(row, _)| row).collect())
     }
 
-    /// The batches of an epoch.
+    /// The batches between two validations, which is an epoch to the loop.
     pub fn lessons<'b>(&'b self, epoch: u64, in_play: &Arc<Vec<u32>>) -> EpochBatches<'b, Lesson> {
         let seed = self.pace.seed;
         let options = BatchOptions {
@@ -226,7 +246,9 @@ impl Job<'_> {
             .map(|(_, h)| h.items.len().min(most))
             .collect();
         let in_play = Arc::clone(in_play);
-        let batches = plan_batches(&lengths, &options, epoch).into_iter().zip(0..);
+        let passes = epoch * self.passes()..(epoch + 1) * self.passes();
+        let batches = passes.flat_map(move |pass| plan_batches(&lengths, &options, pass));
+        let batches = batches.zip(0..);
         Box::new(batches.map(move |(users, number)| {
             let one = |user: usize| (self.learn[user].0, self.learn[user].1.last(most));
             let histories: Vec<(u64, History)> = users.into_iter().map(one).collect();
@@ -240,13 +262,28 @@ impl Job<'_> {
         }))
     }
 
+    /// Dropout of the texts of items that have nothing else: a model that knows each of them by heart knows nothing of
+    /// another catalogue.
+    fn forgetting(&self, rows: &[u32], pass: &Pass) -> Dropout {
+        let on = pass.train && self.form.ids == 0;
+        Dropout {
+            p: if on { TEXT_DROPOUT } else { 0.0 },
+            stream: Stream {
+                seed: pass.seed,
+                step: pass.step,
+                site: TEXT_SITE,
+            },
+            keys: Arc::new(rows.iter().map(|row| u64::from(*row)).collect()),
+        }
+    }
+
     /// Sum over events of `-log p(next item)`.
     pub fn loss(&self, model: &Recommender, lesson: &Lesson, pass: &Pass) -> Loss {
         let rows = rows_tensor(&lesson.rows, &scoring::cpu(true));
-        let texts = self
-            .texts
-            .as_ref()
-            .map(|texts| texts.clone().select(0, rows.clone()));
+        let texts = self.texts.as_ref().map(|texts| {
+            let texts = texts.clone().select(0, rows.clone());
+            ops::dropout_rows(texts, &self.forgetting(&lesson.rows, pass))
+        });
         let items = model.items(texts.as_ref(), &rows); // [items in play, width]
         let states = model.states(&items, &lesson.sequences, pass); // [events, width]
         let next = &lesson.sequences.next;

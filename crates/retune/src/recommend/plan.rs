@@ -28,8 +28,8 @@ pub const TASK: &str = "recommend";
 const NO_ENCODER: &str = "none";
 /// Share of repeats from which on items of a history are ranked.
 const REPEATING: f64 = 0.01;
-/// Passes at most, validations without improvement and learning rate where the recipe names none.
-const USUAL: (f64, usize, f64) = (100.0, 10, 1e-3);
+/// Validations without improvement, learning rate and decay of averaged weights where the recipe names none.
+const USUAL: (usize, f64, f64) = (10, 1e-3, 0.99);
 /// Dropout where the recipe names none.
 const DROPOUT: f64 = 0.2;
 
@@ -389,22 +389,21 @@ fn form(
 fn seen(asked: SeenItems, repeats: f64) -> Seen {
     match asked {
         SeenItems::Hide => Seen::Filtered,
-        SeenItems::Show => Seen::Kept,
         SeenItems::Auto if repeats < REPEATING => Seen::Filtered,
-        SeenItems::Auto => Seen::Kept,
+        SeenItems::Auto | SeenItems::Show => Seen::Kept,
     }
 }
 
 fn pace(recipe: &Recipe, items: usize) -> Pace {
-    let (epochs, patience, lr) = USUAL;
+    let (patience, lr, average) = USUAL;
     let train = &recipe.train;
     Pace {
-        epochs: train.epochs.unwrap_or(epochs),
+        epochs: train.epochs,
         patience: train.patience.unwrap_or(patience),
         lr: train.lr.unwrap_or(lr),
         batch: recipe.recommend.users_per_step,
         negatives: recipe.recommend.negatives.of(items),
-        average: train.ema,
+        average: Some(train.ema.unwrap_or(average)).filter(|decay| *decay > 0.0),
         max_steps: train.max_steps,
         checkpoint_every: train.checkpoint_every,
         weight_decay: train.weight_decay,

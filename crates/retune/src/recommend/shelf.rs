@@ -1,5 +1,6 @@
 //! A recommender in use: what to show a user next, and why.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -248,7 +249,7 @@ impl Shelf {
             let cell = |row| {
                 added
                     .and_then(|column| column.text(row))
-                    .map(|text| text.into_owned())
+                    .map(Cow::into_owned)
             };
             values.extend((0..items.len()).map(cell));
         }

@@ -64,7 +64,11 @@ impl fmt::Display for Plan {
             "training",
             format!(
                 "at most {} passes, until {} validations bring nothing better; {} users per step, learning rate {}",
-                pace.epochs, pace.patience, pace.batch, pace.lr
+                pace.epochs
+                    .map_or("100 or more".to_string(), |epochs| epochs.to_string()),
+                pace.patience,
+                pace.batch,
+                pace.lr
             ),
         )?;
         for note in &self.notes {
@@ -98,7 +102,7 @@ pub struct Summary {
 impl Plan {
     /// The plan in figures.
     pub fn summary(&self) -> Summary {
-        let (events, users) = self.facts.clone();
+        let (events, users) = self.facts;
         Summary {
             task: super::plan::TASK,
             form: self.form.clone(),

@@ -89,7 +89,7 @@ impl TextEncoder {
             .collect();
         let known =
             SequenceVectors::of(&self.model, &self.processor, &rows, (cache, &self.base), on)?;
-        let (width, values) = known.of_rows(&rows);
+        let (width, values) = known.sequences_of(&rows);
         Ok(TextVectors { width, values })
     }
 }

@@ -199,7 +199,7 @@ impl Golden {
         let batch = self.batch();
         let inputs = Inputs::new(&batch);
         let pass = Pass::default();
-        let features = model.pooled(&inputs, model.head.pooling);
+        let features = model.pooled(&inputs, model.head.pooling, &Pass::default());
         let logits = model.output(&inputs, &pass);
         let loss = losses::cross_entropy(logits.clone(), &batch.targets, &batch.weights);
         let mean = loss.sum / loss.weight;

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 #![expect(clippy::disallowed_methods, reason = "tests read tensors")]
 
+mod folds;
 mod golden;
 mod grad_cam;
 mod names;

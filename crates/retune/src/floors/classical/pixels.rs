@@ -18,6 +18,11 @@ const CELL: usize = 6;
 /// Directions of edges.
 const DIRECTIONS: usize = 8;
 
+/// Numbers of a picture.
+pub const FEATURES: usize = 3 * COLOURS * COLOURS + (SIDE / CELL) * (SIDE / CELL) * DIRECTIONS;
+/// Rows in hand at a time as lists of columns and values.
+const BLOCK: usize = 1_024;
+
 /// Means and deviations of features over the training rows.
 pub struct Scaled {
     mean: Vec<f32>,
@@ -49,7 +54,7 @@ impl Scaled {
 
     /// Rows in these units.
     pub fn rows(&self, rows: &[Vec<f32>]) -> Sparse {
-        let one = |row: &Vec<f32>| {
+        let one = |row: &Vec<f32>| -> Vec<(u32, f32)> {
             let scaled = row.iter().zip(&self.mean).zip(&self.by);
             let scaled = scaled.map(|((value, mean), by)| (value - mean) * by);
             (0..)
@@ -57,7 +62,14 @@ impl Scaled {
                 .filter(|(_, value)| *value != 0.0)
                 .collect()
         };
-        Sparse::of(self.mean.len(), rows.par_iter().map(one).collect())
+        let mut found = Sparse::with_room(self.mean.len(), rows.len() * self.mean.len());
+        for block in rows.chunks(BLOCK) {
+            let block: Vec<_> = block.par_iter().map(one).collect();
+            for row in block {
+                found.push(row);
+            }
+        }
+        found
     }
 }
 

@@ -29,23 +29,20 @@ pub struct Sparse {
 
 impl Sparse {
     fn new(cols: usize) -> Self {
+        Self::with_room(cols, 0)
+    }
+
+    /// Without a row, and with room for so many values.
+    pub fn with_room(cols: usize, values: usize) -> Self {
         Self {
             cols,
             starts: vec![0],
-            entries: Vec::new(),
+            entries: Vec::with_capacity(values),
         }
     }
 
-    /// Of rows of columns and values, ascending by column.
-    pub fn of(cols: usize, rows: Vec<Vec<(u32, f32)>>) -> Self {
-        let mut found = Self::new(cols);
-        for row in rows {
-            found.push(row);
-        }
-        found
-    }
-
-    fn push(&mut self, row: Vec<(u32, f32)>) {
+    /// Adds a row of columns and values, ascending by column.
+    pub fn push(&mut self, row: Vec<(u32, f32)>) {
         self.entries.extend(row);
         self.starts.push(self.entries.len());
     }
