@@ -18,7 +18,7 @@ mod tests;
 mod verdict;
 
 pub use answer::{Answer, LONGEST, Place, Question, Scorer, Seen, answer_all};
-pub use evaluate::{Rated, gain, rate};
+pub use evaluate::{Rated, gain, point, rate};
 pub use history::{BadHistory, History, Past};
 pub use metrics::{CUTOFFS, RANKING_METRICS, RankingMetric};
 pub use popularity::{Band, Popularity};

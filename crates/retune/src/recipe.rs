@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use retune_data::batch::Order;
 use retune_data::processor::Long;
+use retune_data::read::ReadOptions;
 use serde::{Deserialize, Serialize};
 
 use crate::decide::DecideRecipe;
@@ -501,6 +502,18 @@ impl TrainRecipe {
 }
 
 impl DataRecipe {
+    /// The options of the reader.
+    pub(crate) fn read_options(&self) -> ReadOptions {
+        let byte = |text: &String| match text.as_str() {
+            "\\t" => Some(b'\t'),
+            text => text.bytes().next(),
+        };
+        ReadOptions {
+            delimiter: self.delimiter.as_ref().and_then(byte),
+            encoding: self.encoding.clone(),
+        }
+    }
+
     fn problems(&self) -> Vec<Problem> {
         let mut found = Vec::new();
         if self.train.is_none() {

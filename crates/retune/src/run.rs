@@ -1,6 +1,7 @@
 //! A run: floors, training, evaluation and the bundle, from a plan.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Instant;
 
 use retune_data::Example;
@@ -81,6 +82,27 @@ pub fn train(plan: Plan, on: &mut (dyn FnMut(&Event) -> Flow + Send)) -> Result<
     })
 }
 
+/// The unfinished run in `out` and its newest state, once it is sure that it was begun with these files and this recipe.
+///
+/// # Errors
+/// As [`resume`].
+pub(crate) fn reopened(
+    out: &Path,
+    (now, recipe): (&Started, &Recipe),
+    force: bool,
+    on: On,
+) -> Result<(RunFolder, Option<Snapshot>)> {
+    let mut notes = Vec::new();
+    let (folder, from) = RunFolder::reopen(out, &mut |note| notes.push(note))?;
+    same_run(&folder, (now, recipe), force)?;
+    let step = from.as_ref().map_or(0, |snapshot| snapshot.state.step);
+    notes.push(format!("going on after step {step}"));
+    for text in notes {
+        on(&Event::Note { text });
+    }
+    Ok((folder, from))
+}
+
 /// Goes on with the unfinished run in `plan.out`: the result is the same, bit for bit, as without the break.
 ///
 /// # Errors
@@ -92,14 +114,8 @@ pub fn resume(
     on: &mut (dyn FnMut(&Event) -> Flow + Send),
 ) -> Result<Finished> {
     on_threads(&plan.recipe, || {
-        let mut notes = Vec::new();
-        let (folder, from) = RunFolder::reopen(&plan.out, &mut |note| notes.push(note))?;
-        same_run(&folder, (&started(&plan)?, &plan.recipe), force)?;
-        let step = from.as_ref().map_or(0, |snapshot| snapshot.state.step);
-        notes.push(format!("going on after step {step}"));
-        for text in notes {
-            on(&Event::Note { text });
-        }
+        let now = (&started(&plan)?, &plan.recipe);
+        let (folder, from) = reopened(&plan.out, now, force, on)?;
         carry_out(&plan, folder, from, on)
     })
 }
@@ -127,11 +143,7 @@ pub(crate) fn started(plan: &Plan) -> Result<Started> {
 }
 
 /// Checks that a plan on these files, with this recipe, is the one that the run in `folder` was begun with.
-pub(crate) fn same_run(
-    folder: &RunFolder,
-    (now, recipe): (&Started, &Recipe),
-    force: bool,
-) -> Result<()> {
+fn same_run(folder: &RunFolder, (now, recipe): (&Started, &Recipe), force: bool) -> Result<()> {
     let then = folder.started()?;
     let mut found: Vec<String> = Vec::new();
     for (what, then, now) in [

@@ -7,7 +7,7 @@
 use crate::error::{DataError, Result};
 use crate::profile::{Kind, Profile, profile};
 use crate::roles::Reason;
-use crate::roles::names::plain;
+use crate::roles::names::{plain, tells_text_or_label};
 use crate::table::Table;
 
 use super::moments::{are_days, moment};
@@ -195,6 +195,22 @@ pub(super) struct Found {
     /// Whether times such as 20240531 are days.
     pub(super) days: bool,
     pub(super) reasons: Vec<Reason>,
+}
+
+/// Whether columns are named as a user, an item and a time, and none of the others as a text or a label.
+pub(super) fn tell_interactions(names: &[&str]) -> bool {
+    let role = |name: &&str| {
+        let name = plain(name);
+        Role::ALL
+            .into_iter()
+            .find(|role| role.known().contains(&name.as_str()))
+    };
+    let told: Vec<Option<Role>> = names.iter().map(role).collect();
+    let there = |role| told.contains(&Some(role));
+    let others = names.iter().zip(&told).filter(|(_, role)| role.is_none());
+    let mut read = others.map(|(name, _)| plain(name));
+    [Role::User, Role::Item, Role::Time].into_iter().all(there)
+        && !read.any(|name| tells_text_or_label(&name))
 }
 
 /// Decides the roles by a sample of the rows. With `file_order` no time is looked for.

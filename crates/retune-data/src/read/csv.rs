@@ -1,5 +1,7 @@
 //! Delimited text: CSV, TSV and kin. The delimiter and the kind of quoting are detected; rows must be even.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::decode::{count_lines, load};
@@ -14,6 +16,8 @@ const CANDIDATES: [u8; 4] = *b"\t;,|";
 const SAMPLE_ROWS: usize = 100;
 /// Bytes looked at to find the delimiter.
 const SAMPLE_BYTES: usize = 1 << 20;
+/// Bytes that a header line fits into.
+const HEAD_BYTES: u64 = 1 << 16;
 
 /// How the fields of a file are cut.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +40,21 @@ pub(super) fn read(path: &Path, o: &ReadOptions) -> Result<Table> {
         ));
     }
     Ok(table)
+}
+
+/// The first line of a file and its fields, cut at the delimiter that it holds most often; `None` where nothing can be
+/// read. The rest of the file is left alone.
+pub(crate) fn header(path: &Path, o: &ReadOptions) -> Option<(String, Vec<String>)> {
+    let mut head = Vec::new();
+    let file = File::open(path).ok()?;
+    file.take(HEAD_BYTES).read_to_end(&mut head).ok()?;
+    let text = String::from_utf8_lossy(&head);
+    let line = text.trim_start_matches('\u{feff}').lines().next()?;
+    let often = |delimiter: &u8| line.bytes().filter(|byte| byte == delimiter).count();
+    let delimiter = o.delimiter.or(CANDIDATES.into_iter().max_by_key(often))?;
+    let fields = line.split(char::from(delimiter));
+    let plain = fields.map(|field| field.trim().trim_matches('"').to_string());
+    Some((line.to_string(), plain.collect()))
 }
 
 /// A delimited file whose rows can be walked over without keeping them.

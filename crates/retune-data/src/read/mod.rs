@@ -20,7 +20,7 @@ use crate::error::{DataError, Result};
 use crate::table::{Table, suggestion};
 
 pub(crate) use colons::Colons;
-pub(crate) use csv::Delimited;
+pub(crate) use csv::{Delimited, header};
 
 /// Files larger than this are refused: they would not fit in memory beside the model.
 pub const MAX_FILE_BYTES: u64 = 8 << 30;

@@ -36,6 +36,11 @@ pub(super) const TEXT_NAMES: [&str; 32] = [
     "texte",
 ];
 
+/// Whether a plain name is usual for a text or a label.
+pub(crate) fn tells_text_or_label(name: &str) -> bool {
+    TEXT_NAMES.contains(&name) || tier(name) < UNTOLD
+}
+
 /// Names of label columns in three tiers, the more telling first. Names of single traits (toxic, spam) are in
 /// none: files often have one column for each, and then none of them is the label.
 pub(super) const LABEL_NAMES: [&[&str]; 3] = [

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use retune_data::processor::{ImageProcessor, Labels, Long, TextProcessor, load_tokenizer};
-use retune_data::read::{ReadOptions, read as read_file};
+use retune_data::read::read as read_file;
 use retune_data::roles::{RoleRequest, Roles, detect, labelled_rows};
 use retune_data::split::{Given, Split, SplitOptions, by_column, split};
 use retune_data::{Column, DataError, Example, Processor, Table};
@@ -138,13 +138,7 @@ fn check_slices(recipe: &Recipe, table: &Table, problems: &mut Vec<Problem>) {
 
 /// The training file with the validation, test and replay files behind it, and the rows of each.
 fn tables(data: &DataRecipe, problems: &mut Vec<Problem>) -> Option<(Table, Given, Range<usize>)> {
-    let options = ReadOptions {
-        delimiter: data.delimiter.as_ref().map(|d| match d.as_str() {
-            "\\t" => b'\t',
-            d => d.as_bytes()[0],
-        }),
-        encoding: data.encoding.clone(),
-    };
+    let options = data.read_options();
     let mut open = |key: &str, path: Option<&Path>| {
         path.map(|path| {
             read_file(path, &options).map_err(|e| problems.push(Problem::new(key, e.to_string())))

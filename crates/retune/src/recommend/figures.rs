@@ -31,6 +31,8 @@ const FIGURES: [&str; 10] = [
     "novelty@10",
     "popularity_bias@10",
 ];
+/// Name of the model before tuning; where there is none, users are shown with what the first floor recommends.
+pub(super) const BEFORE: &str = "base_model";
 /// Users shown with what they took and what they were recommended.
 const SHOWN: usize = 8;
 /// Events of a history that are shown.
@@ -91,7 +93,7 @@ impl Measured {
         let before = rivals
             .found
             .iter()
-            .find(|r| r.name == "base_model")
+            .find(|r| r.name == BEFORE)
             .or(rivals.found.first());
         Self {
             before_after: shown(plan, asked, &answers, before),
@@ -214,7 +216,13 @@ fn shown(
         };
         (
             shown,
-            before.map_or(String::new(), |rival| first(&rival.answers[row])),
+            before.map_or(String::new(), |rival| {
+                let item = first(&rival.answers[row]);
+                match rival.name {
+                    BEFORE => item,
+                    other => format!("{item} (by {other})"),
+                }
+            }),
         )
     })
     .collect()

@@ -165,8 +165,8 @@ impl Job<'_> {
                 let answers = rank::answers(&plain, of, self.select, self.seen, &mut |_| ());
                 let found = rank::means(&answers);
                 Ok(Validation {
-                    loss: 1.0 - found["mrr"],
-                    score: found["ndcg@10"],
+                    loss: 1.0 - found[rank::BETWEEN_EQUALS],
+                    score: found[super::PRIMARY],
                     metrics: found,
                 })
             },
@@ -262,27 +262,15 @@ impl Job<'_> {
         }))
     }
 
-    /// Dropout of the texts of items that have nothing else: a model that knows each of them by heart knows nothing of
-    /// another catalogue.
-    fn forgetting(&self, rows: &[u32], pass: &Pass) -> Dropout {
-        let on = pass.train && self.form.ids == 0;
-        Dropout {
-            p: if on { TEXT_DROPOUT } else { 0.0 },
-            stream: Stream {
-                seed: pass.seed,
-                step: pass.step,
-                site: TEXT_SITE,
-            },
-            keys: Arc::new(rows.iter().map(|row| u64::from(*row)).collect()),
-        }
-    }
-
     /// Sum over events of `-log p(next item)`.
     pub fn loss(&self, model: &Recommender, lesson: &Lesson, pass: &Pass) -> Loss {
         let rows = rows_tensor(&lesson.rows, &scoring::cpu(true));
         let texts = self.texts.as_ref().map(|texts| {
             let texts = texts.clone().select(0, rows.clone());
-            ops::dropout_rows(texts, &self.forgetting(&lesson.rows, pass))
+            match self.form.ids {
+                0 => ops::dropout_rows(texts, &forgetting(&lesson.rows, pass)),
+                _ => texts,
+            }
         });
         let items = model.items(texts.as_ref(), &rows); // [items in play, width]
         let states = model.states(&items, &lesson.sequences, pass); // [events, width]
@@ -310,6 +298,20 @@ impl Job<'_> {
             sum,
             weight: next.len() as f64,
         }
+    }
+}
+
+/// Dropout of the texts of items that have nothing else: a model that knows each of them by heart knows nothing of another
+/// catalogue.
+fn forgetting(rows: &[u32], pass: &Pass) -> Dropout {
+    Dropout {
+        p: if pass.train { TEXT_DROPOUT } else { 0.0 },
+        stream: Stream {
+            seed: pass.seed,
+            step: pass.step,
+            site: TEXT_SITE,
+        },
+        keys: Arc::new(rows.iter().map(|row| u64::from(*row)).collect()),
     }
 }
 

@@ -41,7 +41,7 @@ pub fn asked(recipe: &Recipe) -> bool {
             let data = recipe.data.train.as_deref();
             recipe.data.label.is_none()
                 && recipe.data.text.is_empty()
-                && data.is_some_and(|path| likely(path, &plan::options(&recipe.data)))
+                && data.is_some_and(|path| likely(path, &recipe.data.read_options()))
         }
     }
 }

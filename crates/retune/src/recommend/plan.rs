@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use retune_data::interactions::catalogue::{Catalogue, CatalogueRequest};
 use retune_data::interactions::protocol::{self, Counts, CutOff, Histories};
 use retune_data::interactions::{self, Columns, Facts, Filters, Interactions, Request, Shop, join};
-use retune_data::read::ReadOptions;
 use retune_eval::ranking::Seen;
 
 use super::bundle::Origin;
@@ -207,31 +206,13 @@ fn shop(recipe: &Recipe, events: &Path, items: Option<&Path>) -> Result<Shop, Pr
                 id: of.item_id.clone(),
                 text: of.item_text.clone(),
                 categories: Vec::new(),
-                read: options(data),
+                read: data.read_options(),
             };
             let read = Catalogue::read(path, &request, &events.items);
             read.map_err(|error| Problem::new("recommend.items", error.to_string()))?
         }
     };
     Ok(Shop { events, items })
-}
-
-pub(super) fn options(data: &DataRecipe) -> ReadOptions {
-    let byte = |text: &String| {
-        if text == "\\t" {
-            b'\t'
-        } else {
-            text.as_bytes()[0]
-        }
-    };
-    ReadOptions {
-        delimiter: data
-            .delimiter
-            .as_ref()
-            .filter(|text| !text.is_empty())
-            .map(byte),
-        encoding: data.encoding.clone(),
-    }
 }
 
 fn request(data: &DataRecipe, of: &RecommendRecipe) -> Request {
@@ -245,7 +226,7 @@ fn request(data: &DataRecipe, of: &RecommendRecipe) -> Request {
             weight: None,
         },
         file_order: of.file_order,
-        read: options(data),
+        read: data.read_options(),
     }
 }
 

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 use retune_data::interactions::protocol::Histories;
-use retune_eval::ranking::{Answer, Question, Seen};
+use retune_eval::ranking::{Answer, Question, Seen, point};
 
+use super::PRIMARY;
 use super::job::rows_tensor;
 use super::recommender::Recommender;
 use super::sequences::{History, SequenceBatch};
@@ -16,6 +17,10 @@ use crate::seq::SeqConfig;
 
 /// Histories at a time outside training.
 const AT_ONCE: usize = 128;
+/// What a validation selects by where [`PRIMARY`] ties.
+pub(super) const BETWEEN_EQUALS: &str = "mrr@50";
+/// What a validation shows.
+const SELECTING: [&str; 3] = [PRIMARY, "hr@10", BETWEEN_EQUALS];
 
 /// Users, and the item that each took next.
 #[derive(Debug, Clone, Default)]
@@ -129,28 +134,6 @@ pub fn last_states(
 
 /// Means over users of what selects a model, by name.
 pub fn means(all: &[Answer]) -> BTreeMap<String, f64> {
-    let places = || {
-        all.iter()
-            .flat_map(|answer| &answer.places)
-            .map(|place| place.rank())
-    };
-    let n = places().count().max(1) as f64;
-    let mean = |f: &dyn Fn(f64) -> f64| places().map(f).sum::<f64>() / n;
-    BTreeMap::from([
-        (
-            "hr@10".to_string(),
-            mean(&|rank| f64::from(u8::from(rank < 10.0))),
-        ),
-        ("mrr".to_string(), mean(&|rank| 1.0 / (1.0 + rank))),
-        (
-            "ndcg@10".to_string(),
-            mean(&|rank| {
-                if rank < 10.0 {
-                    1.0 / (rank + 2.0).log2()
-                } else {
-                    0.0
-                }
-            }),
-        ),
-    ])
+    let named = |key: &str| Some((key.to_string(), point(all, key)?));
+    SELECTING.iter().filter_map(|key| named(key)).collect()
 }

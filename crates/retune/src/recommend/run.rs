@@ -10,7 +10,7 @@ use retune_eval::{Cost, Event};
 use retune_kernels::process;
 
 use super::bundle::{self, Saved};
-use super::figures::{Measured, Rival};
+use super::figures::{BEFORE, Measured, Rival};
 use super::job::{Job, Pace};
 use super::plan::Plan;
 use super::rank::{self, Asked, Side};
@@ -23,7 +23,7 @@ use crate::methods::MethodRecipe;
 use crate::methods::lora::Lora;
 use crate::proof::Meter;
 use crate::recipe::VerdictLevel;
-use crate::run::{Finished, Flow, gates, on_threads, recorder, same_run, stage};
+use crate::run::{Finished, Flow, gates, on_threads, recorder, reopened, stage};
 use crate::run_folder::{RunFolder, Started};
 use crate::scoring::to_host;
 use crate::train::state::Snapshot;
@@ -55,14 +55,8 @@ pub fn resume(
     on: &mut (dyn FnMut(&Event) -> Flow + Send),
 ) -> Result<Finished> {
     on_threads(&plan.recipe, || {
-        let mut notes = Vec::new();
-        let (folder, from) = RunFolder::reopen(&plan.out, &mut |note| notes.push(note))?;
-        same_run(&folder, (&started(&plan)?, &plan.recipe), force)?;
-        let step = from.as_ref().map_or(0, |snapshot| snapshot.state.step);
-        notes.push(format!("going on after step {step}"));
-        for text in notes {
-            on(&Event::Note { text });
-        }
+        let now = (&started(&plan)?, &plan.recipe);
+        let (folder, from) = reopened(&plan.out, now, force, on)?;
         carry_out(&plan, folder, from, on)
     })
 }
@@ -346,9 +340,9 @@ fn before(ground: &Ground, model: &Recommender, rivals: &mut Rivals, on: On) {
         return;
     }
     let meter = Meter::start();
-    let (answers, _) = ground.tested(model, &plan.form, "base_model", on);
+    let (answers, _) = ground.tested(model, &plan.form, BEFORE, on);
     rivals.found.push(Rival {
-        name: "base_model",
+        name: BEFORE,
         answers,
         cost: meter.cost(),
     });

@@ -264,9 +264,10 @@ impl Shelf {
         let allow = self.allowed(&wanted.having)?;
         let hide = !wanted.show_seen.unwrap_or(self.bundle.config.show_seen);
         let width = self.bundle.config.form.body.width;
+        let items = self.item_tensor();
         let mut all = Vec::with_capacity(users.len());
         for some in users.chunks(AT_ONCE) {
-            let states = self.states(some);
+            let states = self.states(some, &items);
             let mut seen: Vec<Vec<u32>> = some.iter().map(|user| user.items.clone()).collect();
             for seen in &mut seen {
                 seen.sort_unstable();
@@ -327,11 +328,16 @@ impl Shelf {
         dot(a, b) / (dot(a, a) * dot(b, b)).sqrt().max(f32::MIN_POSITIVE)
     }
 
-    /// States of these users, `[users, width]`. One without a history has the state of no event: zeros.
-    fn states(&self, users: &[&User]) -> Vec<f32> {
+    /// Vectors of the items, `[items, width]`.
+    fn item_tensor(&self) -> Tensor<2> {
         let width = self.bundle.config.form.body.width;
         let items = TensorData::new(self.bundle.vectors.clone(), [self.items(), width]);
-        let items = Tensor::<2>::from_data(items, &cpu(false));
+        Tensor::from_data(items, &cpu(false))
+    }
+
+    /// States of these users, `[users, width]`. One without a history has the state of no event: zeros.
+    fn states(&self, users: &[&User], items: &Tensor<2>) -> Vec<f32> {
+        let width = self.bundle.config.form.body.width;
         let longest = users.iter().map(|user| user.items.len()).max();
         let unknown = vec![0; longest.unwrap_or(0)];
         let there = users.iter().filter(|user| !user.items.is_empty());
@@ -340,7 +346,7 @@ impl Shelf {
         if asked.is_empty() {
             return states;
         }
-        let of = (&self.bundle.config.form.body, &items);
+        let of = (&self.bundle.config.form.body, items);
         let known = to_host(last_states(&self.bundle.model, of, &asked));
         let mut known = known.chunks_exact(width);
         for (user, state) in users.iter().zip(states.chunks_exact_mut(width)) {
@@ -417,9 +423,10 @@ impl Shelf {
     /// The state of each user: `user`, `v0`, `v1`, … Its product with an item's vector is the item's score.
     pub fn user_vectors(&self) -> Table {
         let names = self.users.iter().map(|user| user.id.clone()).collect();
+        let items = self.item_tensor();
         let mut states = Vec::new();
         for some in self.users.chunks(AT_ONCE) {
-            states.extend(self.states(&some.iter().collect::<Vec<_>>()));
+            states.extend(self.states(&some.iter().collect::<Vec<_>>(), &items));
         }
         self.vectors("user", names, &states)
     }
