@@ -10,16 +10,17 @@ macro_rules! overrule {
 }
 
 mod decide;
+mod file;
 mod loss;
 mod pictures;
 mod recommend;
+mod tables;
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use retune::data::batch::Order;
 use retune::data::processor::Long;
-use retune::data::read::ReadOptions;
 use retune::error::Problem;
 use retune::methods::MethodRecipe;
 use retune::ops::Precision;
@@ -28,6 +29,8 @@ use retune::train::schedule::Schedule;
 use serde::de::DeserializeOwned;
 
 use crate::failure::Failure;
+
+pub use file::FileArgs;
 
 /// What to tune, on what, and how. Every flag overrides the same key of the recipe.
 #[derive(Debug, Args)]
@@ -109,6 +112,9 @@ pub struct RunArgs {
     recommend: recommend::RecommendArgs,
 
     #[command(flatten)]
+    tables: tables::TableArgs,
+
+    #[command(flatten)]
     decide: decide::DecideArgs,
 }
 
@@ -185,40 +191,6 @@ struct DataArgs {
     /// Pixels along each side of pictures [default: what the model was trained for]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     picture_size: Option<usize>,
-}
-
-/// How to read a file whose form is not guessed right.
-#[derive(Debug, Args)]
-pub struct FileArgs {
-    /// Character between the columns of a text file; found by itself when left out (\t for a tab)
-    #[arg(long, value_name = "CHAR")]
-    pub delimiter: Option<String>,
-
-    /// Encoding of a text file, as in windows-1252; UTF-8 when left out
-    #[arg(long, value_name = "NAME")]
-    encoding: Option<String>,
-}
-
-impl FileArgs {
-    /// The options of the reader.
-    pub fn options(&self) -> Result<ReadOptions, Failure> {
-        let delimiter = match self.delimiter.as_deref() {
-            None => None,
-            Some("\\t") => Some(b'\t'),
-            Some(text) => match text.as_bytes() {
-                [byte] => Some(*byte),
-                _ => {
-                    return Err(Failure::user(format!(
-                        "--delimiter `{text}` is not one character; type `,` `;` `|` or `\\t`"
-                    )));
-                }
-            },
-        };
-        Ok(ReadOptions {
-            delimiter,
-            encoding: self.encoding.clone(),
-        })
-    }
 }
 
 #[derive(Debug, Args)]
@@ -353,6 +325,7 @@ impl RunArgs {
         self.loss.lay_over(&mut recipe.loss);
         self.pictures.lay_over(&mut recipe.pictures);
         self.recommend.lay_over(&mut recipe.recommend);
+        self.tables.lay_over(&mut recipe.tables);
         self.decide.lay_over(&mut recipe.decide);
         recipe.gates.extend(self.gates.iter().cloned());
         Ok(recipe)

@@ -104,6 +104,22 @@ pub enum DataError {
         /// What to do or type next.
         cure: String,
     },
+    /// A made-up world of payments cannot be.
+    #[error("cannot simulate: {problem}; {cure}")]
+    Simulate {
+        /// What was got and what was expected.
+        problem: String,
+        /// What to do or type next.
+        cure: String,
+    },
+    /// Features over a stream of events cannot be computed as asked, or a saved state cannot be read.
+    #[error("features of events: {problem}; {cure}")]
+    Windows {
+        /// What was got and what was expected.
+        problem: String,
+        /// What to do or type next.
+        cure: String,
+    },
     /// A tokenizer is missing, broken, or does not fit the request.
     #[error("tokenizer: {problem}; {cure}")]
     Tokenizer {

@@ -64,6 +64,44 @@ impl Draws {
         let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
         radius * (std::f64::consts::TAU * self.unit()).cos()
     }
+
+    /// Poisson of this mean, by inversion. A large mean is drawn in parts, since its exponential vanishes.
+    pub(crate) fn poisson(&mut self, mean: f64) -> usize {
+        let (mut left, mut total) = (mean, 0);
+        while left > 0.0 {
+            let part = left.min(30.0);
+            left -= part;
+            let (mut chance, mut rest, mut count) = ((-part).exp(), self.unit(), 0);
+            // Of a mean of 30, counts above 200 have no probability that a double could tell from 0.
+            while rest >= chance && count < 200 {
+                rest -= chance;
+                count += 1;
+                chance *= part / count as f64;
+            }
+            total += count;
+        }
+        total
+    }
+
+    /// Moves `count` of the items, drawn without replacement, to the front.
+    pub(crate) fn pick<T>(&mut self, items: &mut [T], count: usize) {
+        for at in 0..count.min(items.len()) {
+            let other = at + self.below(items.len() - at);
+            items.swap(at, other);
+        }
+    }
+
+    /// `count` different numbers below `n`, which is at least `count` and better far above it.
+    pub(crate) fn different(&mut self, n: usize, count: usize) -> Vec<usize> {
+        let mut chosen = Vec::with_capacity(count);
+        while chosen.len() < count.min(n) {
+            let one = self.below(n);
+            if !chosen.contains(&one) {
+                chosen.push(one);
+            }
+        }
+        chosen
+    }
 }
 
 #[cfg(test)]
@@ -99,6 +137,42 @@ mod tests {
         assert!(
             counts.iter().flatten().all(|&c| (880..1120).contains(&c)),
             "{counts:?}"
+        );
+    }
+
+    #[test]
+    fn counts_have_the_mean_and_the_variance_of_poisson() {
+        for mean in [0.0, 0.3, 2.0, 75.0] {
+            let mut draws = Draws::new(7);
+            let n = 20_000;
+            let counts: Vec<f64> = (0..n).map(|_| draws.poisson(mean) as f64).collect();
+            let average = counts.iter().sum::<f64>() / f64::from(n);
+            let variance = counts.iter().map(|c| (c - average).powi(2)).sum::<f64>() / f64::from(n);
+            let error = (mean / f64::from(n)).sqrt();
+            assert!((average - mean).abs() <= 4.0 * error, "{mean}: {average}");
+            assert!((variance - mean).abs() <= 0.05 * mean, "{mean}: {variance}");
+        }
+    }
+
+    #[test]
+    fn draws_without_replacement_differ_and_reach_everything() {
+        let mut draws = Draws::new(3);
+        let mut reached = [0; 6];
+        for _ in 0..600 {
+            let two = draws.different(6, 2);
+            assert_ne!(two[0], two[1]);
+            let mut items = [0, 1, 2, 3, 4, 5];
+            draws.pick(&mut items, 2);
+            for &item in two.iter().chain(&items[..2]) {
+                reached[item] += 1;
+            }
+            items.sort_unstable();
+            assert_eq!(items, [0, 1, 2, 3, 4, 5]);
+        }
+        // 400 expected, standard deviation 18.
+        assert!(
+            reached.iter().all(|c| (320..480).contains(c)),
+            "{reached:?}"
         );
     }
 }

@@ -21,18 +21,37 @@ use crate::{DataError, Result};
 /// An extension other than `.csv`, `.jsonl` or `.parquet`, or a file that cannot be written.
 pub fn write(table: &Table, path: &Path) -> Result<()> {
     let encode = encoder(path)?;
+    staged(path, |file| {
+        encode(table, file)
+            .map(|file| (file, ()))
+            .map_err(|error| refused(path, &error))
+    })
+}
+
+/// Has `fill` write a hidden file beside `path`, which takes the place of `path` in one step when it is on the disk.
+///
+/// # Errors
+/// That of `fill`, or a file that cannot be made or moved; nothing is left behind.
+pub(crate) fn staged<T>(path: &Path, fill: impl FnOnce(File) -> Result<(File, T)>) -> Result<T> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let partial = path.with_file_name(format!(".{name}.partial"));
-    let work = || -> std::io::Result<()> {
-        let file = encode(table, File::create(&partial)?)?;
-        file.sync_all()?;
-        std::fs::rename(&partial, path)
+    let work = || {
+        let empty = File::create(&partial).map_err(|error| refused(path, &error))?;
+        let (file, out) = fill(empty)?;
+        file.sync_all()
+            .and_then(|()| std::fs::rename(&partial, path))
+            .map_err(|error| refused(path, &error))?;
+        Ok(out)
     };
-    work().map_err(|error| {
+    work().inspect_err(|_| {
         // The reason to report is the first failure; the partial file may not even exist.
         let _ = std::fs::remove_file(&partial);
-        DataError::file(path, format!("cannot write: {error}; choose another place"))
     })
+}
+
+/// The operating system would not write.
+pub(crate) fn refused(path: &Path, error: &std::io::Error) -> DataError {
+    DataError::file(path, format!("cannot write: {error}; choose another place"))
 }
 
 /// Whether [`write()`] would accept this path, so that long work is not begun for nothing.

@@ -86,7 +86,8 @@ pub(crate) fn weighted_mean(pairs: impl Iterator<Item = (f64, f64)>) -> f64 {
 
 /// Fills a table, one row of `width` figures per resample, on all threads, and turns it: `[width][draws.count]`.
 /// `start` makes what a thread works with, `figures` fills a row from it and from how often each of `rows` is drawn.
-fn table<S>(
+/// Rows are whatever is drawn as one: rows of a split, or groups of events that belong together.
+pub(crate) fn table<S>(
     (rows, width): (usize, usize),
     draws: Draws,
     start: impl Fn() -> S + Sync,

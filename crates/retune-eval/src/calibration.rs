@@ -1,11 +1,17 @@
-//! Temperature scaling: logits divided by one number `T`, so that probabilities mean what they say.
+//! Temperature scaling: logits divided by one number `T`, so that probabilities mean what they say. Beside it
+//! [`Platt`] and [`Isotonic`] for rows of two kinds, which can also follow another share of positives.
 //!
 //! `T` minimises the mean negative log-likelihood of the right answers on validation rows (Guo et al. 2017,
 //! arXiv:1706.04599). In `b = 1 / T` the likelihood is convex, with slope `mean(Σ_c p_c z_c - z_y)` for classes and
 //! `mean((sigmoid(b z) - y) z)` over the known flags for labels; the slope's zero is found by bisection.
 
+mod isotonic;
+mod platt;
+
 use serde::{Deserialize, Serialize};
 
+pub use self::isotonic::Isotonic;
+pub use self::platt::{Platt, Unfit};
 use crate::metrics::{Sample, metric, reliability};
 use crate::predictions::{Matrix, Predictions, Targets};
 
@@ -138,6 +144,24 @@ impl Calibration {
             log_loss_before: before.0,
             log_loss_after: after.0,
         })
+    }
+}
+
+/// Weight of the negative and of the positive rows that something is fitted to.
+fn both_kinds(scores: &[f32], truth: &[bool], weights: Option<&[f64]>) -> Result<[f64; 2], Unfit> {
+    assert_eq!(scores.len(), truth.len(), "one score per row");
+    let mut kinds = [0.0; 2];
+    for (row, (score, truth)) in scores.iter().zip(truth).enumerate() {
+        let weight = weights.map_or(1.0, |w| w[row]);
+        if !score.is_finite() || !weight.is_finite() || weight < 0.0 {
+            return Err(Unfit::NotFinite);
+        }
+        kinds[usize::from(*truth)] += weight;
+    }
+    if kinds.iter().all(|k| *k > 0.0) {
+        Ok(kinds)
+    } else {
+        Err(Unfit::OneKind)
     }
 }
 

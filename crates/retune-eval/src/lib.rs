@@ -7,6 +7,8 @@ pub mod bootstrap;
 pub mod calibration;
 pub mod curve;
 pub mod decision;
+pub mod delong;
+pub mod fraud;
 pub mod halving;
 pub mod metrics;
 pub mod predictions;

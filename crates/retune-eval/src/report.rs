@@ -1,5 +1,5 @@
 //! `RunRecord → report.html`: one page that needs no other file, no network and no script; likewise a page for a label
-//! curve, for a range test, for a search and for several runs. And `RunRecord → README.md`, the model card.
+//! curve, for a range test, for a search, for a model of fraud and for several runs. And `RunRecord → README.md`, the model card.
 //!
 //! Strings of a record reach the page only through `html::text`; the content-security policy in the head lets nothing
 //! run or load even so, but for pictures that are part of the page.
@@ -12,6 +12,7 @@ mod compare;
 mod curves;
 mod decision;
 mod figures;
+mod fraud;
 mod headline;
 mod html;
 mod labels;
@@ -26,6 +27,7 @@ use std::fmt::Write;
 
 use self::html::{count, hint, section, text, words};
 use crate::curve::LabelCurve;
+use crate::fraud::FraudEvaluated;
 use crate::halving::Search;
 use crate::range_test::RangeTest;
 use crate::records::{Comparison, RunRecord};
@@ -111,6 +113,20 @@ pub fn render_compare(runs: &[RunRecord], comparisons: &[Comparison]) -> String 
     page(&title, &format!("<h1>{title}</h1>\n"), &body)
 }
 
+/// The page of a model of fraud and its floors.
+pub fn render_fraud(title: &str, e: &FraudEvaluated) -> String {
+    let title = if title.trim().is_empty() {
+        "Fraud".to_owned()
+    } else {
+        text(title)
+    };
+    let header = format!(
+        "<h1><bdi>{title}</bdi></h1>\n<p class=\"quiet\">{}</p>\n",
+        fraud::facts(e)
+    );
+    page(&title, &header, &fraud::body(e))
+}
+
 /// A whole page around its parts; everything is HTML already.
 fn page(title: &str, header: &str, body: &str) -> String {
     format!(
@@ -151,6 +167,10 @@ fn contents(body: &str) -> String {
         ("runs", "Runs"),
         ("differences", "Differences"),
         ("metrics", "Figures"),
+        ("queue", "The queue"),
+        ("days", "Days"),
+        ("patterns", "Patterns"),
+        ("segments", "Segments"),
         ("examples", "Before and after"),
         ("training", "Training"),
         ("confusion", "Confusion"),

@@ -40,8 +40,11 @@ pub(crate) const TUNING: [&str; 5] = [
     "scratch_ids",
     "scratch_texts",
 ];
-pub(crate) const SHIPPING: [&str; 8] = [
+pub(crate) const SHIPPING: [&str; 11] = [
     "classical",
+    "linear",
+    "gbdt",
+    "network",
     "majority",
     "prior",
     "popularity",

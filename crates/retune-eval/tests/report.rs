@@ -3,6 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[path = "report/fraud.rs"]
+mod fraud;
+
 use retune_eval::halving::rungs;
 use retune_eval::report::{
     card, render, render_compare, render_curve, render_rates, render_search,

@@ -158,7 +158,7 @@ impl DecideRecipe {
     }
 
     /// `costs[truth][answer]`.
-    fn matrix(&self, names: &[String]) -> Vec<Vec<f64>> {
+    pub(crate) fn matrix(&self, names: &[String]) -> Vec<Vec<f64>> {
         let cost = |truth: &String, answer: &String| {
             let told = self.costs.get(truth).and_then(|costs| costs.get(answer));
             told.copied()

@@ -55,6 +55,7 @@ pub mod runs;
 pub mod scoring;
 pub mod seq;
 mod staging;
+pub mod tables;
 pub mod tasks;
 pub mod train;
 pub mod tune;

@@ -28,6 +28,8 @@ pub enum Reads {
     Text,
     /// One picture.
     Pictures,
+    /// One row of numbers and words.
+    Fields,
 }
 
 /// A batch as models read it. Sequences are packed: token after token, no padding, lengths beside them.

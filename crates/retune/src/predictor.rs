@@ -101,14 +101,7 @@ impl Predictor {
     /// # Errors
     /// The file cannot be written or has another extension than .csv, .jsonl or .parquet.
     pub fn write(&self, table: &Table, answers: &[Prediction], path: &Path) -> Result<()> {
-        let mut out = table.clone();
-        for mut column in answer_columns(answers, self.processor.labels()) {
-            while out.columns.iter().any(|c| c.name == column.name) {
-                column.name.push('_');
-            }
-            out.columns.push(column);
-        }
-        Ok(retune_data::write::write(&out, path)?)
+        write_answers((table, answers), self.processor.labels(), path)
     }
 
     fn answer(&self, examples: &[Example]) -> Result<Vec<Prediction>> {
@@ -121,6 +114,25 @@ impl Predictor {
         let answer = |i| self.task.answer(scores.row(i), labels, decision);
         Ok((0..scores.rows).map(answer).collect())
     }
+}
+
+/// Writes the columns of a table with answers behind them, by the file's extension.
+///
+/// # Errors
+/// As [`Predictor::write`].
+pub(crate) fn write_answers(
+    (table, answers): (&Table, &[Answer]),
+    labels: &Labels,
+    path: &Path,
+) -> Result<()> {
+    let mut out = table.clone();
+    for mut column in answer_columns(answers, labels) {
+        while out.columns.iter().any(|c| c.name == column.name) {
+            column.name.push('_');
+        }
+        out.columns.push(column);
+    }
+    Ok(retune_data::write::write(&out, path)?)
 }
 
 /// Refuses examples with a token beyond the `vectors` of a model; `place` names the place of a row.

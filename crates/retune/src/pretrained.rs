@@ -99,7 +99,7 @@ impl BaseModel {
             max_length: trained_length(&resolved.folder, facts.max_length),
             pooling: match family.reads {
                 Reads::Text => pooling(&resolved.folder),
-                Reads::Pictures => facts.head.pooling,
+                Reads::Pictures | Reads::Fields => facts.head.pooling,
             },
             head_pooling: facts.head.pooling,
             parent: None,

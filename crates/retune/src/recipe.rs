@@ -3,6 +3,7 @@
 mod changes;
 mod pictures;
 mod recommend;
+mod tables;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use crate::tune::TuneRecipe;
 pub use changes::Change;
 pub use pictures::PicturesRecipe;
 pub use recommend::{AlsoShop, Negatives, Protocol, RecommendRecipe, SeenItems};
+pub use tables::{Span, TablesRecipe};
 pub use verdict::{Refit, Require, VerdictLevel};
 
 /// More threads than any machine has cores; far more threads than cores only get in each other's way.
@@ -77,6 +79,8 @@ pub struct Recipe {
     pub pictures: PicturesRecipe,
     /// How a recommender is made.
     pub recommend: RecommendRecipe,
+    /// How a model of a table or of a stream of events is made.
+    pub tables: TablesRecipe,
     /// What `retune tune` tries.
     #[serde(skip_serializing_if = "TuneRecipe::is_default")]
     pub tune: TuneRecipe,
@@ -229,6 +233,7 @@ impl Default for Recipe {
             loss: LossRecipe::default(),
             pictures: PicturesRecipe::default(),
             recommend: RecommendRecipe::default(),
+            tables: TablesRecipe::default(),
             tune: TuneRecipe::default(),
             decide: DecideRecipe::default(),
             gates: BTreeMap::new(),
@@ -376,6 +381,7 @@ impl Recipe {
         found.extend(self.loss.problems());
         found.extend(self.pictures.problems());
         found.extend(self.recommend.problems());
+        found.extend(self.tables.problems());
         found.extend(self.decide.problems());
         found.extend(self.data.problems());
         if !self.tune.is_default() {
@@ -387,6 +393,19 @@ impl Recipe {
 
 /// Whether a value is in range, its key, and what to write instead.
 type Check = (bool, &'static str, &'static str);
+
+/// The checks of a section that failed, with the values that are written there.
+fn out_of_range(section: &str, of: &impl Serialize, checks: &[Check]) -> Vec<Problem> {
+    let written = toml::Value::try_from(of).ok();
+    let wrong = checks.iter().filter(|(ok, ..)| !ok);
+    wrong
+        .map(|(_, key, text)| {
+            let value = written.as_ref().and_then(|all| all.get(key));
+            let value = value.map_or(String::new(), ToString::to_string);
+            Problem::new(&format!("{section}.{key}"), format!("{value} {text}"))
+        })
+        .collect()
+}
 
 fn above(value: f64, high: f64) -> bool {
     value > 0.0 && value <= high

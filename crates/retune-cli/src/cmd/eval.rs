@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use clap::Args;
 use retune::data::picture::Tta;
 use retune::eval::table;
+use retune::tables::bundle::is_table_model;
+use retune::tables::scorer::Scorer;
 
 use super::{open, table as read_table, with_views};
 use crate::args::FileArgs;
@@ -39,9 +41,16 @@ pub struct EvalArgs {
 
 /// Prints the figures.
 pub fn run(args: &EvalArgs) -> Result<ExitCode, Failure> {
-    let bundle = with_views(open(&args.bundle)?, args.tta)?;
-    let rows = read_table(&args.data, &args.file)?;
-    let evaluated = bundle.evaluate(&rows, &args.slices)?;
+    let evaluated = if is_table_model(&args.bundle) {
+        let scorer = Scorer::open(&args.bundle)?;
+        let rows = read_table(&args.data, &args.file)?;
+        let name = args.data.display().to_string();
+        scorer.evaluated(&rows, (&name, &args.slices))?
+    } else {
+        let bundle = with_views(open(&args.bundle)?, args.tta)?;
+        let rows = read_table(&args.data, &args.file)?;
+        bundle.evaluate(&rows, &args.slices)?
+    };
     if args.json {
         answer_json(&evaluated)?;
     } else {

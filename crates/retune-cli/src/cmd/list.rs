@@ -7,6 +7,7 @@ use retune::eval::METRICS;
 use retune::families::FAMILIES;
 use retune::hub::CATALOGUE;
 use retune::methods::MethodRecipe;
+use retune::tables;
 use retune::tasks::TASKS;
 use serde_json::json;
 
@@ -64,9 +65,11 @@ fn rows(kind: Kind) -> Vec<(&'static str, String)> {
                     format!("{} (reads {})", f.about, f.model_types.join(", ")),
                 )
             })
+            .chain(tables::Family::ALL.map(|f| (f.name(), f.about().to_owned())))
             .collect(),
         Kind::Tasks => TASKS
             .iter()
+            .chain(&tables::TASKS)
             .map(|t| (t.name(), t.about().to_owned()))
             .collect(),
         Kind::Methods => MethodRecipe::all()

@@ -17,6 +17,8 @@ mod quickstart;
 mod recommend;
 mod report;
 mod runs;
+mod score;
+mod simulate;
 mod train;
 mod tune;
 
@@ -72,6 +74,10 @@ pub enum Command {
     Predict(predict::PredictArgs),
     /// Show what a saved recommender would show a user next
     Recommend(recommend::RecommendArgs),
+    /// Score a stream of events, each from the past of its card
+    Score(score::ScoreArgs),
+    /// Make up transactions with known frauds
+    Simulate(simulate::SimulateArgs),
     /// Write a saved model's report page, or its model card, anew
     Report(report::ReportArgs),
     /// List the runs below a folder
@@ -103,6 +109,8 @@ pub fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Eval(args) => eval::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Recommend(args) => recommend::run(&args),
+        Command::Score(args) => score::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Runs(args) => runs::run(&args),
         Command::Compare(args) => compare::run(&args),

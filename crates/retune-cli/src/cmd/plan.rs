@@ -10,6 +10,7 @@ use retune::hub::HubOptions;
 use retune::plan::{Plan, Summary};
 use retune::recipe::Recipe;
 use retune::recommend;
+use retune::tables;
 use serde::Serialize;
 
 use crate::args::RunArgs;
@@ -50,6 +51,15 @@ pub fn run(args: &PlanArgs) -> Result<ExitCode, Failure> {
         }
         return Ok(ExitCode::SUCCESS);
     }
+    if tables::asked(&recipe) {
+        let plan = of_table(&recipe, None, &mut console)?;
+        if args.json {
+            answer_json(&plan.summary())?;
+        } else {
+            answer(plan.to_string().trim_end());
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let plan = resolve(&recipe, None, &mut console)?;
     if args.json {
         answer_json(&Shown {
@@ -78,6 +88,18 @@ pub fn recommender(
     let plan = recommend::Plan::resolve(recipe, begun, &HubOptions::from_env(), on);
     console.end();
     Ok(plan?)
+}
+
+/// The same for a table or a stream of events.
+pub fn of_table(
+    recipe: &Recipe,
+    begun: Option<&Path>,
+    console: &mut Console,
+) -> Result<tables::Plan, Failure> {
+    if let Some(data) = &recipe.data.train {
+        console.note(&format!("reading {}", data.display()));
+    }
+    Ok(tables::Plan::resolve(recipe, begun)?)
 }
 
 /// Opens data and model, fetching the model where it is not here yet; for a new run, or to go on with the one in

@@ -10,6 +10,8 @@ use retune::data::picture::Tta;
 use retune::data::write::check;
 use retune::data::{Column, RowOrigin, Table, Values};
 use retune::predictor::Prediction;
+use retune::tables::bundle::is_table_model;
+use retune::tables::scorer::Scorer;
 
 use super::{open, table, with_views};
 use crate::args::FileArgs;
@@ -56,6 +58,9 @@ pub fn run(args: &PredictArgs) -> Result<ExitCode, Failure> {
             "nothing to answer; give a text in quotes, - for the lines of stdin, or --data FILE",
         ));
     }
+    if is_table_model(&args.bundle) {
+        return rows_of_table(args);
+    }
     let predictor = with_views(open(&args.bundle)?, args.tta)?.predictor();
     let rows = match &args.data {
         Some(path) => table(path, &args.file)?,
@@ -72,6 +77,44 @@ pub fn run(args: &PredictArgs) -> Result<ExitCode, Failure> {
             ));
         }
         None => show(&predictor, &rows, &predictions, args.json)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One answer per row of a table of numbers and words.
+fn rows_of_table(args: &PredictArgs) -> Result<ExitCode, Failure> {
+    let Some(path) = &args.data else {
+        return Err(Failure::user(
+            "this model reads rows of a table; give a file with the columns of the training data: --data FILE",
+        ));
+    };
+    let scorer = Scorer::open(&args.bundle)?;
+    let rows = table(path, &args.file)?;
+    let answers = scorer.answers(&rows)?;
+    match &args.out {
+        Some(out) => {
+            scorer.write(&rows, &answers, out)?;
+            tell(&format!(
+                "wrote {} rows to {}",
+                answers.len(),
+                out.display()
+            ));
+        }
+        None => {
+            for found in &answers {
+                if args.json {
+                    let line = serde_json::to_string(found).map_err(|e| {
+                        Failure::user(format!("cannot write an answer as JSON: {e}"))
+                    })?;
+                    answer(&line);
+                } else {
+                    let sure = found
+                        .confidence
+                        .map_or_else(String::new, |c| format!("\t{c:.4}"));
+                    answer(&format!("{}{sure}", found.phrase()));
+                }
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -8,12 +8,15 @@ use std::process::ExitCode;
 
 use clap::Args;
 use retune::data::interactions::synthetic::shop;
+use retune::data::simulate::{World, transactions_csv};
 use retune::recipe::Recipe;
 use retune::recommend::TASK;
 use retune::run::Finished;
+use retune::tables::FRAUD;
 use retune::tasks::TASKS;
 
-use super::{program, quoted, train};
+use super::train::{self, Tuned, Use};
+use super::{program, quoted};
 use crate::console::{Console, answer, answer_json};
 use crate::failure::Failure;
 
@@ -39,6 +42,18 @@ type Content = fn() -> Cow<'static, [u8]>;
 
 /// Seed of the made-up shop.
 const SHOP: u64 = 7;
+
+/// The made-up payments: a small town for two months.
+fn town() -> Cow<'static, [u8]> {
+    let world = World {
+        customers: 400,
+        terminals: 800,
+        days: 60,
+        ..World::default()
+    };
+    // The world is one that can be.
+    transactions_csv(&world).unwrap_or_default().into()
+}
 
 const SAMPLES: &[Sample] = &[
     Sample {
@@ -88,11 +103,26 @@ const SAMPLES: &[Sample] = &[
             "a shop of your own (who took what when, and the items with their texts):\n  % train your-events.csv --items your-items.csv",
         ],
     },
+    Sample {
+        task: FRAUD.name,
+        file: "payments.csv",
+        content: town,
+        items: None,
+        model: None,
+        epochs: 40.0,
+        picture_size: None,
+        about: "made-up payments of 400 customers at 800 terminals over two months, nothing in it is real",
+        own: [
+            "a stream of events (one JSON object per line, with the columns of the data)",
+            "--data your-events.jsonl",
+            "payments of your own (when, who, where, how much, and whether it was fraud):\n  % train your-payments.csv --task fraud",
+        ],
+    },
 ];
 
 #[derive(Debug, Args)]
 pub struct QuickstartArgs {
-    /// Which sample to tune on: text-classification (or text), image-classification (or image), recommend
+    /// Which sample to tune on: text-classification (or text), image-classification (or image), recommend, fraud
     #[arg(long, value_name = "NAME", default_value = SAMPLES[0].task)]
     task: String,
 
@@ -135,12 +165,12 @@ pub fn run(args: &QuickstartArgs) -> Result<ExitCode, Failure> {
     recipe.recommend.items = items;
     recipe.train.epochs = Some(sample.epochs);
     recipe.processor.picture_size = sample.picture_size;
-    let finished = train::tune(&recipe, None, &mut console)?.finished;
+    let Tuned { finished, usage } = train::tune(&recipe, None, &mut console)?;
     if args.json {
         answer_json(&finished.evaluated)?;
     } else {
         answer(&train::figures(&finished));
-        answer(&closing(sample, &finished));
+        answer(&closing(sample, &finished, usage));
     }
     Ok(train::exit_code(&finished, &console))
 }
@@ -195,7 +225,7 @@ fn place(name: &str, content: &[u8], out: Option<&Path>) -> Result<PathBuf, Fail
 }
 
 /// Test rows before and after tuning, where to look, what to type.
-fn closing(sample: &Sample, finished: &Finished) -> String {
+fn closing(sample: &Sample, finished: &Finished, usage: Use) -> String {
     let mut text = String::from("\nfive test rows, before and after tuning\n");
     for (shown, before) in finished.before_after.iter().take(5) {
         let _ = writeln!(
@@ -209,10 +239,10 @@ fn closing(sample: &Sample, finished: &Finished) -> String {
     let report = finished.bundle.join("report.html");
     let _ = writeln!(text, "\nlook at the report:\n  {}", report.display());
     let [what, example, file] = sample.own;
-    let use_it = if sample.task == TASK {
-        "recommend"
-    } else {
-        "predict"
+    let use_it = match usage {
+        Use::Predict(_) | Use::Rows => "predict",
+        Use::Score => "score",
+        Use::Recommend => "recommend",
     };
     let _ = writeln!(text, "try {what}:\n  {program} {use_it} {bundle} {example}");
     let _ = write!(text, "tune on {}", file.replace('%', &program));

@@ -10,6 +10,7 @@ use retune::eval::table::{table, verdict};
 use retune::recipe::Recipe;
 use retune::recommend;
 use retune::run::{Finished, Flow};
+use retune::tables;
 
 use super::{plan, program, quoted};
 use crate::args::RunArgs;
@@ -39,8 +40,21 @@ pub struct TrainArgs {
 pub struct Tuned {
     /// The run.
     pub finished: Finished,
-    /// What an input of `predict` looks like; `None` of a recommender.
-    pub input: Option<&'static str>,
+    /// How the model is used.
+    pub usage: Use,
+}
+
+/// How a model is used.
+#[derive(Debug, Clone, Copy)]
+pub enum Use {
+    /// `predict`, with inputs that look like this.
+    Predict(&'static str),
+    /// `predict` on a file.
+    Rows,
+    /// `score` on a stream of events.
+    Score,
+    /// `recommend`.
+    Recommend,
 }
 
 /// Trains and prints the figures.
@@ -53,12 +67,12 @@ pub fn run(args: &TrainArgs) -> Result<ExitCode, Failure> {
             Some((folder.as_path(), args.force)),
         ),
     };
-    let Tuned { finished, input } = tune(&recipe, going_on, &mut console)?;
+    let Tuned { finished, usage } = tune(&recipe, going_on, &mut console)?;
     if args.json {
         answer_json(&finished.evaluated)?;
     } else {
         answer(&figures(&finished));
-        answer(&next(&finished, input));
+        answer(&next(&finished, usage));
     }
     Ok(exit_code(&finished, &console))
 }
@@ -93,14 +107,27 @@ pub fn tune(
 ) -> Result<Tuned, Failure> {
     let begun = going_on.map(|(folder, _)| folder);
     let forced = going_on.map(|(_, force)| force);
-    let (finished, input) = if recommend::asked(recipe) {
+    let (finished, usage) = if recommend::asked(recipe) {
         let plan = plan::recommender(recipe, begun, console)?;
         show(&plan, recommend::PRIMARY, console);
         let run = |on: Watch<'_>| match forced {
             None => recommend::train(plan, on),
             Some(force) => recommend::resume(plan, force, on),
         };
-        (watched(console, run)?, None)
+        (watched(console, run)?, Use::Recommend)
+    } else if tables::asked(recipe) {
+        let plan = plan::of_table(recipe, begun, console)?;
+        show(&plan, &plan.evaluation().primary, console);
+        let usual = if plan.is_fraud() {
+            Use::Score
+        } else {
+            Use::Rows
+        };
+        let run = |on: Watch<'_>| match forced {
+            None => tables::train(plan, on),
+            Some(force) => tables::resume(plan, force, on),
+        };
+        (watched(console, run)?, usual)
     } else {
         let plan = plan::resolve(recipe, begun, console)?;
         let usual = plan.task.evaluation(plan.processor.labels()).primary;
@@ -115,7 +142,7 @@ pub fn tune(
             None => retune::train(plan, on),
             Some(force) => retune::resume(plan, force, on),
         };
-        (watched(console, run)?, Some(input))
+        (watched(console, run)?, Use::Predict(input))
     };
     if finished.interrupted {
         console.note(&format!(
@@ -127,7 +154,7 @@ pub fn tune(
         ));
     }
     console.note(&done(&finished));
-    Ok(Tuned { finished, input })
+    Ok(Tuned { finished, usage })
 }
 
 /// What sees the events of a run and may stop it.
@@ -214,7 +241,7 @@ pub fn figures(finished: &Finished) -> String {
 }
 
 /// Where to look and what to type after a run.
-fn next(finished: &Finished, input: Option<&str>) -> String {
+fn next(finished: &Finished, usage: Use) -> String {
     let bundle = finished.bundle.display().to_string();
     let mut text = String::new();
     let _ = writeln!(text, "\nsaved    {bundle}");
@@ -224,9 +251,11 @@ fn next(finished: &Finished, input: Option<&str>) -> String {
         finished.bundle.join("report.html").display()
     );
     let (program, bundle) = (program(), quoted(&bundle));
-    let _ = match input {
-        Some(input) => write!(text, "predict  {program} predict {bundle} {input}"),
-        None => write!(text, "use it   {program} recommend {bundle} --user USER"),
+    let _ = match usage {
+        Use::Predict(input) => write!(text, "predict  {program} predict {bundle} {input}"),
+        Use::Rows => write!(text, "predict  {program} predict {bundle} --data FILE"),
+        Use::Score => write!(text, "use it   {program} score {bundle} --data FILE.jsonl"),
+        Use::Recommend => write!(text, "use it   {program} recommend {bundle} --user USER"),
     };
     text
 }

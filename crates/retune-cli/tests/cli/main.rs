@@ -14,6 +14,7 @@ mod pictures;
 mod recommended;
 mod results;
 mod search;
+mod tables;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -17,7 +17,7 @@ mod filter;
 pub mod folder;
 mod join;
 mod likely;
-mod moments;
+pub(crate) mod moments;
 pub mod protocol;
 mod reader;
 mod source;

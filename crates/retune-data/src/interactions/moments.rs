@@ -4,14 +4,14 @@
 //! The unit of a number is told by its size: below 1e11 seconds (the year 5138), below 1e14 milliseconds, below 1e17
 //! microseconds. A file has one unit; a second one is an error that names a row of each.
 
-use crate::split::moment::iso_seconds;
+use crate::split::moment::{civil, iso_seconds};
 
 /// Nanoseconds in a second.
 pub const SECOND: i64 = 1_000_000_000;
 
 /// How the times of a file are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unit {
+pub(crate) enum Unit {
     Seconds,
     Milliseconds,
     Microseconds,
@@ -22,7 +22,7 @@ pub(super) enum Unit {
 
 impl Unit {
     /// The unit in words.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Seconds => "seconds since 1970",
             Self::Milliseconds => "milliseconds since 1970",
@@ -46,7 +46,7 @@ impl Unit {
 
 /// Why a text is no time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NoTime {
+pub(crate) enum NoTime {
     /// It is neither a number nor a date.
     Unreadable,
     /// It lies before 1677 or after 2262.
@@ -54,7 +54,7 @@ pub(super) enum NoTime {
 }
 
 /// Nanoseconds since 1970 and how they were written. With `days`, whole numbers such as 20240531 are days.
-pub(super) fn moment(text: &str, days: bool) -> Result<(i64, Unit), NoTime> {
+pub(crate) fn moment(text: &str, days: bool) -> Result<(i64, Unit), NoTime> {
     let text = text.trim();
     if let Ok(whole) = text.parse::<i64>() {
         if days && let Some(ns) = day(whole) {
@@ -107,7 +107,7 @@ fn day(number: i64) -> Option<i64> {
 }
 
 /// Whether every one of some times is a day written as YYYYMMDD.
-pub(super) fn are_days<'a>(mut texts: impl Iterator<Item = &'a str>) -> bool {
+pub(crate) fn are_days<'a>(mut texts: impl Iterator<Item = &'a str>) -> bool {
     let is_day = |t: &str| t.trim().parse().ok().and_then(day).is_some();
     texts.next().is_some_and(is_day) && texts.all(is_day)
 }
@@ -116,20 +116,7 @@ pub(super) fn are_days<'a>(mut texts: impl Iterator<Item = &'a str>) -> bool {
 pub fn show_moment(ns: i64) -> String {
     let seconds = ns.div_euclid(SECOND);
     let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    // The civil calendar, after Howard Hinnant.
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let of_era = z.rem_euclid(146_097);
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let shifted = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
-    let year = year + era * 400 + i64::from(month <= 2);
+    let (year, month, day) = civil(days);
     format!(
         "{year:04}-{month:02}-{day:02} {:02}:{:02}",
         rest / 3600,

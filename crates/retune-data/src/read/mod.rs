@@ -55,6 +55,47 @@ pub fn read(path: &Path, o: &ReadOptions) -> Result<Table> {
     }
 }
 
+/// The first rows of a file, for a look at its columns: about as many as a megabyte holds, of pictures all.
+///
+/// # Errors
+/// As [`read`].
+pub fn head(path: &Path, o: &ReadOptions) -> Result<Table> {
+    const BYTES: u64 = 1 << 20;
+    const ROWS: usize = 2_000;
+    if is_folder(path)? || idx::is_name(path) || npz::is_name(path) {
+        return read(path, o);
+    }
+    match format(path)? {
+        Format::Parquet => {
+            let mut first = Table::default();
+            parquet::parts(path, None, ROWS, &mut |table| {
+                first = table;
+                Ok(false)
+            })?;
+            Ok(first)
+        }
+        Format::JsonLines | Format::Delimited => {
+            let whole = std::fs::metadata(path).is_ok_and(|meta| meta.len() <= BYTES);
+            if whole {
+                return read(path, o);
+            }
+            let mut bytes = Vec::new();
+            let file = std::fs::File::open(path).map_err(|e| not_found(path, e))?;
+            std::io::Read::read_to_end(&mut std::io::Read::take(file, BYTES), &mut bytes)
+                .map_err(|e| not_found(path, e))?;
+            let end = bytes.iter().rposition(|b| *b == b'\n').unwrap_or(0);
+            let ending = path.extension().unwrap_or_default().to_string_lossy();
+            let copy = tempfile::Builder::new()
+                .suffix(&format!(".{ending}"))
+                .tempfile()
+                .map_err(|e| not_found(path, e))?;
+            std::fs::write(copy.path(), &bytes[..end]).map_err(|e| not_found(path, e))?;
+            read(copy.path(), o)
+        }
+        Format::JsonArray => read(path, o),
+    }
+}
+
 /// A delimited file to walk over row by row; `None` for any other kind of file or folder.
 pub(crate) fn delimited(path: &Path, o: &ReadOptions) -> Result<Option<Delimited>> {
     if is_folder(path)? || idx::is_name(path) || npz::is_name(path) {

@@ -25,6 +25,35 @@ pub(crate) fn iso_seconds(text: &str) -> Option<f64> {
     Some(days as f64 * 86_400.0 + clock_seconds(clock)?)
 }
 
+/// Year, month and day of a number of days since 1970 (the civil calendar, after Howard Hinnant).
+pub(crate) fn civil(days: i64) -> (i64, i64, i64) {
+    let z = days + 719_468;
+    let era = z.div_euclid(146_097);
+    let of_era = z.rem_euclid(146_097);
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
+    (year + era * 400 + i64::from(month <= 2), month, day)
+}
+
+/// `2024-05-31T12:30:05` of whole seconds since 1970.
+pub(crate) fn iso_text(seconds: i64) -> String {
+    let (year, month, day) = civil(seconds.div_euclid(86_400));
+    let rest = seconds.rem_euclid(86_400);
+    format!(
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}",
+        rest / 3600,
+        rest / 60 % 60,
+        rest % 60
+    )
+}
+
 /// Year, month and day of `2024-05-31` or `2024/05/31`.
 fn year_first(date: &str) -> Option<(i64, i64, i64)> {
     let [year, month, day] = numbers(date, &['-', '/'])?;
@@ -91,5 +120,14 @@ mod tests {
         assert_eq!(iso_seconds("yesterday"), None);
         assert_eq!(iso_seconds("2024-01-01Zé"), None);
         assert_eq!(iso_seconds("2024-01-01 noon"), None);
+    }
+
+    #[test]
+    fn seconds_are_written_as_they_are_read() {
+        assert_eq!(iso_text(1_709_209_805), "2024-02-29T12:30:05");
+        assert_eq!(iso_text(-1), "1969-12-31T23:59:59");
+        for seconds in [0, 951_782_399, 4_102_444_800] {
+            assert_eq!(iso_seconds(&iso_text(seconds)), Some(seconds as f64));
+        }
     }
 }

@@ -11,8 +11,8 @@ pub use calibration::reliability;
 pub(crate) use evaluate::unrateable;
 pub use evaluate::{evaluate, gain, majority, majority_predictions, mistakes, point, right};
 pub use regression::rank_correlation;
-pub(crate) use sample::Facts;
 pub use sample::Sample;
+pub(crate) use sample::{BINS, Facts, bin_of};
 
 /// What the right answers of a split are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

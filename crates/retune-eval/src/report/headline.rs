@@ -106,6 +106,9 @@ pub(super) fn floor_name(key: &str) -> String {
         "scratch_ids" => "a model of ids from random initialisation".to_owned(),
         "scratch_texts" => "a model of texts from random initialisation".to_owned(),
         "classical" => "a classical model".to_owned(),
+        "linear" => "a linear model of the same fields".to_owned(),
+        "gbdt" => "gradient-boosted trees on the same fields".to_owned(),
+        "network" => "a network on the same fields".to_owned(),
         "popularity" => "what most people take".to_owned(),
         "popularity_7_days" => "what most people took in the last 7 days".to_owned(),
         "markov" => "what most often comes next".to_owned(),
@@ -215,6 +218,7 @@ pub(super) fn floor_title(key: &str) -> String {
         "scratch_texts" => "from scratch, texts".to_owned(),
         "popularity_7_days" => "popular in 7 days".to_owned(),
         "item_knn" => "item-kNN".to_owned(),
+        "gbdt" => "trees".to_owned(),
         "ease" => "EASE".to_owned(),
         other => text(&other.replace('_', " ")),
     }

@@ -77,9 +77,12 @@ fn labels(r: &RunRecord) -> String {
 
 /// The verdict: two answers, the floors as table and picture, and what all that does not show.
 pub(super) fn verdict(r: &RunRecord) -> String {
-    let Some(v) = &r.evaluated.verdict else {
-        return String::new();
-    };
+    let verdict = r.evaluated.verdict.as_ref();
+    verdict.map_or_else(String::new, |v| verdict_of(v, &r.evaluated.primary, "row"))
+}
+
+/// The same of a verdict by itself: about a metric, over what `unit` names one of.
+pub(super) fn verdict_of(v: &Verdict, primary: &str, unit: &str) -> String {
     let mut body = String::from("<ul class=\"floors\">");
     for (question, word, keys) in [
         ("Did tuning help?", v.helped, &TUNING[..]),
@@ -98,7 +101,7 @@ pub(super) fn verdict(r: &RunRecord) -> String {
         "The tuned model against each floor",
         rows.collect(),
     ));
-    body.push_str(&unsaid(v, &text(&r.evaluated.primary)));
+    body.push_str(&unsaid(v, &text(primary), unit));
     section("verdict", "Did it help?", &body)
 }
 
@@ -183,7 +186,7 @@ fn small(p: f64) -> String {
 }
 
 /// What the verdict does not show.
-fn unsaid(v: &Verdict, metric: &str) -> String {
+fn unsaid(v: &Verdict, metric: &str, unit: &str) -> String {
     let mut items = vec![
         format!("It is about {}.", text(&v.scope)),
         "The test rows come from where the training rows come from: on rows from elsewhere, or from later, the \
@@ -194,7 +197,7 @@ fn unsaid(v: &Verdict, metric: &str) -> String {
         items.push(format!(
             "“No evidence” does not say that two models are alike. {} show a difference of {} in {metric} four times \
              in five; most smaller ones stay hidden.",
-            count(v.rows, "row"),
+            count(v.rows, unit),
             number(d)
         ));
     }

@@ -25,7 +25,7 @@ pub fn prior_name(labels: &Labels) -> &'static str {
 }
 
 impl Prior {
-    pub(super) fn of(targets: &Targets, labels: &Labels) -> Self {
+    pub(crate) fn of(targets: &Targets, labels: &Labels) -> Self {
         match targets {
             Targets::Class(classes) => {
                 let mut counts = vec![0; labels.outputs()];

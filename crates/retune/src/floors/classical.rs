@@ -186,6 +186,33 @@ pub fn picture_scores(
     Ok(fit.best(&rows, score).map(|found| (found.test, found.c)))
 }
 
+/// Answers to validation and test rows of a linear model on training rows as they are, all as columns and values
+/// ascending by column of `cols`, with the best penalty, and that penalty; `None` without training rows. See [`scores`].
+pub fn linear_scores(
+    (cols, sides): (usize, [Vec<Vec<(u32, f32)>>; 3]),
+    (targets, labels): (&[Target], &Labels),
+    effort: Effort,
+    score: &dyn Fn(&Matrix) -> f64,
+) -> Option<(Matrix, Matrix, f64)> {
+    if targets.is_empty() {
+        return None;
+    }
+    let rows = sides.map(|side| {
+        let mut rows = Sparse::with_room(cols, side.iter().map(Vec::len).sum());
+        for row in side {
+            rows.push(row);
+        }
+        rows
+    });
+    let fit = Fit {
+        targets,
+        labels,
+        grid: effort.grid(),
+    };
+    let found = fit.best(&rows, score)?;
+    Some((found.valid, found.test, found.c))
+}
+
 /// Whether a score takes the place of the best so far: the first wins a tie, and anything is better than no number.
 fn beats(found: f64, top: f64) -> bool {
     found > top || top.is_nan()

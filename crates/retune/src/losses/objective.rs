@@ -156,6 +156,15 @@ impl Objective {
     /// # Errors
     /// An option that does not apply to these labels; a weight of a class that the training rows do not have.
     pub fn new(recipe: &LossRecipe, labels: &Labels, train: &[Example]) -> Result<Self, Problem> {
+        let targets: Vec<Target> = train.iter().map(|e| e.target.clone()).collect();
+        Self::of(recipe, labels, &targets)
+    }
+
+    /// The same with counts of the targets of training rows.
+    ///
+    /// # Errors
+    /// As [`Objective::new`].
+    pub fn of(recipe: &LossRecipe, labels: &Labels, train: &[Target]) -> Result<Self, Problem> {
         let kind = match labels {
             Labels::Classes { .. } => TaskKind::Classification,
             Labels::MultiLabel { .. } => TaskKind::MultiLabel,
@@ -278,14 +287,14 @@ struct Counts {
 }
 
 impl Counts {
-    fn new(outputs: usize, train: &[Example]) -> Self {
+    fn new(outputs: usize, train: &[Target]) -> Self {
         let (mut with, mut without) = (vec![0.0; outputs], vec![0.0; outputs]);
         let mut count = |output: usize, flag: bool| {
             let side = if flag { &mut with } else { &mut without };
             side[output] += 1.0;
         };
-        for example in train {
-            match &example.target {
+        for target in train {
+            match target {
                 Target::Class(class) => count(*class as usize, true),
                 Target::Labels(flags) => {
                     let known = flags.iter().enumerate();

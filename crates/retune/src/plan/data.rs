@@ -137,7 +137,10 @@ fn check_slices(recipe: &Recipe, table: &Table, problems: &mut Vec<Problem>) {
 }
 
 /// The training file with the validation, test and replay files behind it, and the rows of each.
-fn tables(data: &DataRecipe, problems: &mut Vec<Problem>) -> Option<(Table, Given, Range<usize>)> {
+pub(crate) fn tables(
+    data: &DataRecipe,
+    problems: &mut Vec<Problem>,
+) -> Option<(Table, Given, Range<usize>)> {
     let options = data.read_options();
     let mut open = |key: &str, path: Option<&Path>| {
         path.map(|path| {
@@ -530,6 +533,7 @@ fn choices(chosen: &Chosen) -> Vec<(String, String)> {
                 match chosen.base.family.reads {
                     Reads::Text => "text encoder",
                     Reads::Pictures => "image classifier",
+                    Reads::Fields => "model of tables",
                 }
             ),
         );

@@ -2,7 +2,7 @@
 //! counts rows, tokens and steps, and reports every problem at once before anything is computed.
 
 mod batches;
-mod data;
+pub(crate) mod data;
 mod fit;
 mod forecast;
 mod memory;
@@ -37,6 +37,7 @@ pub(crate) fn default_model(reads: Reads) -> &'static str {
     match reads {
         Reads::Text => "all-minilm-l6-v2",
         Reads::Pictures => "efficientnet-lite0",
+        Reads::Fields => "gbdt",
     }
 }
 
@@ -225,6 +226,7 @@ fn misfit(base: &BaseModel, task: &dyn Task, reads: Reads) -> Option<Problem> {
     let what = |reads| match reads {
         Reads::Text => "texts",
         Reads::Pictures => "pictures",
+        Reads::Fields => "tables",
     };
     if base.family.reads != reads {
         let text = format!(

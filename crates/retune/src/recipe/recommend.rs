@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use retune_data::interactions::Repeats;
 use serde::{Deserialize, Serialize};
 
-use super::{Check, TrainRecipe};
+use super::{Check, TrainRecipe, out_of_range};
 use crate::error::Problem;
 use crate::recommend::Mode;
 
@@ -206,16 +206,7 @@ impl RecommendRecipe {
                 "is out of range 1 to 65536; try 128",
             ),
         ];
-        let written = toml::Value::try_from(self).ok();
-        let wrong = checks
-            .into_iter()
-            .filter(|(ok, ..)| !ok)
-            .map(|(_, key, text)| {
-                let value = written.as_ref().and_then(|all| all.get(key));
-                let value = value.map_or(String::new(), ToString::to_string);
-                Problem::new(&format!("recommend.{key}"), format!("{value} {text}"))
-            });
-        let mut found: Vec<Problem> = wrong.collect();
+        let mut found = out_of_range("recommend", self, &checks);
         if matches!(self.negatives, Negatives::Drawn(0)) {
             found.push(Problem::new(
                 "recommend.negatives",

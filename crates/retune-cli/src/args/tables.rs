@@ -1,0 +1,90 @@
+//! How a model of a table or of a stream of events is made.
+
+use clap::Args;
+use retune::eval::fraud::AlertGoal;
+use retune::recipe::{Span, TablesRecipe};
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Tables and streams of events")]
+pub(super) struct TableArgs {
+    /// Column that says whom an event belongs to, whoever acts first; may be repeated; found by itself when left out
+    #[arg(long = "entity", value_name = "COL")]
+    entities: Vec<String>,
+
+    /// Column of amounts; found by itself when left out
+    #[arg(long, value_name = "COL")]
+    amount: Option<String>,
+
+    /// Column that says when a label came to be known; found by itself when left out
+    #[arg(long, value_name = "COL")]
+    label_time: Option<String>,
+
+    /// How long labels take: training ends so long before the test, and no feature sees a label sooner [default: 7d]
+    #[arg(long, value_name = "SPAN", value_parser = str::parse::<Span>)]
+    delay: Option<Span>,
+
+    /// How long the training period is, as in 30d; from the first event on when left out
+    #[arg(long, value_name = "SPAN", value_parser = str::parse::<Span>)]
+    train_span: Option<Span>,
+
+    /// When the test begins, as in 2018-08-08; with the last --test-share of the events when left out
+    #[arg(long, value_name = "DATE")]
+    test_from: Option<String>,
+
+    /// How long the test is, as in 7d; to the last event when left out
+    #[arg(long, value_name = "SPAN", value_parser = str::parse::<Span>)]
+    test_span: Option<Span>,
+
+    /// Leave test events out whose card had a fraud since training began that is known by then: true or false [default:
+    /// false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    leave_known: Option<bool>,
+
+    /// Make features of what each entity did before: true or false [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    past: Option<bool>,
+
+    /// What the score of an alert is chosen for: cost=5 (of a look at one), alerts=100 (a day), precision=0.5 or
+    /// recall=0.8 [default: cost=5 where there are amounts]
+    #[arg(long, value_name = "GOAL", value_parser = str::parse::<AlertGoal>)]
+    alert: Option<AlertGoal>,
+
+    /// Networks that share their layers [default: 16]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    members: Option<usize>,
+
+    /// Width of their hidden layers [default: 128]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    net_width: Option<usize>,
+
+    /// Hidden layers [default: 2]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    net_layers: Option<usize>,
+
+    /// Rows per optimiser step of networks; a thirty-second of the training rows, 32 to 256, when left out
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    rows_per_step: Option<usize>,
+}
+
+impl TableArgs {
+    pub(super) fn lay_over(&self, recipe: &mut TablesRecipe) {
+        overrule!(
+            self.amount => recipe.amount,
+            self.label_time => recipe.label_time,
+            self.delay => recipe.delay,
+            self.train_span => recipe.train_span,
+            self.test_from => recipe.test_from,
+            self.test_span => recipe.test_span,
+            self.leave_known => recipe.leave_known,
+            self.past => recipe.past,
+            self.alert => recipe.alert,
+            self.members => recipe.members,
+            self.net_width => recipe.net_width,
+            self.net_layers => recipe.net_layers,
+            self.rows_per_step => recipe.rows_per_step,
+        );
+        if !self.entities.is_empty() {
+            recipe.entities.clone_from(&self.entities);
+        }
+    }
+}

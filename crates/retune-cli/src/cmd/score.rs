@@ -1,0 +1,136 @@
+//! `retune score`: a stream of events, one answer after the other, each from the past of its card.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Args;
+use retune::tables::scorer::{Scored, Scorer};
+use serde_json::{Map, Value};
+
+use crate::console::tell;
+use crate::failure::Failure;
+
+#[derive(Debug, Args)]
+pub struct ScoreArgs {
+    /// Folder of a model of events that `retune train --task fraud` wrote
+    bundle: PathBuf,
+
+    /// Events, one JSON object per line, oldest first; - for those of stdin
+    #[arg(long, value_name = "FILE")]
+    data: PathBuf,
+
+    /// Begin with the past that an earlier run left in this file [default: the past at the end of the training data]
+    #[arg(long, value_name = "FILE")]
+    past: Option<PathBuf>,
+
+    /// Begin without any past
+    #[arg(long, conflicts_with = "past")]
+    fresh: bool,
+
+    /// Leave the past in this file at the end, to go on from
+    #[arg(long, value_name = "FILE")]
+    keep_past: Option<PathBuf>,
+
+    /// Print the alerts alone
+    #[arg(long)]
+    alerts: bool,
+
+    /// Write to this file in place of stdout
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// Scores every event.
+pub fn run(args: &ScoreArgs) -> Result<ExitCode, Failure> {
+    let mut scorer = Scorer::open(&args.bundle)?;
+    if args.fresh {
+        scorer.forget()?;
+    }
+    if let Some(path) = &args.past {
+        scorer.load_past(path)?;
+    }
+    let input: Box<dyn BufRead> = if args.data == Path::new("-") {
+        Box::new(io::stdin().lock())
+    } else {
+        Box::new(BufReader::new(open(&args.data)?))
+    };
+    let mut out: Box<dyn Write> = match &args.out {
+        None => Box::new(io::stdout().lock()),
+        Some(path) => Box::new(io::BufWriter::new(File::create(path).map_err(|e| {
+            Failure::user(format!(
+                "cannot write {}: {e}; choose another --out",
+                path.display()
+            ))
+        })?)),
+    };
+    let clock = Instant::now();
+    let (mut events, mut alerts) = (0u64, 0u64);
+    for (number, line) in input.lines().enumerate() {
+        let at = || format!("{}, line {}", args.data.display(), number + 1);
+        let line = line.map_err(|e| Failure::user(format!("{}: cannot be read: {e}", at())))?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let record: Map<String, Value> = serde_json::from_str(&line).map_err(|e| {
+            Failure::user(format!(
+                "{}: not a JSON object ({e}); write one event per line",
+                at()
+            ))
+        })?;
+        if let Some(known) = label_alone(&record) {
+            scorer.learn(known.0, known.1, known.2);
+            continue;
+        }
+        let scored = scorer
+            .score(&record)
+            .map_err(|e| Failure::user(format!("{}: {e}", at())))?;
+        events += 1;
+        alerts += u64::from(scored.alert == Some(true));
+        if !args.alerts || scored.alert == Some(true) {
+            write(&mut out, &scored)?;
+        }
+    }
+    out.flush()
+        .map_err(|e| Failure::user(format!("cannot write the answers: {e}")))?;
+    let seconds = clock.elapsed().as_secs_f64();
+    if let Some(path) = &args.keep_past {
+        scorer.save_past(path)?;
+    }
+    tell(&format!(
+        "{events} events, {alerts} alerts, {:.0} events/s{}",
+        events as f64 / seconds.max(1e-9),
+        scorer.oddities()
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A record that only tells what became of an earlier event: its number, whether it was a fraud, and when that was known.
+fn label_alone(record: &Map<String, Value>) -> Option<(&str, bool, &str)> {
+    let of = record.get("label_of")?.as_str()?;
+    let fraud = record.get("fraud")?.as_bool()?;
+    let at = record.get("known_at")?.as_str()?;
+    Some((of, fraud, at))
+}
+
+fn open(path: &Path) -> Result<File, Failure> {
+    File::open(path).map_err(|e| {
+        Failure::user(format!(
+            "cannot read {}: {e}; check the path",
+            path.display()
+        ))
+    })
+}
+
+fn write(out: &mut dyn Write, scored: &Scored) -> Result<(), Failure> {
+    let line = serde_json::to_string(scored)
+        .map_err(|e| Failure::user(format!("cannot write an answer as JSON: {e}")))?;
+    match writeln!(out, "{line}") {
+        Ok(()) => Ok(()),
+        // Whoever read the answers has seen enough.
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(e) => Err(Failure::user(format!("cannot write the answers: {e}"))),
+    }
+}

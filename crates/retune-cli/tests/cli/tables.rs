@@ -1,0 +1,231 @@
+//! Tables and streams of events at the command line: the whole way on small ones, and what nobody would wish for.
+
+use std::fmt::Write as _;
+
+use crate::Folder;
+
+/// 120 readings of machines, of which every third fails where the reading is high.
+fn readings() -> String {
+    let mut text = String::from("machine_id,heat,kind,label\n");
+    for i in 0..120 {
+        let heat = (i * 37) % 100;
+        let kind = ["press", "saw"][i % 2];
+        let label = if heat > 60 { "fails" } else { "runs" };
+        let _ = writeln!(text, "m{i},{heat},{kind},{label}");
+    }
+    text
+}
+
+/// Payments of a small made-up world, as `retune simulate` writes them.
+fn payments(file: &str) -> Folder {
+    let folder = Folder::new();
+    folder
+        .retune(&[
+            "simulate",
+            "transactions",
+            "--out",
+            file,
+            "--customers",
+            "60",
+            "--terminals",
+            "40",
+            "--days",
+            "30",
+        ])
+        .succeeds();
+    folder
+}
+
+#[test]
+fn a_table_is_told_from_its_columns_and_measured_and_used() {
+    let folder = Folder::new();
+    folder.write("machines.csv", readings());
+    let plan = folder.retune(&["plan", "machines.csv"]).succeeds();
+    for phrase in ["tabular-classification", "`label`", "`kind`", "gbdt"] {
+        assert!(
+            plan.stdout.contains(phrase),
+            "no `{phrase}` in:\n{}",
+            plan.stdout
+        );
+    }
+    let run = folder
+        .retune(&["train", "machines.csv", "--out", "run"])
+        .succeeds();
+    assert!(
+        run.stdout.contains("auroc") && run.stdout.contains("linear"),
+        "{}",
+        run.stdout
+    );
+    folder.write("new.csv", "heat,kind\n90,saw\n10,press\n,saw\n50,lathe\n");
+    let answers = folder
+        .retune(&["predict", "run", "--data", "new.csv"])
+        .succeeds();
+    let lines: Vec<&str> = answers.stdout.lines().collect();
+    assert!(
+        lines.len() == 4 && lines[0].starts_with("fails") && lines[1].starts_with("runs"),
+        "{lines:?}"
+    );
+    folder
+        .retune(&[
+            "predict",
+            "run",
+            "--data",
+            "new.csv",
+            "--out",
+            "answers.csv",
+        ])
+        .succeeds();
+    assert!(
+        folder
+            .read("answers.csv")
+            .starts_with("heat,kind,predicted,confidence")
+    );
+    let eval = folder
+        .retune(&["eval", "run", "--data", "machines.csv", "--json"])
+        .succeeds();
+    assert!(eval.stdout.contains("\"auroc\""), "{}", eval.stdout);
+}
+
+#[test]
+fn a_stream_of_payments_goes_the_whole_way() {
+    let folder = payments("payments.csv");
+    let run = folder
+        .retune(&[
+            "train",
+            "payments.csv",
+            "--alert",
+            "alerts=3",
+            "--out",
+            "run",
+        ])
+        .succeeds();
+    for phrase in ["average_precision", "recall@1%fpr", "prior"] {
+        assert!(
+            run.stdout.contains(phrase),
+            "no `{phrase}` in:\n{}",
+            run.stdout
+        );
+    }
+    assert!(run.stdout.contains("score run"), "{}", run.stdout);
+    folder.write(
+        "today.jsonl",
+        "{\"event_time\": \"2018-05-01T10:00:00\", \"customer_id\": 5, \"terminal_id\": 3, \"amount\": 900}\n\
+         {\"event_time\": \"2018-05-01T10:01:00\", \"customer_id\": 5, \"terminal_id\": 3, \"amount\": 12.5}\n",
+    );
+    let scores = folder
+        .retune(&[
+            "score",
+            "run",
+            "--data",
+            "today.jsonl",
+            "--keep-past",
+            "past",
+        ])
+        .succeeds();
+    assert_eq!(scores.stdout.lines().count(), 2, "{}", scores.stdout);
+    assert!(scores.stderr.contains("events/s"), "{}", scores.stderr);
+    folder
+        .retune(&["score", "run", "--data", "today.jsonl", "--past", "past"])
+        .succeeds();
+    folder.retune(&["report", "run"]).succeeds();
+    folder
+        .retune(&["plan", "payments.csv", "--json"])
+        .succeeds();
+}
+
+#[test]
+fn wrong_tables_and_streams_are_told_with_a_cure() {
+    let folder = payments("payments.csv");
+    folder.write("machines.csv", readings());
+    folder.write("broken.csv", readings().replace("m7,59", "m7,hot"));
+    folder.write(
+        "one.csv",
+        "a,b,label\n1,2.5,x\n3,4.5,x\n1,2.5,x\n3,0.5,x\n1,2,x\n",
+    );
+    folder.write(
+        "open.csv",
+        "rooms,street,price\n1,elm,2.5\n3,oak,4.5\n1,elm,2.5\n3,oak,0.5\n",
+    );
+    let cases: [(&[&str], &str); 12] = [
+        (&["train", "open.csv"], "name it with --label COLUMN"),
+        (
+            &["train", "machines.csv", "--model", "gbd"],
+            "did you mean `gbdt`?",
+        ),
+        (
+            &[
+                "train",
+                "machines.csv",
+                "--task",
+                "fraud",
+                "--label",
+                "lable",
+            ],
+            "did you mean `label`?",
+        ),
+        (
+            &["train", "one.csv", "--task", "tabular-classification"],
+            "only one class",
+        ),
+        (&["train", "payments.csv", "--delay", "a week"], "write 7d"),
+        (
+            &["train", "payments.csv", "--delay", "90d"],
+            "no event is left for training",
+        ),
+        (
+            &["train", "payments.csv", "--test-from", "soon"],
+            "2018-08-08",
+        ),
+        (&["train", "payments.csv", "--alert", "many"], "alerts=100"),
+        (
+            &["train", "payments.csv", "--entity", "card"],
+            "no column `card`",
+        ),
+        (&["simulate", "transactions", "--out", "a.json"], ".parquet"),
+        (
+            &[
+                "simulate",
+                "transactions",
+                "--out",
+                "a.csv",
+                "--customers",
+                "0",
+            ],
+            "customers is 0",
+        ),
+        (&["score", "nowhere", "--data", "payments.csv"], "nowhere"),
+    ];
+    for (arguments, phrase) in cases {
+        let outcome = folder.retune(arguments);
+        assert_eq!(outcome.code, Some(2), "{arguments:?}\n{}", outcome.stderr);
+        assert!(
+            outcome.stderr.contains(phrase),
+            "{arguments:?}: no `{phrase}` in:\n{}",
+            outcome.stderr
+        );
+    }
+    folder
+        .retune(&["train", "machines.csv", "--out", "run", "--verdict", "off"])
+        .succeeds();
+    folder.write("events.jsonl", "{\"heat\": \"hot\"}\n");
+    for (arguments, phrase) in [
+        (&["score", "run", "--data", "events.jsonl"][..], "line 1"),
+        (
+            &["score", "run", "--data", "machines.csv"],
+            "not a JSON object",
+        ),
+        (&["predict", "run", "a text"], "--data FILE"),
+        (
+            &["predict", "run", "--data", "payments.csv"],
+            "no column `heat`",
+        ),
+    ] {
+        let outcome = folder.retune(arguments);
+        assert_eq!(outcome.code, Some(2), "{arguments:?}\n{}", outcome.stderr);
+        assert!(
+            outcome.stderr.contains(phrase),
+            "{arguments:?}: no `{phrase}` in:\n{}",
+            outcome.stderr
+        );
+    }
+}

@@ -1,0 +1,313 @@
+//! Who plays which part in a table of events: the time, whom the events belong to, and the amount; each with its reason.
+//!
+//! Names decide, and content confirms. What is missing is said, with what it takes away.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{DataError, Result};
+use crate::profile::{Kind, Profile, profile};
+use crate::roles::Reason;
+use crate::roles::names::plain;
+use crate::split::moment::iso_seconds;
+use crate::table::{Column, Table};
+
+/// Words in names of columns that say whom or what an event belongs to; those of whoever acts come first.
+const ENTITIES: [&str; 22] = [
+    "customer",
+    "card",
+    "cc",
+    "account",
+    "user",
+    "client",
+    "cardholder",
+    "iban",
+    "sender",
+    "nameorig",
+    "terminal",
+    "merchant",
+    "shop",
+    "store",
+    "receiver",
+    "beneficiary",
+    "namedest",
+    "device",
+    "ip",
+    "phone",
+    "email",
+    "patient",
+];
+/// Names of columns of amounts, the more telling first.
+const AMOUNTS: [&str; 10] = [
+    "amount",
+    "tx_amount",
+    "transaction_amount",
+    "transaction_amt",
+    "amt",
+    "value",
+    "price",
+    "sum",
+    "total",
+    "betrag",
+];
+/// Names of columns of times, the more telling first.
+const TIMES: [&str; 12] = [
+    "event_time",
+    "tx_datetime",
+    "transaction_time",
+    "trans_date_trans_time",
+    "timestamp",
+    "datetime",
+    "time",
+    "date",
+    "transaction_date",
+    "transaction_dt",
+    "unix_time",
+    "ts",
+];
+/// Names of columns that say when a label came to be known.
+const LABEL_TIMES: [&str; 4] = [
+    "label_time",
+    "labelled_at",
+    "chargeback_date",
+    "reported_at",
+];
+/// Entities that histories are kept of.
+const MOST_ENTITIES: usize = 4;
+
+/// What the user says about the columns of a table of events; what is left open is guessed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CastRequest {
+    /// When an event happened.
+    pub time: Option<String>,
+    /// Whom events belong to.
+    pub entities: Vec<String>,
+    /// How much money it was about.
+    pub amount: Option<String>,
+    /// When the label came to be known.
+    pub label_time: Option<String>,
+}
+
+/// Who plays which part in a table of events.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cast {
+    /// When an event happened.
+    pub time: Option<String>,
+    /// Whom events belong to: whoever acts comes first.
+    pub entities: Vec<String>,
+    /// How much money it was about.
+    pub amount: Option<String>,
+    /// When the label came to be known.
+    pub label_time: Option<String>,
+}
+
+impl Cast {
+    /// Every column that plays a part.
+    pub fn columns(&self) -> Vec<&str> {
+        let single = [&self.time, &self.amount, &self.label_time];
+        let single = single.into_iter().flatten();
+        single.chain(&self.entities).map(String::as_str).collect()
+    }
+}
+
+/// Finds the parts among the columns that are not `taken`, with reasons and with what is missing.
+///
+/// # Errors
+/// A column that was named and is not there, or cannot play its part.
+pub fn cast(t: &Table, taken: &[&str], asked: &CastRequest) -> Result<(Cast, Vec<Reason>)> {
+    for name in asked
+        .entities
+        .iter()
+        .chain(&asked.time)
+        .chain(&asked.amount)
+        .chain(&asked.label_time)
+    {
+        t.column(name)?;
+    }
+    if let Some(time) = &asked.time {
+        reads_as_time(t, time)?;
+    }
+    let free: Vec<Profile> = t
+        .columns
+        .iter()
+        .filter(|c| !taken.contains(&c.name.as_str()))
+        .map(|c| profile(c, t.rows()))
+        .collect();
+    let mut reasons = Vec::new();
+    let mut because = |column: &str, role: &str, why: &str| {
+        reasons.push(Reason {
+            column: column.to_string(),
+            role: role.to_string(),
+            why: why.to_string(),
+        });
+    };
+    let mut one =
+        |role: &str, asked: &Option<String>, names: &[&str], fits: &dyn Fn(&Profile) -> bool| {
+            if let Some(name) = asked {
+                because(name, role, "named by you");
+                return Some(name.clone());
+            }
+            let rank = |p: &Profile| names.iter().position(|n| *n == plain(&p.name));
+            let best = free
+                .iter()
+                .filter(|p| fits(p))
+                .filter_map(|p| Some((rank(p)?, p)));
+            let (_, p) = best.min_by_key(|(rank, _)| *rank)?;
+            because(&p.name, role, &format!("its name, and {}", p.describe()));
+            Some(p.name.clone())
+        };
+    let is_time = |p: &Profile| t.column(&p.name).is_ok_and(|c| reads(c, t.rows()));
+    let numeric = |p: &Profile| {
+        matches!(
+            p.kind,
+            Kind::Integer | Kind::Float | Kind::Constant | Kind::Id
+        )
+    };
+    let time = one("time", &asked.time, &TIMES, &is_time);
+    let label_time = one("label time", &asked.label_time, &LABEL_TIMES, &is_time);
+    let amount = one("amount", &asked.amount, &AMOUNTS, &numeric);
+    let entities = entities(&free, asked);
+    for (name, why) in &entities {
+        because(name, "entity", why);
+    }
+    let entities = entities.into_iter().map(|(name, _)| name).collect();
+    let cast = Cast {
+        time,
+        entities,
+        amount,
+        label_time,
+    };
+    reasons.extend(missing(&cast));
+    Ok((cast, reasons))
+}
+
+/// What is missing, and what that takes away.
+fn missing(cast: &Cast) -> Vec<Reason> {
+    let mut found = Vec::new();
+    let mut lacks = |missing: bool, role: &str, why: &str| {
+        if missing {
+            found.push(Reason {
+                column: "(none)".to_string(),
+                role: role.to_string(),
+                why: why.to_string(),
+            });
+        }
+    };
+    lacks(
+        cast.time.is_none(),
+        "time",
+        "no column of times: rows are divided at random, and there are no histories, no figures per day and no label \
+         delay; name one with --time",
+    );
+    lacks(
+        cast.entities.is_empty(),
+        "entity",
+        "no column says whom an event belongs to: there are no histories and no figures per card; name it with --entity",
+    );
+    lacks(
+        cast.amount.is_none(),
+        "amount",
+        "no column of amounts: a missed fraud costs the same whatever it is about; name it with --amount",
+    );
+    found
+}
+
+/// Columns that say whom an event belongs to: by their names, with values that repeat.
+fn entities(free: &[Profile], asked: &CastRequest) -> Vec<(String, String)> {
+    if !asked.entities.is_empty() {
+        let named = asked.entities.iter();
+        return named
+            .map(|n| (n.clone(), "named by you".to_string()))
+            .collect();
+    }
+    let rank = |p: &Profile| {
+        let name = plain(&p.name);
+        ENTITIES
+            .iter()
+            .position(|e| name.split('_').any(|word| word == *e))
+    };
+    let fits = |p: &&Profile| {
+        matches!(p.kind, Kind::Integer | Kind::Words | Kind::Names | Kind::Id)
+            && p.distinct > 10
+            && p.distinct_share() < 0.9
+    };
+    let mut found: Vec<(usize, &Profile)> = free
+        .iter()
+        .filter(fits)
+        .filter_map(|p| Some((rank(p)?, p)))
+        .collect();
+    found.sort_by_key(|(rank, _)| *rank);
+    found.truncate(MOST_ENTITIES);
+    found
+        .into_iter()
+        .map(|(_, p)| {
+            (
+                p.name.clone(),
+                format!("its name, and {} different values that repeat", p.distinct),
+            )
+        })
+        .collect()
+}
+
+/// Whether a name says whom or what a row belongs to.
+pub(super) fn is_entity(name: &str) -> bool {
+    let name = plain(name);
+    let mut words = name.split('_');
+    words.clone().next_back() == Some("id") || words.any(|word| ENTITIES[..20].contains(&word))
+}
+
+/// Whether the first values of a column are times: dates, or numbers.
+fn reads(column: &Column, rows: usize) -> bool {
+    let mut values = (0..rows)
+        .filter_map(|row| column.text(row))
+        .take(100)
+        .peekable();
+    values.peek().is_some() && values.all(|v| moment(&v).is_some())
+}
+
+fn reads_as_time(t: &Table, name: &str) -> Result<()> {
+    let column = t.column(name)?;
+    let wrong = (0..t.rows()).find(|row| column.text(*row).is_none_or(|v| moment(&v).is_none()));
+    match wrong {
+        None => Ok(()),
+        Some(row) => Err(no_time(t, column, row)),
+    }
+}
+
+fn no_time(t: &Table, column: &Column, row: usize) -> DataError {
+    DataError::Cell {
+        column: column.name.clone(),
+        place: t.place(row),
+        problem: format!("`{}` is no time", column.text(row).unwrap_or_default()),
+        cure: "write times as 2024-05-31T12:30:05 or as seconds, or name another --time"
+            .to_string(),
+    }
+}
+
+/// Seconds of a time as it is written: a date, or a number of seconds (of milliseconds where it is that large).
+pub fn moment(text: &str) -> Option<f64> {
+    const MILLISECONDS: f64 = 1e11;
+    if let Some(seconds) = iso_seconds(text) {
+        return Some(seconds);
+    }
+    let number = crate::table::parse_number(text)?;
+    Some(if number.abs() >= MILLISECONDS {
+        number / 1e3
+    } else {
+        number
+    })
+}
+
+/// The times of a column in whole seconds.
+///
+/// # Errors
+/// A value that is no time.
+pub fn seconds(t: &Table, name: &str) -> Result<Vec<i64>> {
+    let column = t.column(name)?;
+    let one = |row: usize| {
+        let found = column.text(row).and_then(|v| moment(&v));
+        found
+            .map(|s| s.floor() as i64)
+            .ok_or_else(|| no_time(t, column, row))
+    };
+    (0..t.rows()).map(one).collect()
+}

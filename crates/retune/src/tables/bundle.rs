@@ -1,0 +1,228 @@
+//! The bundle of a model of tables: what each column is, the model, the state of the past, figures and report.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use retune_data::fields::{Cast, Fields};
+use retune_data::picture::Tta;
+use retune_data::processor::Labels;
+use retune_data::windows::Engine;
+use serde::{Deserialize, Serialize};
+
+use super::figures::Measured;
+use super::gbdt::Trees;
+use super::inputs::Inputs;
+use super::net::{Net, NetForm};
+use super::plan::Plan;
+use super::task;
+use crate::bundle::{self, BaseRecord, Manifest, Prior, pretty, read_json, read_manifest, sha256};
+use crate::checkpoint::{self, Checkpoint};
+use crate::error::{Error, Result};
+use crate::model::Pooling;
+use crate::run_folder::RunFolder;
+use crate::tasks::Task;
+use crate::weights::{HostTensor, LoadReport, Place, Source};
+
+const CONFIG: &str = "config.json";
+const TREES: &str = "trees.json";
+const WEIGHTS: &str = "model.safetensors";
+/// State of the past of every entity after the last event of the data.
+pub(super) const PAST: &str = "past.state";
+
+/// `config.json`: all that an answer depends on besides the model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    model_type: String,
+    /// The columns that the model reads.
+    pub fields: Fields,
+    /// Who plays which part in a stream of events.
+    pub cast: Cast,
+    /// The column of labels.
+    pub label: String,
+    /// What outputs stand for.
+    pub labels: Labels,
+    /// Of two classes the one that the task is about.
+    pub positive: usize,
+    /// From which score on an event is an alert.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f64>,
+    /// What a network is made of, and what it reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub net: Option<(NetForm, Inputs)>,
+}
+
+/// A model that was trained.
+pub(super) enum Kept {
+    Trees(Trees),
+    Net {
+        weights: Vec<HostTensor>,
+        form: NetForm,
+        inputs: Inputs,
+    },
+}
+
+/// What a finished run has to save.
+pub(super) struct Saved<'a> {
+    pub plan: &'a Plan,
+    pub kept: &'a Kept,
+    pub measured: &'a Measured,
+    /// Step of the weights, and steps done.
+    pub steps: (u64, u64),
+    pub seconds: f64,
+}
+
+/// Writes the model's files and returns the manifest, which is to be written last.
+pub(super) fn save(run: &RunFolder, saved: &Saved) -> Result<Manifest> {
+    let plan = saved.plan;
+    let folder = run.parts();
+    let mut names = vec![CONFIG, "recipe.toml"];
+    let mut net = None;
+    match saved.kept {
+        Kept::Trees(trees) => {
+            let text = serde_json::to_vec(trees).map_err(|e| Error::Internal(e.to_string()))?;
+            run.write(TREES, &text)?;
+            names.push(TREES);
+        }
+        Kept::Net {
+            weights,
+            form,
+            inputs,
+        } => {
+            checkpoint::write(&folder.join(WEIGHTS), weights, &[])?;
+            names.push(WEIGHTS);
+            net = Some((form.clone(), inputs.clone()));
+        }
+    }
+    if let Some(engine) = &plan.engine {
+        let mut bytes = Vec::new();
+        engine.save(&mut bytes)?;
+        run.write(PAST, &bytes)?;
+        names.push(PAST);
+    }
+    let alerts = saved.measured.alerts.as_ref();
+    let config = Config {
+        model_type: MODEL_TYPE.to_string(),
+        fields: plan.fields.clone(),
+        cast: plan.cast.clone(),
+        label: plan.roles.label.clone().unwrap_or_default(),
+        labels: plan.labels.clone(),
+        positive: plan.positive(),
+        threshold: alerts.map(|alerts| alerts.threshold),
+        net,
+    };
+    run.write(CONFIG, &pretty(&config)?)?;
+    run.write("recipe.toml", plan.recipe.to_toml().as_bytes())?;
+    let files = names
+        .iter()
+        .map(|name| Ok(((*name).to_string(), sha256(&folder.join(name))?)));
+    Ok(Manifest {
+        format: bundle::FORMAT,
+        retune: env!("CARGO_PKG_VERSION").to_string(),
+        created: jiff::Timestamp::now().to_string(),
+        task: plan.task.name().to_string(),
+        method: "full".to_string(),
+        family: plan.family.name().to_string(),
+        precision: plan.recipe.products(),
+        pooling: Pooling::First,
+        base: BaseRecord {
+            reference: plan.family.name().to_string(),
+            revision: None,
+            files: BTreeMap::new(),
+        },
+        parent: None,
+        loaded: LoadReport::default(),
+        split: plan.split.clone(),
+        data: plan.data_hashes()?,
+        decision: saved.measured.predictions.decision.clone(),
+        prior: Prior::of(&plan.task.targets(&plan.train.targets), &plan.labels),
+        best_step: saved.steps.0,
+        steps: saved.steps.1,
+        seconds: saved.seconds,
+        peak_rss_bytes: retune_kernels::process::peak_resident_bytes(),
+        forecast: None,
+        refit: false,
+        tta: Tta::default(),
+        files: files.collect::<Result<_>>()?,
+    })
+}
+
+/// `model_type` in `config.json`.
+const MODEL_TYPE: &str = "retune-tables";
+
+/// A model that answers.
+pub(super) enum Opened {
+    Trees(Trees),
+    Net { net: Box<Net>, inputs: Inputs },
+}
+
+/// A model of tables that is open.
+pub struct TableBundle {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// The task.
+    pub task: &'static dyn Task,
+    /// `bundle.json`.
+    pub manifest: Manifest,
+    /// `config.json`.
+    pub config: Config,
+    /// The past of every entity after the last event of the training data.
+    pub engine: Option<Engine>,
+    pub(super) model: Opened,
+}
+
+/// Whether a folder holds a model of tables.
+pub fn is_table_model(folder: &Path) -> bool {
+    folder.join("bundle.json").is_file()
+        && read_manifest(folder).is_ok_and(|manifest| task(&manifest.task).is_some())
+}
+
+impl TableBundle {
+    /// Opens and checks a bundle.
+    ///
+    /// # Errors
+    /// Another kind of bundle, a newer format, or a file whose SHA-256 is not the one in `bundle.json`.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let manifest = read_manifest(folder)?;
+        let Some(task) = task(&manifest.task) else {
+            return Err(Error::User(format!(
+                "{} was made for {}, not for tables",
+                folder.display(),
+                manifest.task
+            )));
+        };
+        manifest.check(folder)?;
+        let config: Config = read_json(&folder.join(CONFIG))?;
+        let model = match &config.net {
+            None => Opened::Trees(read_json(&folder.join(TREES))?),
+            Some((form, inputs)) => {
+                let checkpoint = Checkpoint::open(&folder.join(WEIGHTS))?;
+                let keys = |path: &str| vec![path.to_string()];
+                let place = Place::cpu(false, manifest.precision);
+                let mut source =
+                    Source::new(Some(&checkpoint), &keys, &place, 0, Net::spread(form));
+                let net = Net::load(&mut source, form).map_err(|e| Error::User(e.to_string()))?;
+                Opened::Net {
+                    net: Box::new(net),
+                    inputs: inputs.clone(),
+                }
+            }
+        };
+        let past = folder.join(PAST);
+        let engine = match past.is_file() {
+            true => {
+                let file = std::fs::File::open(&past).map_err(|e| Error::io("read", &past, e))?;
+                Some(Engine::load(&mut std::io::BufReader::new(file))?)
+            }
+            false => None,
+        };
+        Ok(Self {
+            folder: folder.to_path_buf(),
+            task,
+            manifest,
+            config,
+            engine,
+            model,
+        })
+    }
+}

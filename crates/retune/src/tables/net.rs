@@ -1,0 +1,347 @@
+//! `tabular`: an ensemble of small networks that share their layers ("TabM-mini", Gorishniy et al., arXiv:2410.24210),
+//! over numbers in piecewise-linear steps (Gorishniy et al., arXiv:2203.05556).
+//!
+//! Each of `members` networks scales the inputs by numbers of its own, all go through the same hidden layers, and each
+//! has an output layer of its own. Their probabilities are averaged.
+
+use std::sync::Arc;
+
+use burn::module::{Module, Param};
+use burn::tensor::{DType, Tensor, TensorData, activation};
+use retune_data::Target;
+use retune_data::batch::{BatchOptions, Order, plan_batches};
+use retune_data::fields::Cells;
+use retune_eval::{Event, Matrix};
+use retune_kernels::dropout::{Stream, mix};
+use serde::{Deserialize, Serialize};
+
+use super::inputs::Inputs;
+use crate::error::Result;
+use crate::losses::{self, Loss, Objective};
+use crate::model::Pass;
+use crate::nn::Linear;
+use crate::ops::{self, Activation, Dropout, Precision};
+use crate::scoring::{cpu, to_host};
+use crate::train::schedule::Schedule;
+use crate::train::state::Snapshot;
+use crate::train::{self, Fitted, Flow, Parts, SaveWhen, TrainOptions, Validation};
+use crate::weights::{Init, Source, WeightsError};
+
+/// Rows per batch outside training.
+const ROWS: usize = 1024;
+/// Standard deviation of fresh weights is `GAIN / sqrt(inputs)`.
+const GAIN: f64 = 1.0;
+
+/// What a network is made of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetForm {
+    /// Numbers that it reads.
+    pub inputs: usize,
+    /// Numbers that it answers with.
+    pub outputs: usize,
+    /// Networks.
+    pub members: usize,
+    /// Width of the hidden layers.
+    pub width: usize,
+    /// Hidden layers.
+    pub layers: usize,
+    /// Share of hidden values that training drops.
+    pub dropout: f64,
+}
+
+/// The networks.
+#[derive(Module, Debug)]
+pub struct Net {
+    /// Each member's factors of the inputs, `[members, inputs]`.
+    pub scales: Param<Tensor<2>>,
+    /// Shared by all members.
+    pub layers: Vec<Linear>,
+    /// Each member's output layer, `[members, width, outputs]`.
+    pub out: Param<Tensor<3>>,
+    /// `[members, 1, outputs]`.
+    pub bias: Param<Tensor<3>>,
+    #[module(skip)]
+    dropout: f64,
+}
+
+impl Net {
+    /// Reads `scales`, `layers.N`, `out` and `bias`, or makes them of random numbers.
+    ///
+    /// # Errors
+    /// A tensor that is missing or of another shape.
+    pub fn load(source: &mut Source, form: &NetForm) -> std::result::Result<Self, WeightsError> {
+        let mut width = form.inputs;
+        let mut layers = Vec::with_capacity(form.layers);
+        for i in 0..form.layers {
+            layers.push(Linear::load(
+                source,
+                &format!("layers.{i}"),
+                width,
+                form.width,
+            )?);
+            width = form.width;
+        }
+        Ok(Self {
+            scales: source.param(
+                "scales",
+                [form.members, form.inputs],
+                Init::Spread { std: 1.0 },
+            )?,
+            layers,
+            out: source.param("out", [form.members, width, form.outputs], Init::Normal)?,
+            bias: source.param("bias", [form.members, 1, form.outputs], Init::Zeros)?,
+            dropout: form.dropout,
+        })
+    }
+
+    /// Standard deviation of fresh weights.
+    pub fn spread(form: &NetForm) -> f64 {
+        GAIN / (form.width as f64).sqrt()
+    }
+
+    /// From `[rows, inputs]` to what each member says, `[members * rows, outputs]`.
+    pub fn forward(&self, x: Tensor<2>, keys: &[u64], pass: &Pass) -> Tensor<2> {
+        let [rows, inputs] = x.dims();
+        let [members, _] = self.scales.dims();
+        let scales = self.scales.val().reshape([members, 1, inputs]);
+        let x = x.reshape([1, rows, inputs]) * scales; // [members, rows, inputs]
+        let mut x: Tensor<2> = x.reshape([members * rows, inputs]);
+        let keys: Arc<Vec<u64>> = Arc::new(
+            (0..members as u64)
+                .flat_map(|member| keys.iter().map(move |key| mix(*key ^ mix(member))))
+                .collect(),
+        );
+        for (site, layer) in (0..).zip(&self.layers) {
+            x = layer.forward(x, Activation::Relu); // [members * rows, width]
+            x = ops::dropout_rows(
+                x,
+                &Dropout {
+                    p: if pass.train { self.dropout } else { 0.0 },
+                    stream: Stream {
+                        seed: pass.seed,
+                        step: pass.step,
+                        site,
+                    },
+                    keys: Arc::clone(&keys),
+                },
+            );
+        }
+        let [_, width] = x.dims();
+        let x = x.cast(DType::F32).reshape([members, rows, width]);
+        let said = x.matmul(self.out.val()) + self.bias.val();
+        let [_, _, outputs] = said.dims();
+        said.reshape([members * rows, outputs])
+    }
+}
+
+/// Rows that a network learns from or answers.
+pub struct NetRows<'a> {
+    /// `[rows, fields]`.
+    pub cells: &'a Cells,
+    /// One per row.
+    pub targets: &'a [Target],
+}
+
+/// How a network trains.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pace {
+    /// Passes over the rows at most.
+    pub epochs: f64,
+    /// Validations without improvement before stopping.
+    pub patience: usize,
+    /// Peak learning rate of AdamW.
+    pub lr: f64,
+    /// Rows per step.
+    pub batch: usize,
+    /// Decoupled weight decay of matrices.
+    pub weight_decay: f64,
+    /// Largest global gradient norm; 0 for none.
+    pub clip_norm: f64,
+    /// Decay of the average of the weights that is kept.
+    pub average: Option<f64>,
+    /// Steps at most.
+    pub max_steps: Option<u64>,
+    /// When the state is saved.
+    pub save: SaveWhen,
+    /// Format of products.
+    pub precision: Precision,
+    /// Seed of order and dropout.
+    pub seed: u64,
+}
+
+/// One training of a network.
+pub struct Job<'a> {
+    /// How fields become inputs.
+    pub inputs: &'a Inputs,
+    /// How it trains.
+    pub pace: Pace,
+    /// What it minimises; `None` for the squared error of a number.
+    pub objective: Option<&'a Objective>,
+    /// Standard deviation and mean of a number that is learned.
+    pub units: (f64, f64),
+    /// Rows to learn from.
+    pub train: NetRows<'a>,
+    /// Rows that the best weights are selected on.
+    pub valid: NetRows<'a>,
+}
+
+/// What rates answers to the validation rows: metrics by name and the one that selects.
+pub type Rate<'a> = &'a dyn Fn(&Matrix) -> Validation;
+/// Keeps the states of a training.
+pub type Save<'a> = &'a mut dyn FnMut(&Snapshot) -> Result<()>;
+
+/// Inputs of some rows, and which rows these are.
+struct Lesson {
+    rows: Vec<usize>,
+    /// `[rows, inputs]`.
+    values: Vec<f32>,
+}
+
+impl Job<'_> {
+    /// Optimiser steps of the whole training and of one pass.
+    pub fn steps(&self) -> (u64, u64) {
+        let pass = self
+            .train
+            .targets
+            .len()
+            .div_ceil(self.pace.batch.max(1))
+            .max(1) as u64;
+        let whole = (self.pace.epochs * pass as f64).round() as u64;
+        (
+            whole.clamp(1, self.pace.max_steps.unwrap_or(u64::MAX)),
+            pass,
+        )
+    }
+
+    /// Trains `net` and returns the best weights.
+    ///
+    /// # Errors
+    /// A loss or gradient that is not finite; a state that cannot be saved.
+    pub fn fit(
+        &self,
+        net: Net,
+        rate: Rate,
+        (mut save, from): (Option<Save<'_>>, Option<Snapshot>),
+        on: &mut dyn FnMut(&Event) -> Flow,
+    ) -> Result<Fitted<Net>> {
+        let (steps, steps_per_epoch) = self.steps();
+        let pace = &self.pace;
+        let options = TrainOptions {
+            steps,
+            steps_per_epoch,
+            lr: pace.lr,
+            schedule: Schedule::Constant,
+            patience: Some(pace.patience),
+            weight_decay: pace.weight_decay,
+            clip_norm: pace.clip_norm,
+            seed: pace.seed,
+            average: pace.average,
+            save: pace.save,
+            ..TrainOptions::default()
+        };
+        let saves = save.is_some();
+        let mut keep = |snapshot: &Snapshot| save.as_mut().map_or(Ok(()), |save| save(snapshot));
+        let parts = Parts {
+            batches: &mut |epoch| self.lessons(epoch),
+            loss: &|net: &Net, lesson: &Lesson, pass: &Pass| self.loss(net, lesson, pass),
+            validate: &mut |net| {
+                let scores = answers(
+                    net,
+                    self.inputs,
+                    self.valid.cells,
+                    self.units,
+                    self.objective.is_some(),
+                );
+                Ok(rate(&scores))
+            },
+            on,
+            first: None,
+            save: if saves { Some(&mut keep) } else { None },
+        };
+        train::fit(net, parts, &options, from)
+    }
+
+    fn lessons(&self, epoch: u64) -> train::EpochBatches<'_, Lesson> {
+        let options = BatchOptions {
+            rows: self.pace.batch,
+            max_tokens: usize::MAX,
+            order: Order::Shuffled,
+            seed: self.pace.seed,
+        };
+        let lengths = vec![1; self.train.targets.len()];
+        let batches = plan_batches(&lengths, &options, epoch).into_iter();
+        Box::new(batches.map(|rows| {
+            let values = rows
+                .iter()
+                .flat_map(|row| self.inputs.of(self.train.cells.row(*row)));
+            let values: Vec<f32> = values.collect();
+            let n = rows.len() as u64;
+            Ok((Lesson { rows, values }, n))
+        }))
+    }
+
+    /// Sum over members and rows.
+    fn loss(&self, net: &Net, lesson: &Lesson, pass: &Pass) -> Loss {
+        let keys: Vec<u64> = lesson.rows.iter().map(|row| *row as u64).collect();
+        let n = lesson.rows.len();
+        let shape = [n, self.inputs.width()];
+        let x = Tensor::<2>::from_data(TensorData::new(lesson.values.clone(), shape), &cpu(true));
+        let said = net.forward(x, &keys, pass); // [members * rows, outputs]
+        let members = said.dims()[0] / n.max(1);
+        let own = || {
+            lesson
+                .rows
+                .iter()
+                .map(|row| self.train.targets[*row].clone())
+        };
+        let targets: Vec<Target> = (0..members).flat_map(|_| own()).collect();
+        let weights = vec![1f32; targets.len()];
+        match self.objective {
+            Some(objective) => objective.cross_entropy(said, &targets, &weights),
+            None => {
+                let (std, mean) = self.units;
+                losses::squared_error(said * std + mean, &targets, &weights, std)
+            }
+        }
+    }
+}
+
+/// Probabilities or values, averaged over members: `[rows, outputs]`. A number is in units of standard deviation and mean.
+pub fn answers(
+    net: &Net,
+    inputs: &Inputs,
+    cells: &Cells,
+    (std, mean): (f64, f64),
+    classes: bool,
+) -> Matrix {
+    let rows: Vec<usize> = (0..cells.rows()).collect();
+    let mut out = Matrix {
+        rows: rows.len(),
+        ..Matrix::default()
+    };
+    for some in rows.chunks(ROWS) {
+        let values: Vec<f32> = some
+            .iter()
+            .flat_map(|row| inputs.of(cells.row(*row)))
+            .collect();
+        let shape = [some.len(), inputs.width()];
+        let x = Tensor::<2>::from_data(TensorData::new(values, shape), &cpu(false));
+        let keys = vec![0; some.len()];
+        let said = net.forward(x, &keys, &Pass::default()); // [members * rows, outputs]
+        let [all, outputs] = said.dims();
+        let said = if classes {
+            activation::softmax(said, 1)
+        } else {
+            said * std + mean
+        };
+        let members = all / some.len();
+        let said: Tensor<2> = said
+            .reshape([members, some.len(), outputs])
+            .mean_dim(0)
+            .reshape([some.len(), outputs]);
+        out.cols = outputs;
+        out.data.extend(to_host(said));
+    }
+    out
+}

@@ -1,0 +1,386 @@
+//! A run: floors, the model, figures and the bundle, from a plan.
+
+use std::time::Instant;
+
+use burn::module::Module as _;
+use retune_data::Target;
+use retune_data::fields::Cells;
+use retune_data::processor::Labels;
+use retune_eval::metrics::point;
+use retune_eval::{Cost, Event, Matrix, metric};
+use retune_kernels::process;
+
+use super::bundle::{self, Kept, Saved};
+use super::figures::{self, Measured, Rival};
+use super::gbdt::{self, Trees};
+use super::inputs::Inputs;
+use super::linear;
+use super::net::{self, Job, Net, NetForm, NetRows, Pace};
+use super::plan::{Family, Plan, Rows};
+use crate::error::{Error, Result};
+use crate::floors::classical::Effort;
+use crate::losses::Objective;
+use crate::proof::Meter;
+use crate::recipe::VerdictLevel;
+use crate::run::{Finished, Flow, gates, on_threads, recorder, reopened, stage};
+use crate::run_folder::{RunFolder, Started};
+use crate::train::state::Snapshot;
+use crate::train::{Fitted, SaveWhen, Validation};
+use crate::weights::{Place, Source};
+
+/// Passes, validations without improvement, learning rate and dropout of networks where the recipe names none.
+const USUAL: (f64, usize, f64, f64) = (40.0, 8, 2e-3, 0.1);
+
+/// Decay of the average of a network's weights that is kept.
+const AVERAGE: f64 = 0.98;
+
+type On<'a> = &'a mut dyn FnMut(&Event) -> Flow;
+
+/// Carries out a plan. Its folder appears at `plan.out` at once and becomes a bundle when all of it is there.
+///
+/// # Errors
+/// Diverged training, a full disk.
+pub fn train(plan: Plan, on: &mut (dyn FnMut(&Event) -> Flow + Send)) -> Result<Finished> {
+    on_threads(&plan.recipe, || {
+        let folder = RunFolder::create(&plan.out, &plan.recipe.to_toml(), &started(&plan)?)?;
+        carry_out(&plan, folder, None, on)
+    })
+}
+
+/// Goes on with the unfinished run in `plan.out`: the result is the same, bit for bit, as without the break. Trees are
+/// grown anew, which takes seconds.
+///
+/// # Errors
+/// As [`train`]; data or recipe that are not those the run was begun with.
+pub fn resume(
+    plan: Plan,
+    force: bool,
+    on: &mut (dyn FnMut(&Event) -> Flow + Send),
+) -> Result<Finished> {
+    on_threads(&plan.recipe, || {
+        let now = (&started(&plan)?, &plan.recipe);
+        let (folder, from) = reopened(&plan.out, now, force, on)?;
+        carry_out(&plan, folder, from, on)
+    })
+}
+
+fn started(plan: &Plan) -> Result<Started> {
+    Ok(Started {
+        retune: env!("CARGO_PKG_VERSION").to_string(),
+        data: plan.data_hashes()?,
+        base: std::collections::BTreeMap::new(),
+    })
+}
+
+/// A model that was trained and what it answers.
+struct Trained {
+    kept: Kept,
+    valid: Matrix,
+    test: Matrix,
+    /// Step of the weights, and steps done.
+    steps: (u64, u64),
+    interrupted: bool,
+    note: Option<String>,
+}
+
+fn carry_out(
+    plan: &Plan,
+    mut folder: RunFolder,
+    from: Option<Snapshot>,
+    on: On,
+) -> Result<Finished> {
+    let clock = Instant::now();
+    let mut record = recorder(on);
+    let mut rivals = Vec::new();
+    let mut notes = Vec::new();
+    if plan.recipe.verdict != VerdictLevel::Off {
+        let mut on = |event: &Event| record(event, &mut folder);
+        notes.extend(straight(plan, &mut rivals, &mut on));
+    }
+    let meter = Meter::start();
+    let trained = match plan.family {
+        Family::Gbdt => grown(plan, &mut |event| record(event, &mut folder))?,
+        Family::Tabular => {
+            let keep = plan.recipe.train.keep_checkpoints;
+            // The loop saves and reports in turn, both into the one folder.
+            let shared = std::cell::RefCell::new(&mut folder);
+            let save: net::Save = &mut |snapshot| shared.borrow_mut().save(snapshot, keep);
+            let mut on = |event: &Event| record(event, &mut shared.borrow_mut());
+            taught(plan, "train", (Some(save), from), &mut on)?
+        }
+    };
+    let cost = Cost {
+        peak_rss_bytes: process::peak_resident_bytes(),
+        ..meter.cost()
+    };
+    let mut on = |event: &Event| record(event, &mut folder);
+    if !trained.interrupted {
+        notes.extend(other(plan, &mut rivals, &mut on)?);
+    }
+    notes.extend(trained.note);
+    stage(&mut on, "evaluate", Some(plan.test.at.len() as u64));
+    let measured = Measured::of(plan, (&trained.valid, trained.test), rivals, (cost, notes))?;
+    stage(&mut on, "save", None);
+    let manifest = bundle::save(
+        &folder,
+        &Saved {
+            plan,
+            kept: &trained.kept,
+            measured: &measured,
+            steps: trained.steps,
+            seconds: clock.elapsed().as_secs_f64(),
+        },
+    )?;
+    figures::write(&folder, plan, (&manifest, &measured))?;
+    folder.publish()?;
+    Ok(Finished {
+        bundle: plan.out.clone(),
+        gates: gates(&plan.recipe, &measured.evaluated),
+        require: plan.recipe.require,
+        evaluated: measured.evaluated,
+        before_after: measured.before_after,
+        seconds: clock.elapsed().as_secs_f64(),
+        peak_bytes: process::peak_resident_bytes(),
+        forecast: None,
+        interrupted: trained.interrupted,
+    })
+}
+
+/// Metrics of answers to the validation rows and the one that selects.
+fn validation(plan: &Plan, scores: &Matrix) -> Validation {
+    let evaluation = plan.evaluation();
+    let predictions = figures::predictions(plan, &plan.valid, scores.clone());
+    let metrics = point(&predictions, &evaluation);
+    let asked = plan.recipe.train.metric.clone();
+    let name = asked.unwrap_or_else(|| selecting(plan));
+    let value = metrics.get(&name).copied();
+    Validation {
+        loss: metrics.get("log_loss").copied().unwrap_or(0.0),
+        score: value.map_or(f64::NEG_INFINITY, |value| sign(&name) * value),
+        metrics,
+    }
+}
+
+/// What selects settings and weights: of classes the likelihood of the answers, which a few rows tell better than their order.
+fn selecting(plan: &Plan) -> String {
+    match plan.labels {
+        Labels::Classes { .. } if !plan.is_fraud() => "log_loss".to_string(),
+        _ => plan.evaluation().primary,
+    }
+}
+
+/// Rows per step of a network: as the recipe says, or so many that a pass has thirty-two steps, from 32 to 256.
+fn batch(plan: &Plan) -> usize {
+    let usual = || {
+        (plan.train.targets.len() / 32)
+            .next_power_of_two()
+            .clamp(32, 256)
+    };
+    plan.recipe.tables.rows_per_step.unwrap_or_else(usual)
+}
+
+/// 1 where a larger value of a metric is better, -1 where a smaller one is.
+fn sign(name: &str) -> f64 {
+    if metric(name).is_none_or(|m| m.higher_is_better) {
+        1.0
+    } else {
+        -1.0
+    }
+}
+
+/// Adds the linear model; says what was selected.
+fn straight(plan: &Plan, rivals: &mut Vec<Rival>, on: On) -> Option<String> {
+    stage(on, "linear", None);
+    let meter = Meter::start();
+    let sides = linear::Sides {
+        cells: [&plan.train.cells, &plan.valid.cells, &plan.test.cells],
+        targets: &plan.train.targets,
+    };
+    let score = |scores: &Matrix| validation(plan, scores).score;
+    let (_, test, c) = linear::scores(&sides, &plan.labels, &plan.words(), effort(plan), &score)?;
+    rivals.push(Rival {
+        name: "linear",
+        scores: test,
+        cost: meter.cost(),
+    });
+    Some(format!(
+        "linear is a linear model on the same fields: C = {c}"
+    ))
+}
+
+fn effort(plan: &Plan) -> Effort {
+    match plan.recipe.verdict {
+        VerdictLevel::Full => Effort::Full,
+        _ => Effort::Fast,
+    }
+}
+
+/// Adds the other family: trees beside a network always, a network beside trees where the verdict is to be full.
+fn other(plan: &Plan, rivals: &mut Vec<Rival>, on: On) -> Result<Option<String>> {
+    let wanted = match (plan.family, plan.recipe.verdict) {
+        (_, VerdictLevel::Off) | (Family::Gbdt, VerdictLevel::Fast) => return Ok(None),
+        (Family::Gbdt, VerdictLevel::Full) => Family::Tabular,
+        (Family::Tabular, _) => Family::Gbdt,
+    };
+    let meter = Meter::start();
+    let found = match wanted {
+        Family::Gbdt => grown(plan, on)?,
+        Family::Tabular => {
+            let mut watch = |event: &Event| match event {
+                Event::Step { step, .. } => on(&Event::Progress { done: *step }),
+                Event::Stage { .. } => on(event),
+                _ => Flow::Continue,
+            };
+            taught(plan, "network", (None, None), &mut watch)?
+        }
+    };
+    if found.interrupted {
+        return Ok(Some(
+            "stopped before the other family was measured".to_string(),
+        ));
+    }
+    rivals.push(Rival {
+        name: match wanted {
+            Family::Gbdt => "gbdt",
+            Family::Tabular => "network",
+        },
+        scores: found.test,
+        cost: meter.cost(),
+    });
+    Ok(found.note)
+}
+
+/// Trees: the setting is selected on the validation rows, which then train too.
+fn grown(plan: &Plan, on: On) -> Result<Trained> {
+    let settings = gbdt::grid().len() as u64;
+    stage(on, "trees", Some(settings + 1));
+    let words = plan.words();
+    let fit = (&words[..], plan.recipe.seed);
+    let score = |scores: &Matrix| validation(plan, scores).score;
+    let mut done = |done: usize| {
+        on(&Event::Progress { done: done as u64 });
+    };
+    let rows = rows(&plan.train);
+    let found = Trees::select(
+        (&rows, &plan.valid.cells),
+        &plan.labels,
+        fit,
+        &score,
+        &mut done,
+    )?;
+    let valid = found.scores(&plan.valid.cells);
+    let all = plan.train.and(&plan.valid);
+    let trees = Trees::grow(&self::rows(&all), &plan.labels, fit, found.setting)?;
+    done(settings as usize + 1);
+    let test = trees.scores(&plan.test.cells);
+    Ok(Trained {
+        note: Some(format!(
+            "gbdt is the best of {settings} settings on the validation rows, which then train too: {}",
+            found.setting
+        )),
+        steps: (trees.setting.trees as u64, trees.setting.trees as u64),
+        kept: Kept::Trees(trees),
+        valid,
+        test,
+        interrupted: false,
+    })
+}
+
+fn rows(of: &Rows) -> gbdt::Rows<'_> {
+    gbdt::Rows {
+        cells: &of.cells,
+        targets: &of.targets,
+    }
+}
+
+/// A network, from random numbers.
+fn taught(
+    plan: &Plan,
+    name: &str,
+    saved: (Option<net::Save<'_>>, Option<Snapshot>),
+    on: On,
+) -> Result<Trained> {
+    let engineered = plan.inputs().len() - plan.fields.fields.len();
+    let inputs = Inputs::fit(&plan.fields.fields, engineered, &plan.train.cells);
+    let of = &plan.recipe.tables;
+    let form = NetForm {
+        inputs: inputs.width(),
+        outputs: plan.labels.outputs(),
+        members: of.members,
+        width: of.net_width,
+        layers: of.net_layers,
+        dropout: plan.recipe.train.dropout.unwrap_or(USUAL.3),
+    };
+    let place = Place::cpu(true, plan.recipe.products());
+    let keys = |path: &str| vec![path.to_string()];
+    let mut source = Source::new(None, &keys, &place, plan.recipe.seed, Net::spread(&form));
+    let net = Net::load(&mut source, &form).map_err(|error| Error::Internal(error.to_string()))?;
+    let objective = match plan.labels {
+        Labels::Number { .. } => None,
+        _ => Some(
+            Objective::of(&plan.recipe.loss, &plan.labels, &plan.train.targets)
+                .map_err(|problem| Error::Problems(vec![problem]))?,
+        ),
+    };
+    let units = units(&plan.labels);
+    let job = Job {
+        inputs: &inputs,
+        pace: pace(plan),
+        objective: objective.as_ref(),
+        units,
+        train: net_rows(&plan.train.cells, &plan.train.targets),
+        valid: net_rows(&plan.valid.cells, &plan.valid.targets),
+    };
+    stage(on, name, Some(job.steps().0));
+    let rate = |scores: &Matrix| validation(plan, scores);
+    let fitted: Fitted<Net> = job.fit(net, &rate, saved, on)?;
+    crate::ops::cpu::release();
+    let plain = fitted.model.valid();
+    let classes = objective.is_some();
+    let of = |cells: &Cells| net::answers(&plain, &inputs, cells, units, classes);
+    Ok(Trained {
+        valid: of(&plan.valid.cells),
+        test: of(&plan.test.cells),
+        steps: (fitted.best_step, fitted.steps),
+        interrupted: fitted.interrupted,
+        note: None,
+        kept: Kept::Net {
+            weights: crate::weights::host_values(&plain),
+            form,
+            inputs,
+        },
+    })
+}
+
+fn net_rows<'a>(cells: &'a Cells, targets: &'a [Target]) -> NetRows<'a> {
+    NetRows { cells, targets }
+}
+
+/// Standard deviation and mean of a number that is learned.
+pub(super) fn units(labels: &Labels) -> (f64, f64) {
+    match labels {
+        Labels::Number { mean, std } => (*std, *mean),
+        _ => (1.0, 0.0),
+    }
+}
+
+fn pace(plan: &Plan) -> Pace {
+    let (epochs, patience, lr, _) = USUAL;
+    let train = &plan.recipe.train;
+    Pace {
+        epochs: train.epochs.unwrap_or(epochs),
+        patience: train.patience.unwrap_or(patience),
+        lr: train.lr.unwrap_or(lr),
+        batch: batch(plan),
+        weight_decay: train.weight_decay,
+        clip_norm: train.clip_norm,
+        average: Some(train.ema.unwrap_or(AVERAGE)).filter(|decay| *decay > 0.0),
+        max_steps: train.max_steps,
+        save: match train.checkpoint_every {
+            Some(steps) => SaveWhen::Steps(steps),
+            None => SaveWhen::Time(crate::job::BETWEEN_STATES),
+        },
+        precision: plan.recipe.products(),
+        seed: plan.recipe.seed,
+    }
+}

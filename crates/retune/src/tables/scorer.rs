@@ -1,0 +1,438 @@
+//! Answers of a saved model: of a table at once, or of a stream of events, one after the other.
+
+use std::path::Path;
+
+use retune_data::Table;
+use retune_data::fields::{Cells, FieldKind};
+use retune_data::processor::Labels;
+use retune_data::roles::Roles;
+use retune_data::windows::{Engine, EventRow, Taken, features_of};
+use retune_eval::{Evaluated, Matrix, Predictions, evaluate};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::bundle::{Opened, TableBundle};
+use super::figures::{figure, of_two};
+use super::{evaluation, net, run};
+use crate::error::{Error, Result};
+use crate::predictor::write_answers;
+use crate::tasks::Answer;
+
+/// Reasons that an alert is given with.
+const REASONS: usize = 3;
+
+/// A model that answers, and the past of every entity it has seen.
+pub struct Scorer {
+    bundle: TableBundle,
+    /// Names of the inputs.
+    names: Vec<String>,
+    features: Vec<f32>,
+}
+
+/// What a model says of one event.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Scored {
+    /// The event's number, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Probability that it is what the task is about, or the number.
+    pub score: f64,
+    /// Whether it is an alert.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alert: Option<bool>,
+    /// What speaks most for it, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+    /// How the event was taken, where it was not the newest one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken: Option<&'static str>,
+}
+
+impl Scorer {
+    /// The model in `folder`, with the past as it was after the last event of its data.
+    ///
+    /// # Errors
+    /// No model of tables, or a damaged one.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let bundle = TableBundle::open(folder)?;
+        let mut names = bundle.config.fields.names();
+        names.extend(
+            bundle
+                .engine
+                .iter()
+                .flat_map(|engine| engine.spec().names()),
+        );
+        Ok(Self {
+            bundle,
+            names,
+            features: Vec::new(),
+        })
+    }
+
+    /// The bundle.
+    pub fn bundle(&self) -> &TableBundle {
+        &self.bundle
+    }
+
+    /// Begins without any past.
+    ///
+    /// # Errors
+    /// None for a bundle that could be opened.
+    pub fn forget(&mut self) -> Result<()> {
+        if let Some(engine) = &mut self.bundle.engine {
+            *engine = Engine::new(engine.spec().clone())?;
+        }
+        Ok(())
+    }
+
+    /// Goes on from the past that [`Scorer::save_past`] wrote.
+    ///
+    /// # Errors
+    /// A file that cannot be read, is damaged, or was written for another model.
+    pub fn load_past(&mut self, path: &Path) -> Result<()> {
+        let file = std::fs::File::open(path).map_err(|e| Error::io("read", path, e))?;
+        let found = Engine::load(&mut std::io::BufReader::new(file))?;
+        let engine = self
+            .bundle
+            .engine
+            .as_mut()
+            .filter(|own| own.spec() == found.spec());
+        let Some(engine) = engine else {
+            return Err(Error::User(format!(
+                "{} is the past of another model; leave --past out, or name the file that this model left",
+                path.display()
+            )));
+        };
+        *engine = found;
+        Ok(())
+    }
+
+    /// Writes the past as it is now; a file of that name stays whole until the new one is.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn save_past(&self, path: &Path) -> Result<()> {
+        let Some(engine) = &self.bundle.engine else {
+            return Err(Error::User(
+                "this model reads no past; leave --keep-past out".to_string(),
+            ));
+        };
+        let fail = |e: std::io::Error| Error::io("write", path, e);
+        let folder = path
+            .parent()
+            .filter(|p| !p.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
+        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(fail)?;
+        engine.save(&mut file)?;
+        file.as_file().sync_all().map_err(fail)?;
+        file.persist(path).map_err(|e| fail(e.error))?;
+        Ok(())
+    }
+
+    /// Takes in what became of an earlier event: its number, whether it was a fraud, and when that was known.
+    pub fn learn(&mut self, id: &str, fraud: bool, at: &str) -> bool {
+        let moment = retune_data::fields::moment(at);
+        let engine = self.bundle.engine.as_mut();
+        engine
+            .zip(moment)
+            .is_some_and(|(engine, at)| engine.label(id, fraud, at as i64))
+    }
+
+    /// What was odd about the events so far, in words: late ones, repeated ones.
+    pub fn oddities(&self) -> String {
+        let Some(engine) = &self.bundle.engine else {
+            return String::new();
+        };
+        let counts = engine.counts();
+        let told = [
+            (counts.late, "late"),
+            (counts.too_late, "too late to be remembered"),
+            (counts.again, "seen before"),
+        ];
+        let told: Vec<String> = told
+            .iter()
+            .filter(|(n, _)| *n > 0)
+            .map(|(n, what)| format!("{n} {what}"))
+            .collect();
+        if told.is_empty() {
+            return String::new();
+        }
+        format!("; of all events so far {}", told.join(", "))
+    }
+
+    /// Inputs of every row of a table, `[rows, inputs]`. Features of the past begin anew with the table's first event:
+    /// it holds its own past.
+    ///
+    /// # Errors
+    /// A column that is missing, or a cell that cannot be read.
+    pub fn cells(&self, table: &Table) -> Result<Cells> {
+        let rows: Vec<usize> = (0..table.rows()).collect();
+        let own = self.bundle.config.fields.encode(table, &rows)?;
+        let Some(engine) = &self.bundle.engine else {
+            return Ok(own);
+        };
+        let mut spec = engine.spec().clone();
+        if spec
+            .label
+            .as_ref()
+            .is_some_and(|label| table.column(label).is_err())
+        {
+            spec.label = None;
+        }
+        let mut engine = Engine::new(spec)?;
+        let values = features_of(table, &mut engine)?;
+        let width = engine.spec().names().len();
+        Ok(own.beside(&Cells { width, values }))
+    }
+
+    /// Probabilities or values of rows: `[rows, outputs]`.
+    pub fn scores(&self, cells: &Cells) -> Matrix {
+        match &self.bundle.model {
+            Opened::Trees(trees) => trees.scores(cells),
+            Opened::Net { net, inputs } => {
+                let labels = &self.bundle.config.labels;
+                let classes = !matches!(labels, Labels::Number { .. });
+                net::answers(net, inputs, cells, run::units(labels), classes)
+            }
+        }
+    }
+
+    /// The answers to the rows of a table.
+    ///
+    /// # Errors
+    /// As [`Scorer::cells`].
+    pub fn answers(&self, table: &Table) -> Result<Vec<Answer>> {
+        let scores = self.scores(&self.cells(table)?);
+        let config = &self.bundle.config;
+        let one = |row: usize| {
+            self.bundle
+                .task
+                .answer(scores.row(row), &config.labels, None)
+        };
+        Ok((0..scores.rows).map(one).collect())
+    }
+
+    /// Writes the columns of a table with answers behind them, by the file's extension.
+    ///
+    /// # Errors
+    /// The file cannot be written or has another extension than .csv, .jsonl or .parquet.
+    pub fn write(&self, table: &Table, answers: &[Answer], path: &Path) -> Result<()> {
+        write_answers((table, answers), &self.bundle.config.labels, path)
+    }
+
+    /// Figures of the model on the labelled rows of a table.
+    ///
+    /// # Errors
+    /// As [`Scorer::cells`]; a label that is missing or not known.
+    pub fn evaluated(
+        &self,
+        table: &Table,
+        (split, slices): (&str, &[String]),
+    ) -> Result<Evaluated> {
+        let config = &self.bundle.config;
+        let roles = Roles {
+            text: Vec::new(),
+            pictures: false,
+            label: Some(config.label.clone()),
+            task: Some(self.bundle.task.kind()),
+            group: None,
+            time: None,
+            reasons: Vec::new(),
+        };
+        table.column(&config.label)?;
+        let (rows, _) = retune_data::processor::labelled_rows(table, &roles)?;
+        let targets = rows
+            .iter()
+            .map(|row| config.labels.target(table, *row, &config.label));
+        let targets: Vec<_> = targets.collect::<retune_data::Result<_>>()?;
+        let scores = self.scores(&self.cells(table)?.select(&rows));
+        let predictions = Predictions {
+            scores,
+            targets: self.bundle.task.targets(&targets),
+            slices: slices
+                .iter()
+                .map(|column| crate::scoring::slice(table, column, &rows))
+                .collect::<retune_data::Result<_>>()?,
+            ids: rows.iter().map(|row| table.place(*row)).collect(),
+            decision: self.bundle.manifest.decision.clone(),
+        };
+        let of = evaluation(self.bundle.task, &config.labels);
+        let mut evaluated = evaluate(&predictions, &of, split, 42);
+        let labels = (&config.labels, config.positive);
+        evaluated.metrics.extend(of_two(labels, &predictions));
+        Ok(evaluated)
+    }
+
+    /// Scores one event, given as a record of names and values, and puts it into the past.
+    ///
+    /// # Errors
+    /// A record without a time, or with a value that cannot be read.
+    pub fn score(&mut self, record: &Map<String, Value>) -> Result<Scored> {
+        let mut row: Vec<f32> = Vec::with_capacity(self.names.len());
+        for field in &self.bundle.config.fields.fields {
+            row.push(cell(record, &field.name, &field.kind)?);
+        }
+        let mut taken = None;
+        if let Some(engine) = &mut self.bundle.engine {
+            let spec = engine.spec().clone();
+            let event = Event::of(record, &spec)?;
+            let entities: Vec<Option<&str>> = event.entities.iter().map(Option::as_deref).collect();
+            let found = engine.step(
+                &EventRow {
+                    id: event.id.as_deref(),
+                    time: event.time,
+                    amount: event.amount,
+                    entities: &entities,
+                    label: event.label,
+                    label_time: event.label_time,
+                },
+                &mut self.features,
+            )?;
+            row.extend(&self.features);
+            taken = match found {
+                Taken::InOrder => None,
+                Taken::Late => Some("late"),
+                Taken::TooLate => Some("too late to be remembered"),
+                Taken::Again => Some("again"),
+            };
+        }
+        Ok(Scored {
+            id: record.get("transaction_id").or(record.get("id")).map(text),
+            taken,
+            ..self.one(&row)
+        })
+    }
+
+    /// What the model says of one row of inputs.
+    fn one(&self, row: &[f32]) -> Scored {
+        let config = &self.bundle.config;
+        let positive = match config.labels {
+            Labels::Number { .. } => 0,
+            _ => config.positive,
+        };
+        let score = match &self.bundle.model {
+            Opened::Trees(trees) => trees.score(row)[positive],
+            Opened::Net { .. } => {
+                let cells = Cells {
+                    width: row.len(),
+                    values: row.to_vec(),
+                };
+                self.scores(&cells).row(0)[positive]
+            }
+        };
+        let alert = config
+            .threshold
+            .map(|threshold| f64::from(score) >= threshold);
+        Scored {
+            id: None,
+            score: f64::from(score),
+            alert,
+            reasons: if alert == Some(true) {
+                self.reasons(row, positive)
+            } else {
+                Vec::new()
+            },
+            taken: None,
+        }
+    }
+
+    /// The inputs that speak most for the positive class, in words.
+    fn reasons(&self, row: &[f32], positive: usize) -> Vec<String> {
+        let Opened::Trees(trees) = &self.bundle.model else {
+            return Vec::new();
+        };
+        // Trees of two classes speak for the second one.
+        let sign = if positive == 0 { -1.0 } else { 1.0 };
+        let by: Vec<f64> = trees
+            .contributions(row, 0)
+            .iter()
+            .map(|by| by * sign)
+            .collect();
+        let mut order: Vec<usize> = (0..row.len()).filter(|at| by[*at] > 0.0).collect();
+        order.sort_by(|a, b| by[*b].total_cmp(&by[*a]));
+        let fields = &self.bundle.config.fields.fields;
+        let say = |at: usize| {
+            let value = fields
+                .get(at)
+                .map_or_else(|| figure(row[at]), |field| field.show(row[at]));
+            format!("{} is {value}", self.names[at])
+        };
+        order.into_iter().take(REASONS).map(say).collect()
+    }
+}
+
+/// A value as text.
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn cell(record: &Map<String, Value>, name: &str, kind: &FieldKind) -> Result<f32> {
+    let Some(value) = record.get(name).filter(|value| !value.is_null()) else {
+        return Ok(f32::NAN);
+    };
+    let told = text(value);
+    let told = told.trim();
+    if told.is_empty() {
+        return Ok(f32::NAN);
+    }
+    match kind {
+        FieldKind::Words(words) => {
+            let at = words.iter().position(|word| word == told);
+            Ok(at.unwrap_or(words.len()) as f32)
+        }
+        FieldKind::Number => match value {
+            Value::Bool(flag) => Ok(f32::from(u8::from(*flag))),
+            _ => told
+                .parse()
+                .map_err(|_| Error::User(format!("`{name}` is `{told}`, and a number is needed"))),
+        },
+    }
+}
+
+/// The parts of an event that its past is made of.
+struct Event {
+    id: Option<String>,
+    time: i64,
+    amount: Option<f64>,
+    entities: Vec<Option<String>>,
+    label: Option<bool>,
+    label_time: Option<i64>,
+}
+
+impl Event {
+    fn of(record: &Map<String, Value>, spec: &retune_data::windows::EngineSpec) -> Result<Self> {
+        let told = |name: &str| record.get(name).filter(|v| !v.is_null()).map(text);
+        let time = |name: &str| -> Result<Option<i64>> {
+            told(name)
+                .map(|text| {
+                    retune_data::fields::moment(&text).map(|s| s.floor() as i64).ok_or_else(|| {
+                        Error::User(format!("`{name}` is `{text}`, and a time is needed, as in 2024-05-31T12:30:05"))
+                    })
+                })
+                .transpose()
+        };
+        let number = |name: &str| told(name).and_then(|text| text.trim().parse::<f64>().ok());
+        let flag = |name: &str| match record.get(name) {
+            Some(Value::Bool(flag)) => Some(*flag),
+            _ => number(name).map(|n| n > 0.0),
+        };
+        let Some(at) = time(&spec.time)? else {
+            return Err(Error::User(format!(
+                "the event has no `{}`, and its features depend on when it happened",
+                spec.time
+            )));
+        };
+        let optional = |name: &Option<String>| name.as_deref().map(time).transpose();
+        Ok(Self {
+            id: spec.id.as_deref().and_then(told),
+            time: at,
+            amount: spec.amount.as_deref().and_then(number),
+            entities: spec.entities.iter().map(|name| told(name)).collect(),
+            label: spec.label.as_deref().and_then(flag),
+            label_time: optional(&spec.label_time)?.flatten(),
+        })
+    }
+}
