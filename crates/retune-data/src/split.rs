@@ -129,7 +129,9 @@ pub fn split(
     let group = o.group.as_ref().or(roles.group.as_ref());
     let time = o.time.as_ref().or(roles.time.as_ref());
     check(o, given, group, time)?;
-    let strata = Strata::new(label, roles.task, rows);
+    // Labels that stay together are on one side each: no side can have its share of every one.
+    let apart = group.is_none() || group != roles.label.as_ref();
+    let strata = Strata::new(label.filter(|_| apart), roles.task, rows);
     let mut record = SplitRecord {
         seed: o.seed,
         ..SplitRecord::default()

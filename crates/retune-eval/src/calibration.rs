@@ -88,14 +88,14 @@ fn slope(logits: &Matrix, targets: &Targets, b: f64) -> Option<f64> {
                     n += 1;
                 }
             }
-            Targets::Value(_) => return None,
+            Targets::Value(_) | Targets::Vectors(_) => return None,
         }
     }
     (n > 0).then(|| sum / n as f64)
 }
 
 /// Probabilities of `logits` at a temperature, in the same shape: softmax over each row for classes, sigmoid of each
-/// cell for labels. Numbers are returned as they are.
+/// cell for labels. Numbers and vectors are returned as they are.
 pub fn probabilities(logits: &Matrix, targets: &Targets, temperature: f64) -> Matrix {
     let b = 1.0 / temperature;
     let data = match targets {
@@ -106,7 +106,7 @@ pub fn probabilities(logits: &Matrix, targets: &Targets, temperature: f64) -> Ma
         Targets::Labels(_) => (logits.data.iter())
             .map(|&z| sigmoid(b * f64::from(z)) as f32)
             .collect(),
-        Targets::Value(_) => logits.data.clone(),
+        Targets::Value(_) | Targets::Vectors(_) => logits.data.clone(),
     };
     Matrix {
         data,

@@ -44,7 +44,7 @@ impl Decision {
     /// for each. Where the goal is out of reach the nearest threshold is taken and named.
     ///
     /// # Panics
-    /// When `p` holds numbers, or classes that are not two.
+    /// When `p` holds numbers or vectors, or classes that are not two.
     pub fn fit(p: &Predictions, goal: Goal, positive: usize) -> (Self, Vec<Missed>) {
         match &p.targets {
             Targets::Class(truth) => {
@@ -75,7 +75,9 @@ impl Decision {
                 }
                 (Self::Labels { goal, thresholds }, missed)
             }
-            Targets::Value(_) => panic!("numbers have no threshold"),
+            Targets::Value(_) | Targets::Vectors(_) => {
+                panic!("numbers and vectors have no threshold")
+            }
         }
     }
 

@@ -16,6 +16,7 @@ pub mod range_test;
 pub mod ranking;
 pub mod records;
 pub mod report;
+pub mod retrieval;
 pub mod significance;
 pub mod table;
 pub mod threshold;
@@ -35,5 +36,6 @@ pub use records::{
     Change, Chosen, Comparison, Cost, Decided, Evaluated, Evaluation, Event, FloorVerdict,
     Interval, Metrics, ParentTest, RunRecord, Verdict, Word,
 };
+pub use retrieval::Retrieved;
 pub use threshold::{Goal, OutOfReach, Threshold, nearest, threshold};
 pub use verdict::judge;

@@ -1,6 +1,7 @@
 //! What a model answered and what was right, for a whole split.
 
 use crate::decision::Decision;
+use crate::retrieval::Retrieved;
 
 /// A dense row-major matrix of scores.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -29,6 +30,8 @@ pub enum Targets {
     Labels(Vec<Option<bool>>),
     /// One number per row; scores have one column, in the user's units.
     Value(Vec<f32>),
+    /// What lies near each row; scores are vectors, `[rows, width]`.
+    Vectors(Retrieved),
 }
 
 /// A column whose values cut the rows into slices.
@@ -43,7 +46,7 @@ pub struct Slice {
 /// Scores and right answers of a split.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Predictions {
-    /// `[rows, classes | labels | 1]`.
+    /// `[rows, classes | labels | 1 | width]`.
     pub scores: Matrix,
     /// The right answers.
     pub targets: Targets,
@@ -91,6 +94,7 @@ impl Predictions {
                     .collect(),
             ),
             Targets::Value(t) => Targets::Value(rows.iter().map(|&r| t[r]).collect()),
+            Targets::Vectors(found) => Targets::Vectors(found.subset(rows)),
         };
         let data = rows
             .iter()

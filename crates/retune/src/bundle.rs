@@ -13,18 +13,20 @@ use retune_data::picture::Tta;
 use retune_data::processor::{Labels, load_tokenizer, rows_with_label};
 use retune_data::roles::Roles;
 use retune_data::split::SplitRecord;
+use retune_data::survey::Decoded;
 use retune_data::{Column, Processor, Table, Values};
 use retune_eval::metrics::majority_predictions;
 use retune_eval::{Cost, Decision, Evaluated, evaluate};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Checkpoint;
+use crate::embedding::{self, Gallery};
 use crate::error::{Error, Result};
 use crate::families::{ModelConfig, build_model, family_of};
 use crate::hub::files::{self, OPTIONAL};
 use crate::model::{Model, Pooling};
 use crate::ops::Precision;
-use crate::outcome::Outcome;
+use crate::outcome::{self, Outcome};
 use crate::peft;
 use crate::plan::{Forecast, Plan};
 use crate::predictor::{self, Predictor};
@@ -183,6 +185,7 @@ pub(crate) fn save(run: &RunFolder, saved: &Saved) -> Result<()> {
     run.write("processor.json", &pretty(&plan.processor)?)?;
     run.write("recipe.toml", plan.recipe.to_toml().as_bytes())?;
     run.write("metrics.json", &pretty(&saved.outcome.evaluated)?)?;
+    embedding::keep(&folder, plan, saved.outcome)?;
     let predictions = predictions_table(plan, saved.outcome);
     retune_data::write::write(&predictions, &folder.join("predictions.parquet"))?;
     let manifest = manifest(&folder, saved)?;
@@ -256,6 +259,7 @@ fn manifest(folder: &Path, saved: &Saved) -> Result<Manifest> {
         "config.json",
         "model.safetensors",
         peft::UPDATES,
+        embedding::GALLERY,
         "processor.json",
         "recipe.toml",
     ];
@@ -305,7 +309,7 @@ pub(crate) fn sha256(path: &Path) -> Result<String> {
 }
 
 /// Test rows with their texts, right answers, answers and scores.
-fn predictions_table(plan: &Plan, outcome: &Outcome) -> Table {
+fn predictions_table(plan: &Plan, of: &Outcome) -> Table {
     let labels = plan.processor.labels();
     let rows: Vec<usize> = plan.test.iter().map(|e| e.meta.row as usize).collect();
     let text = |values: Vec<Option<String>>| Values::Text(values);
@@ -322,15 +326,14 @@ fn predictions_table(plan: &Plan, outcome: &Outcome) -> Table {
             });
         }
     }
-    let truth = |e: &retune_data::Example| Some(plan.task.truth(&e.target, labels));
+    let truth = |e: &retune_data::Example| Some(outcome::truth(plan, e));
     columns.push(Column {
         name: "truth".to_string(),
         values: text(plan.test.iter().map(truth).collect()),
     });
-    let predicted = &outcome.predictions;
-    let decision = predicted.decision.as_ref();
+    let predicted = &of.predictions;
     let answers: Vec<_> = (0..rows.len())
-        .map(|i| plan.task.answer(predicted.scores.row(i), labels, decision))
+        .map(|i| outcome::answer(plan, i, predicted))
         .collect();
     columns.extend(predictor::answer_columns(&answers, labels));
     Table {
@@ -355,6 +358,8 @@ pub struct Bundle {
     pub model: Model,
     /// Tokens that the model has a vector for.
     pub vectors: usize,
+    /// Known pictures with their labels, where the task is about vectors.
+    pub(crate) gallery: Option<Gallery>,
 }
 
 impl Bundle {
@@ -378,9 +383,11 @@ impl Bundle {
         let outputs = processor.labels().outputs();
         let mut model = load_model(folder, &config, outputs, manifest.precision)?;
         model.head.pooling = manifest.pooling;
+        model.head = model.head.in_form(task.form());
         let vectors = (family_of(&config)?.facts)(&config)?.vocabulary;
         Ok(Self {
             vectors,
+            gallery: Gallery::open(folder)?,
             folder: folder.to_path_buf(),
             manifest,
             task,
@@ -416,20 +423,31 @@ impl Bundle {
     /// The table lacks the bundle's columns, or holds answers or tokens that the model does not know.
     pub fn evaluate(&self, table: &Table, slices: &[String]) -> Result<Evaluated> {
         let (rows, unlabelled) = self.labelled(table)?;
-        let examples = self.processor.examples(table, &rows, true)?;
+        let given = (self.task, &self.processor);
+        let examples = embedding::examples(given, (table, &Decoded::default()), &rows)?;
         let place = |row: u64| table.place(row as usize);
         predictor::known(&self.processor, &examples, self.vectors, &place)?;
         let (model, processor) = (&self.model, &self.processor);
         let (first, _) = scoring::scores(model, self.task, processor, &examples, &mut |_| ())?;
         let views = (&examples[..], self.manifest.tta);
         let scores = scoring::over_views(first, (model, self.task), processor, views)?;
-        let targets: Vec<_> = examples.iter().map(|e| e.target.clone()).collect();
         let labels = self.processor.labels();
+        let targets = if embedding::rates(self.task) {
+            embedding::rated_rows_of(
+                &self.processor,
+                (table, &rows),
+                &scores,
+                self.gallery.as_ref(),
+            )
+        } else {
+            let targets: Vec<_> = examples.iter().map(|e| e.target.clone()).collect();
+            self.task.targets(&targets)
+        };
         let evaluation = self.task.evaluation(labels);
         let columns = slices.iter().map(|name| scoring::slice(table, name, &rows));
         let predictions = retune_eval::Predictions {
             scores,
-            targets: self.task.targets(&targets),
+            targets,
             slices: columns.collect::<retune_data::Result<_>>()?,
             ids: rows.iter().map(|r| table.place(*r)).collect(),
             decision: self.manifest.decision.clone(),

@@ -12,6 +12,7 @@ use retune_data::{Column, Example, Table, Target, Values};
 use retune_eval::{Event, Matrix};
 use serde::Serialize;
 
+use crate::embedding;
 use crate::error::{Error, Result};
 use crate::floors::classical::Effort;
 use crate::floors::frozen::{Frozen, Rows};
@@ -80,7 +81,12 @@ pub fn closer_look(plan: &Plan, on: On) -> Result<CloserLook> {
         deep.near_duplicates = near_pictures(&plan.table, seen, &sides);
     }
     let mut notes = Vec::new();
-    let doubts = if rows.len() < FEWEST {
+    let doubts = if embedding::rates(plan.task) {
+        notes.push(
+            "labels are not doubted by vectors; leave --task out to look at them".to_string(),
+        );
+        Vec::new()
+    } else if rows.len() < FEWEST {
         notes.push(format!(
             "{} rows are too few to doubt a label by the others; {FEWEST} are needed",
             rows.len()

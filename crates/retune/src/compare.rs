@@ -15,6 +15,7 @@ use retune_eval::{Comparison, Evaluation, Matrix, Predictions, RunRecord, judge}
 use serde::Serialize;
 
 use crate::bundle::{read_json, read_manifest};
+use crate::embedding;
 use crate::error::{Error, Result};
 use crate::recipe::{Change, Recipe};
 use crate::tasks::{self, Task};
@@ -325,6 +326,12 @@ pub(crate) fn answered(folder: &Path, run: &RunRecord) -> std::result::Result<An
     let labels = processor.labels();
     let task = tasks::task(&run.task)
         .ok_or_else(|| format!("task `{}` is not known to this version", run.task))?;
+    if embedding::rates(task) {
+        return Err(
+            "predictions.parquet holds no vectors; compare metrics.json, where every floor is beside the model"
+                .to_string(),
+        );
+    }
     let evaluation = task.evaluation(labels);
     let truth = texts(column(&table, "truth")?);
     let predictions = rebuilt(&table, &truth, task, labels)?;

@@ -15,6 +15,7 @@ use retune_kernels::dropout::mix;
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::{LISTED, read_json};
+use crate::embedding;
 use crate::error::{Error, Result};
 use crate::floors::classical::Effort;
 use crate::floors::frozen::{Frozen, Rows};
@@ -125,6 +126,12 @@ pub fn curve(
     folder: &Path,
     on: &mut (dyn FnMut(&Event) -> Flow + Send),
 ) -> Result<Curve> {
+    if embedding::rates(plan.task) {
+        return Err(Error::User(format!(
+            "curves are of tasks with answers, and {} gives vectors; leave --task out",
+            plan.task.name()
+        )));
+    }
     on_threads(&plan.recipe, || measured(plan, options, folder, on))
 }
 

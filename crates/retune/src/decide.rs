@@ -223,7 +223,7 @@ fn few<'a>(
             let of_label = flags.iter().skip(class).step_by(rows.scores.cols.max(1));
             of_label.filter(|flag| **flag == Some(true)).count()
         }
-        Targets::Value(_) => 0,
+        Targets::Value(_) | Targets::Vectors(_) => 0,
     };
     let thresholds = decision.thresholds().into_iter();
     let rare: Vec<String> = thresholds

@@ -9,6 +9,7 @@ use retune_data::read::{ReadOptions, read};
 use serde::Serialize;
 
 use crate::bundle::{Bundle, load_model};
+use crate::embedding;
 use crate::error::{Error, Result};
 use crate::families::family_of;
 use crate::model::Model;
@@ -131,6 +132,12 @@ pub(crate) fn refuse(bundle: &Bundle, dir: &Path) -> Result<()> {
         return Err(Error::User(format!(
             "{} exists and is not empty; nothing is overwritten: choose another folder",
             dir.display()
+        )));
+    }
+    if embedding::rates(bundle.task) {
+        return Err(Error::User(format!(
+            "other programs have no head of cosines; read vectors by `retune predict {} --data FILE --out vectors.parquet`",
+            bundle.folder.display()
         )));
     }
     let facts = (family_of(&bundle.config)?.facts)(&bundle.config)?;

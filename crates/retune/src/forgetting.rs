@@ -196,7 +196,7 @@ impl Columns {
         match targets {
             Targets::Class(truth) => self.new[truth[row] as usize].is_some(),
             Targets::Labels(_) => !self.new.is_empty(),
-            Targets::Value(_) => true,
+            Targets::Value(_) | Targets::Vectors(_) => true,
         }
     }
 

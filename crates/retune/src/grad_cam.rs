@@ -1,13 +1,15 @@
 //! Heat maps of what speaks for an output: Grad-CAM (Selvaraju et al., arXiv:1610.02391).
 //!
 //! `map = max(0, Σ_c w_c A_c)` with `w_c` the mean over places of `∂ output / ∂ A_c`; A, `[places, width]`, is the last
-//! map of the backbone.
+//! map of a convolutional backbone. Of a vision transformer it is what goes into the last layer, without the tokens before
+//! the patches: behind that layer, a head that reads the class token sees no patch.
 
 use burn::module::Module as _;
 use burn::tensor::{Tensor, TensorData};
 use retune_eval::metrics::rank_correlation;
 
-use crate::model::{Hidden, Inputs, Model, Pass, Pooling};
+use crate::model::{Inputs, Model, Pass, Pooling};
+use crate::ops::Lens;
 use crate::scoring::to_host;
 
 /// Fewest places that make a map.
@@ -24,35 +26,34 @@ pub struct HeatMap {
 
 /// One map for each picture of `x`, of the output that `outputs` names for it.
 ///
-/// `None` where the head does not read the mean over the places of a map, or a map has fewer than four places.
+/// `None` where the backbone has no map, the head reads only the first of its places, or it has fewer than four.
 ///
 /// # Panics
 /// When `outputs` does not name an output of the model for every picture.
 pub fn heat_maps(model: &Model, x: &Inputs, outputs: &[usize]) -> Option<Vec<HeatMap>> {
-    if model.head.pooling != Pooling::Mean {
+    let pass = Pass {
+        lens: Lens::open(),
+        ..Pass::default()
+    };
+    let model = model.clone().train().no_grad();
+    let hidden = model.hidden(x, &pass);
+    let seen = pass.lens.seen()?;
+    let (grid, front) = (seen.grid, seen.front);
+    let places = grid[0] * grid[1];
+    let first = model.head.pooling == Pooling::First && front == 0;
+    if first || places < FEWEST {
         return None;
     }
-    let pass = Pass::default();
-    let hidden = model.hidden(x, &pass);
-    let grid = hidden
-        .grid
-        .filter(|[rows, columns]| rows * columns >= FEWEST)?;
-    let maps = hidden.tokens.without_autodiff(); // [pictures * places, width]
-    let leaf = maps.clone().autodiff().require_grad();
-    let seen = Hidden {
-        tokens: leaf.clone(),
-        ..hidden
-    };
-    let logits = model.head.clone().train().forward(&seen, x, &pass); // [pictures, outputs]
+    let logits = model.head.forward(&hidden, x, &pass); // [pictures, outputs]
     let chosen = logits.clone() * chosen(outputs, logits.dims()[1], &logits);
-    let gradient = leaf.grad(&chosen.sum().backward())?; // [pictures * places, width]
-    let width = maps.dims()[1];
-    let (maps, gradient) = (to_host(maps), to_host(gradient));
-    let picture = grid[0] * grid[1] * width;
-    let pairs = maps.chunks(picture).zip(gradient.chunks(picture));
+    let gradient = seen.tokens.grad(&chosen.sum().backward())?; // [pictures * (front + places), width]
+    let width = seen.tokens.dims()[1];
+    let (tokens, gradient) = (to_host(seen.tokens), to_host(gradient));
+    let picture = (front + places) * width;
+    let pairs = tokens.chunks(picture).zip(gradient.chunks(picture));
     let map = |(map, gradient): (&[f32], &[f32])| HeatMap {
         grid,
-        values: weighed(map, gradient, width),
+        values: weighed(&map[front * width..], &gradient[front * width..], width),
     };
     Some(pairs.map(map).collect())
 }

@@ -8,7 +8,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use crate::model::{HEAD_SITE, Hidden, Inputs, Pass, Pooling};
-use crate::nn::Linear;
+use crate::nn::{Linear, unit_rows};
 use crate::ops::{self, Activation, Precision};
 use crate::weights::{Source, WeightsError, host_values, with_values};
 
@@ -27,6 +27,20 @@ pub struct HeadStyle {
     pub pooling: Pooling,
 }
 
+/// What a head makes of the vector that it reads.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum Form {
+    /// `W x + b`.
+    #[default]
+    Affine,
+    /// `scale * cos(w, x) + b` for each row `w` of the weight, and behind these outputs the vector itself at length 1
+    /// ("NormFace", Wang et al., arXiv:1704.06369; Zhai & Wu, arXiv:1811.12649). `b` takes on how frequent classes are.
+    Cosine {
+        /// Factor of the cosines; 1 over the temperature of the softmax.
+        scale: f64,
+    },
+}
+
 /// A classification or regression head.
 #[derive(Module, Debug)]
 pub struct Head {
@@ -37,6 +51,8 @@ pub struct Head {
     /// How the token vectors of a sequence become the vector that the head reads.
     #[module(skip)]
     pub pooling: Pooling,
+    #[module(skip)]
+    form: Form,
     #[module(skip)]
     style: HeadStyle,
     #[module(skip)]
@@ -76,6 +92,7 @@ impl Head {
                 .transpose()?,
             out: exact(Linear::load(source, "head.out", style.width, outputs)?),
             pooling: style.pooling,
+            form: Form::default(),
             style,
             units: Units::default(),
         })
@@ -125,12 +142,19 @@ impl Head {
         self
     }
 
+    /// The head answering in another form.
+    #[must_use]
+    pub fn in_form(mut self, form: Form) -> Self {
+        self.form = form;
+        self
+    }
+
     /// Token vectors to `[sequences, outputs]`.
     pub fn forward(&self, hidden: &Hidden, x: &Inputs, pass: &Pass) -> Tensor<2> {
         self.answer(self.pooling.of(hidden), x, pass)
     }
 
-    /// From pooled vectors `[sequences, width]` to `[sequences, outputs]`.
+    /// From pooled vectors `[sequences, width]` to `[sequences, outputs]`, or `[sequences, outputs + width]` by cosines.
     pub fn answer(&self, pooled: Tensor<2>, x: &Inputs, pass: &Pass) -> Tensor<2> {
         let p = self.style.dropout;
         let pooled = if self.style.dropout_first {
@@ -143,6 +167,11 @@ impl Head {
             _ => pooled,
         };
         let dense = ops::dropout_rows(dense, &pass.dropout(p, HEAD_SITE + 1, x));
+        if let Form::Cosine { scale } = self.form {
+            let vectors = unit_rows(dense); // [sequences, width]
+            let cosines = self.out.forward_directions(vectors.clone(), scale);
+            return Tensor::cat(vec![cosines, vectors], 1); // [sequences, outputs + width]
+        }
         let raw = self.out.forward(dense, Activation::None); // [sequences, outputs]
         if self.units == Units::default() {
             return raw;

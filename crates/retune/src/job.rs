@@ -10,6 +10,7 @@ use retune_data::picture::augment::Changes;
 use retune_eval::{Event, Matrix};
 
 use crate::doctor;
+use crate::embedding;
 use crate::error::{Error, Result};
 use crate::features::SequenceVectors;
 use crate::losses::Objective;
@@ -138,6 +139,7 @@ impl<'a> Job<'a> {
         };
         let units = plan.task.units(labels);
         model.head = model.head.in_units(units, loaded.head_is_new());
+        model.head = model.head.in_form(plan.task.form());
         if method.frozen_backbone() {
             // A backbone that stays as it is says most in the vectors that it was trained to give.
             model.head.pooling = plan.base.pooling;
@@ -214,7 +216,8 @@ impl<'a> Job<'a> {
         scoring::scores_of(&outputs, task, processor, (rows, Views::Known), on)
     }
 
-    /// Scores of the test rows as the run answers them: over the views of pictures that the recipe asks for.
+    /// Scores of the test rows as the run answers them, over the views of pictures that the recipe asks for; where vectors
+    /// are rated, with those of the gallery behind them.
     ///
     /// # Errors
     /// As [`Job::scores`].
@@ -224,7 +227,7 @@ impl<'a> Job<'a> {
         features: Option<&SequenceVectors>,
         on: &mut dyn FnMut(usize),
     ) -> Result<Matrix> {
-        let (plan, rows) = (self.plan, &self.plan.test);
+        let (plan, rows) = (self.plan, &*embedding::rated_rows(self.plan));
         let (first, _) = self.scores(model, rows, features, on)?;
         let tta = self.recipe.pictures.tta;
         scoring::over_views(first, (model, plan.task), &plan.processor, (rows, tta))

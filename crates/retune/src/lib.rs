@@ -21,6 +21,7 @@ pub mod compare;
 pub mod curve;
 pub mod decide;
 pub mod doctor;
+mod embedding;
 pub mod error;
 pub mod export;
 pub mod families;

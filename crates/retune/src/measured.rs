@@ -8,6 +8,7 @@ use retune_data::processor::Labels;
 use retune_eval::{Calibration, Event, Matrix};
 
 use crate::decide;
+use crate::embedding;
 use crate::error::Result;
 use crate::features::SequenceVectors;
 use crate::forgetting;
@@ -49,9 +50,10 @@ pub(crate) fn measured(
     let (decision, notes) = decide::fit(plan, &scores, on)?;
     stage(on, "evaluate", Some(plan.test.len() as u64));
     let before = floors.iter().find(|floor| floor.name == "base_model");
+    let rows = embedding::rated_rows(plan);
     let mut outcome = Outcome::new(
         plan,
-        (scores(&plan.test)?, decision),
+        (scores(&rows)?, decision),
         before.map(|floor| &floor.scores[0]),
     );
     let (parent_test, why) = forgetting::measure(plan, &model, on);
@@ -75,9 +77,9 @@ fn views_note(plan: &Plan) -> Option<String> {
     })
 }
 
-/// Whether confidence can be set right: numbers have none.
+/// Whether confidence can be set right: numbers and vectors have none.
 fn has_confidence(plan: &Plan) -> bool {
-    !matches!(plan.processor.labels(), Labels::Number { .. })
+    !matches!(plan.processor.labels(), Labels::Number { .. }) && !embedding::rates(plan.task)
 }
 
 /// The pass over the rows that the measurement looks at.
@@ -85,7 +87,7 @@ fn passed(plan: &Plan, model: &Model, on: On) -> Result<SequenceVectors> {
     let (name, rows) = if has_confidence(plan) {
         ("calibrate", [&plan.valid[..], &plan.test].concat())
     } else {
-        ("evaluate", plan.test.clone())
+        ("evaluate", embedding::rated_rows(plan).into_owned())
     };
     stage(on, name, Some(rows.len() as u64));
     SequenceVectors::computed(model, &plan.processor, &rows, &mut |done| {

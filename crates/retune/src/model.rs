@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::families::Backbone;
 use crate::head::Head;
-use crate::ops::{self, Dropout, Folds, Lengths, RowSink, StatisticsSink};
+use crate::ops::{self, Dropout, Folds, Lengths, Lens, RowSink, StatisticsSink};
 
 /// A backbone with a head on top.
 #[derive(Module, Debug)]
@@ -108,9 +108,6 @@ pub struct Hidden {
     pub lengths: Lengths,
     /// How many at the start of each sequence stand for none of its places, and do not count for the mean.
     pub front: usize,
-    /// Places of each map from top to bottom and from left to right, packed row by row; `None` where tokens are no
-    /// places of a map.
-    pub grid: Option<[usize; 2]>,
 }
 
 /// What a forward pass knows besides its inputs; the only source of randomness in it.
@@ -128,6 +125,8 @@ pub struct Pass {
     pub statistics: StatisticsSink,
     /// What layers keep from batch to batch.
     pub folds: Folds,
+    /// Looks at the map of the backbone.
+    pub lens: Lens,
 }
 
 impl Pass {

@@ -3,25 +3,32 @@
 use retune_data::{Example, Target};
 use retune_eval::metrics::majority_predictions;
 use retune_eval::records::{Pictures, Shown};
-use retune_eval::{Decision, Evaluated, Matrix, Predictions, evaluate};
+use retune_eval::{Decision, Evaluated, Matrix, Predictions, Targets, evaluate};
 
 use crate::bundle;
+use crate::embedding;
 use crate::pictures;
 use crate::plan::Plan;
 use crate::scoring;
+use crate::tasks::Answer;
 use crate::train::Validation;
 
-/// Scores with their right answers.
+/// Scores with their right answers. Where vectors are rated, those of the gallery may stand behind those of `rows`.
 pub(crate) fn predictions(
     plan: &Plan,
     rows: &[Example],
     scores: Matrix,
     details: bool,
 ) -> Predictions {
-    let targets: Vec<Target> = rows.iter().map(|e| e.target.clone()).collect();
+    let (scores, targets) = if embedding::rates(plan.task) {
+        embedding::rated(plan, rows, &scores)
+    } else {
+        let targets: Vec<Target> = rows.iter().map(|e| e.target.clone()).collect();
+        (scores, plan.task.targets(&targets))
+    };
     let mut predictions = Predictions {
         scores,
-        targets: plan.task.targets(&targets),
+        targets,
         slices: Vec::new(),
         ids: Vec::new(),
         decision: None,
@@ -61,6 +68,8 @@ pub(crate) struct Outcome {
     pub before_after: Vec<(Shown, String)>,
     /// Pictures worth showing.
     pub pictures: Option<Pictures>,
+    /// Vectors of the gallery, `[training and validation rows, width]`, where vectors are rated.
+    pub gallery: Option<Matrix>,
 }
 
 impl Outcome {
@@ -71,6 +80,7 @@ impl Outcome {
         before: Option<&Matrix>,
     ) -> Self {
         let evaluation = plan.task.evaluation(plan.processor.labels());
+        let gallery = embedding::behind(plan, plan.test.len(), &scores);
         let predicted = Predictions {
             decision,
             ..predictions(plan, &plan.test, scores, true)
@@ -81,6 +91,7 @@ impl Outcome {
             evaluated: evaluate(&predicted, &evaluation, "test", plan.recipe.seed),
             predictions: predicted,
             pictures: None,
+            gallery,
         }
     }
 
@@ -96,11 +107,8 @@ impl Outcome {
 pub(crate) fn shown(plan: &Plan, index: usize, predicted: &Predictions) -> Shown {
     let example = &plan.test[index];
     let row = example.meta.row as usize;
-    let labels = plan.processor.labels();
-    let decision = predicted.decision.as_ref();
-    let scores = predicted.scores.row(index);
-    let answer = plan.task.answer(scores, labels, decision);
-    let truth = plan.task.truth(&example.target, labels);
+    let answer = answer(plan, index, predicted);
+    let truth = truth(plan, example);
     let error = match (&example.target, answer.value) {
         (Target::Value(wanted), Some(got)) => (f64::from(*wanted) - got).abs(),
         _ => 0.0,
@@ -112,6 +120,28 @@ pub(crate) fn shown(plan: &Plan, index: usize, predicted: &Predictions) -> Shown
         predicted: answer.phrase(),
         confidence: answer.confidence.unwrap_or(error),
         picture: pictures::thumbnail(&plan.processor, example),
+    }
+}
+
+/// What a model answers to a row; where vectors are rated, the label of what is near it.
+pub(crate) fn answer(plan: &Plan, index: usize, predicted: &Predictions) -> Answer {
+    if let Targets::Vectors(found) = &predicted.targets {
+        return embedding::answer(found, index);
+    }
+    let decision = predicted.decision.as_ref();
+    let scores = predicted.scores.row(index);
+    plan.task.answer(scores, plan.processor.labels(), decision)
+}
+
+/// The right answer of a row, that of a label unknown to the model included.
+pub(crate) fn truth(plan: &Plan, example: &Example) -> String {
+    let column = plan.processor.label().map(|label| plan.table.column(label));
+    match (&example.target, column) {
+        (Target::None, Some(Ok(column))) => {
+            let text = column.text(example.meta.row as usize);
+            text.unwrap_or_default().trim().to_string()
+        }
+        (target, _) => plan.task.truth(target, plan.processor.labels()),
     }
 }
 
@@ -142,13 +172,12 @@ fn before_after(plan: &Plan, after: &Predictions, before: &Matrix) -> Vec<(Shown
         rows = (0..n).collect();
     }
     let step = (rows.len() / WANTED).max(1);
+    let before = predictions(plan, &plan.test, before.clone(), false);
     rows.into_iter()
         .step_by(step)
         .take(WANTED)
         .map(|i| {
-            let old = plan
-                .task
-                .answer(before.row(i), plan.processor.labels(), None);
+            let old = answer(plan, i, &before);
             (shown(plan, i, after), old.phrase())
         })
         .collect()

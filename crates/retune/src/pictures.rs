@@ -92,8 +92,8 @@ fn maps(
     let output: &dyn Fn(usize) -> usize = match predictions.targets {
         Targets::Class(_) => &|row| predictions.class(row),
         Targets::Labels(_) => &|row| top(predictions.scores.row(row)),
-        // What raises a number is no reason for it.
-        Targets::Value(_) => return Ok(None),
+        // What raises a number is no reason for it, and a vector has no output.
+        Targets::Value(_) | Targets::Vectors(_) => return Ok(None),
     };
     let rows = looked_at(predictions, right);
     let asked: Vec<(&Example, usize)> = rows

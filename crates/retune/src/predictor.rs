@@ -8,6 +8,7 @@ use retune_data::{Column, Example, Features, Meta, Processor, Table, Target, Val
 use retune_eval::Decision;
 
 use crate::bundle::Bundle;
+use crate::embedding::Gallery;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::scoring;
@@ -26,6 +27,8 @@ pub struct Predictor {
     tta: Tta,
     /// Tokens that the model has a vector for.
     vectors: usize,
+    /// Known pictures among which a vector's neighbours are looked for.
+    gallery: Option<Gallery>,
 }
 
 impl Predictor {
@@ -37,6 +40,7 @@ impl Predictor {
             decision: bundle.manifest.decision,
             tta: bundle.manifest.tta,
             vectors: bundle.vectors,
+            gallery: bundle.gallery,
         }
     }
 
@@ -112,7 +116,11 @@ impl Predictor {
         let scores = scoring::over_views(first, (model, self.task), processor, views)?;
         let (labels, decision) = (self.processor.labels(), self.decision.as_ref());
         let answer = |i| self.task.answer(scores.row(i), labels, decision);
-        Ok((0..scores.rows).map(answer).collect())
+        let mut answers: Vec<Prediction> = (0..scores.rows).map(answer).collect();
+        if let Some(gallery) = &self.gallery {
+            gallery.label(&scores, labels, &mut answers);
+        }
+        Ok(answers)
     }
 }
 
@@ -151,7 +159,7 @@ pub(crate) fn known(
     }
 }
 
-/// Answers as columns: `predicted`, `confidence` and one `score_NAME` per class.
+/// Answers as columns: `predicted`, `confidence` and one `score_NAME` per class, or one `vector_I` per number of a vector.
 pub(crate) fn answer_columns(answers: &[Answer], labels: &Labels) -> Vec<Column> {
     let column = |name: String, values| Column { name, values };
     let predicted = match labels {
@@ -165,6 +173,16 @@ pub(crate) fn answer_columns(answers: &[Answer], labels: &Labels) -> Vec<Column>
     if !labels.names().is_empty() {
         let sure = answers.iter().map(|a| a.confidence).collect();
         columns.push(column("confidence".to_string(), Values::Number(sure)));
+    }
+    let width = answers.first().map_or(0, |answer| answer.vector.len());
+    for i in 0..width {
+        let value = |a: &Answer| a.vector.get(i).map(|v| f64::from(*v));
+        let values = Values::Number(answers.iter().map(value).collect());
+        columns.push(column(format!("vector_{i}"), values));
+    }
+    let scored = |answer: &Answer| !answer.scores.is_empty();
+    if !answers.is_empty() && !answers.iter().any(scored) {
+        return columns;
     }
     for name in labels.names() {
         let score = |a: &Answer| a.scores.get(name).copied();

@@ -8,6 +8,7 @@ use retune_data::{Column, Example, Processor, Target};
 use retune_eval::{Cost, Event, Matrix, judge};
 use retune_kernels::process;
 
+use crate::embedding;
 use crate::error::Result;
 use crate::features::SequenceVectors;
 use crate::floors::classical::{self, Classical, Effort};
@@ -73,6 +74,14 @@ pub(crate) fn classical(
     effort: Effort,
 ) -> Result<Option<(Floor, String)>> {
     let meter = Meter::start();
+    if let Some(vectors) = embedding::edges(plan)? {
+        let floor = Floor {
+            name: "classical",
+            scores: vec![vectors],
+            cost: meter.cost(),
+        };
+        return Ok(Some((floor, embedding::EDGES.to_string())));
+    }
     let targets: Vec<Target> = train.iter().map(|e| e.target.clone()).collect();
     let score =
         |scores: &Matrix| selection(plan, &predictions(plan, valid, scores.clone(), false)).score;

@@ -46,7 +46,7 @@ pub(crate) fn of(events_at: &Path, saved: &Saved, manifest: &Manifest) -> Result
         events: events(events_at)?,
         evaluated: saved.outcome.evaluated.clone(),
         reliability: match predictions.targets {
-            Targets::Value(_) => Vec::new(),
+            Targets::Value(_) | Targets::Vectors(_) => Vec::new(),
             _ => retune_eval::metrics::reliability(predictions, 10),
         },
         scatter: match &predictions.targets {

@@ -10,6 +10,7 @@ use retune_eval::{Cost, Evaluated, Event, Matrix, metric};
 use retune_kernels::process;
 
 use crate::bundle::{self, Saved};
+use crate::embedding;
 use crate::error::{Error, Result};
 use crate::features::SequenceVectors;
 use crate::floors::classical::Effort;
@@ -340,6 +341,7 @@ fn refitted(
     if let Some(found) = &outcome.evaluated.calibration {
         model.head = model.head.at_temperature(found.temperature);
     }
+    outcome.gallery = embedding::gallery(plan, &model)?;
     Ok((model, updates))
 }
 
@@ -396,6 +398,10 @@ fn cheap_floors(
         scores: vec![scores],
         cost: meter.cost(),
     };
+    if embedding::rates(plan.task) {
+        // The vectors of frozen features are those of the model as it came.
+        return Ok(vec![base]);
+    }
     let meter = Meter::start();
     let rows = plan.train.len() + plan.valid.len() + plan.test.len();
     stage(on, "frozen", Some(rows as u64));

@@ -147,7 +147,7 @@ pub fn scores_of(
             sum += crate::train::optimizer::scalar(loss.sum);
             weight += loss.weight;
         }
-        task.scores(output)
+        task.scores(output, processor.labels())
     })?;
     Ok((matrix, if weight > 0.0 { sum / weight } else { 0.0 }))
 }

@@ -67,7 +67,27 @@ pub fn run(args: &ScoreArgs) -> Result<ExitCode, Failure> {
         })?)),
     };
     let clock = Instant::now();
-    let (mut events, mut alerts) = (0u64, 0u64);
+    let (events, alerts) = stream(args, &mut scorer, input, &mut out)?;
+    let seconds = clock.elapsed().as_secs_f64();
+    if let Some(path) = &args.keep_past {
+        scorer.save_past(path)?;
+    }
+    tell(&format!(
+        "{events} events, {alerts} alerts, {:.0} events/s{}",
+        events as f64 / seconds.max(1e-9),
+        scorer.oddities()
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Scores every line; how many events and alerts there were.
+fn stream(
+    args: &ScoreArgs,
+    scorer: &mut Scorer,
+    input: Box<dyn BufRead>,
+    out: &mut dyn Write,
+) -> Result<(u64, u64), Failure> {
+    let (mut events, mut alerts) = (0, 0);
     for (number, line) in input.lines().enumerate() {
         let at = || format!("{}, line {}", args.data.display(), number + 1);
         let line = line.map_err(|e| Failure::user(format!("{}: cannot be read: {e}", at())))?;
@@ -90,21 +110,12 @@ pub fn run(args: &ScoreArgs) -> Result<ExitCode, Failure> {
         events += 1;
         alerts += u64::from(scored.alert == Some(true));
         if !args.alerts || scored.alert == Some(true) {
-            write(&mut out, &scored)?;
+            write(out, &scored)?;
         }
     }
     out.flush()
         .map_err(|e| Failure::user(format!("cannot write the answers: {e}")))?;
-    let seconds = clock.elapsed().as_secs_f64();
-    if let Some(path) = &args.keep_past {
-        scorer.save_past(path)?;
-    }
-    tell(&format!(
-        "{events} events, {alerts} alerts, {:.0} events/s{}",
-        events as f64 / seconds.max(1e-9),
-        scorer.oddities()
-    ));
-    Ok(ExitCode::SUCCESS)
+    Ok((events, alerts))
 }
 
 /// A record that only tells what became of an earlier event: its number, whether it was a fraud, and when that was known.

@@ -66,7 +66,7 @@ fn ctrl_c_keeps_the_best_model_so_far() {
 }
 
 /// SHA-256 of the weights, as the manifest of the finished run has it.
-fn weights(folder: &Folder, out: &str) -> String {
+pub fn weights(folder: &Folder, out: &str) -> String {
     let manifest = folder.read(&format!("{out}/bundle.json"));
     let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
     manifest["files"]["model.safetensors"]
@@ -76,7 +76,7 @@ fn weights(folder: &Folder, out: &str) -> String {
 }
 
 /// Starts the command and kills it once it has done this step.
-fn kill_at(folder: &Folder, mut command: Command, step: u64) {
+pub fn kill_at(folder: &Folder, mut command: Command, step: u64) {
     let silent = command.stderr(Stdio::null()).stdout(Stdio::null());
     let mut child = silent.spawn().unwrap();
     while child.try_wait().unwrap().is_none() {

@@ -6,6 +6,7 @@ mod bad_model;
 mod bad_request;
 mod compared;
 mod decided;
+mod embedded;
 mod forecast;
 mod going_on;
 mod hostile_pictures;

@@ -277,6 +277,9 @@ fn a_vision_transformer_is_tuned_on_pictures_of_another_size() {
             "{model}: {accuracy}, {}",
             said.stdout
         );
+        // Patches of 5 pixels.
+        let page = folder.read("out/report.html");
+        assert!(part(&page, "maps").contains("4 × 4 places"), "{model}");
         // A bundle is a model to go on from, in its own size or another.
         let again = ["train", "pics", "--model", "out", "--out", "again"];
         folder.retune(&[&again, &QUICK[..]].concat()).succeeds();

@@ -133,11 +133,22 @@ fn a_stream_of_payments_goes_the_whole_way() {
         .succeeds();
 }
 
+/// Each command, its words divided by spaces, is refused with a message that holds the phrase.
+#[track_caller]
+fn refused(folder: &Folder, cases: &[(&str, &str)]) {
+    for (command, phrase) in cases {
+        let arguments: Vec<&str> = command.split(' ').collect();
+        let outcome = folder.retune(&arguments);
+        assert_eq!(outcome.code, Some(2), "{command}\n{}", outcome.stderr);
+        let told = outcome.stderr.contains(phrase);
+        assert!(told, "{command}: no `{phrase}` in:\n{}", outcome.stderr);
+    }
+}
+
 #[test]
 fn wrong_tables_and_streams_are_told_with_a_cure() {
     let folder = payments("payments.csv");
     folder.write("machines.csv", readings());
-    folder.write("broken.csv", readings().replace("m7,59", "m7,hot"));
     folder.write(
         "one.csv",
         "a,b,label\n1,2.5,x\n3,4.5,x\n1,2.5,x\n3,0.5,x\n1,2,x\n",
@@ -146,86 +157,49 @@ fn wrong_tables_and_streams_are_told_with_a_cure() {
         "open.csv",
         "rooms,street,price\n1,elm,2.5\n3,oak,4.5\n1,elm,2.5\n3,oak,0.5\n",
     );
-    let cases: [(&[&str], &str); 12] = [
-        (&["train", "open.csv"], "name it with --label COLUMN"),
+    let cases = [
+        ("train open.csv", "name it with --label COLUMN"),
+        ("train machines.csv --model gbd", "did you mean `gbdt`?"),
         (
-            &["train", "machines.csv", "--model", "gbd"],
-            "did you mean `gbdt`?",
-        ),
-        (
-            &[
-                "train",
-                "machines.csv",
-                "--task",
-                "fraud",
-                "--label",
-                "lable",
-            ],
+            "train machines.csv --task fraud --label lable",
             "did you mean `label`?",
         ),
         (
-            &["train", "one.csv", "--task", "tabular-classification"],
+            "train one.csv --task tabular-classification",
             "only one class",
         ),
-        (&["train", "payments.csv", "--delay", "a week"], "write 7d"),
+        ("train payments.csv --delay week", "write 7d"),
         (
-            &["train", "payments.csv", "--delay", "90d"],
+            "train payments.csv --delay 90d",
             "no event is left for training",
         ),
+        ("train payments.csv --test-from soon", "2018-08-08"),
+        ("train payments.csv --alert many", "alerts=100"),
+        ("train payments.csv --decide f1", "--alert"),
+        ("train payments.csv --entity card", "no column `card`"),
+        ("simulate transactions --out a.json", ".parquet"),
         (
-            &["train", "payments.csv", "--test-from", "soon"],
-            "2018-08-08",
-        ),
-        (&["train", "payments.csv", "--alert", "many"], "alerts=100"),
-        (
-            &["train", "payments.csv", "--entity", "card"],
-            "no column `card`",
-        ),
-        (&["simulate", "transactions", "--out", "a.json"], ".parquet"),
-        (
-            &[
-                "simulate",
-                "transactions",
-                "--out",
-                "a.csv",
-                "--customers",
-                "0",
-            ],
+            "simulate transactions --out a.csv --customers 0",
             "customers is 0",
         ),
-        (&["score", "nowhere", "--data", "payments.csv"], "nowhere"),
+        ("score nowhere --data payments.csv", "nowhere"),
     ];
-    for (arguments, phrase) in cases {
-        let outcome = folder.retune(arguments);
-        assert_eq!(outcome.code, Some(2), "{arguments:?}\n{}", outcome.stderr);
-        assert!(
-            outcome.stderr.contains(phrase),
-            "{arguments:?}: no `{phrase}` in:\n{}",
-            outcome.stderr
-        );
-    }
+    refused(&folder, &cases);
+}
+
+#[test]
+fn wrong_events_are_told_with_their_line() {
+    let folder = payments("payments.csv");
+    folder.write("machines.csv", readings());
     folder
         .retune(&["train", "machines.csv", "--out", "run", "--verdict", "off"])
         .succeeds();
     folder.write("events.jsonl", "{\"heat\": \"hot\"}\n");
-    for (arguments, phrase) in [
-        (&["score", "run", "--data", "events.jsonl"][..], "line 1"),
-        (
-            &["score", "run", "--data", "machines.csv"],
-            "not a JSON object",
-        ),
-        (&["predict", "run", "a text"], "--data FILE"),
-        (
-            &["predict", "run", "--data", "payments.csv"],
-            "no column `heat`",
-        ),
-    ] {
-        let outcome = folder.retune(arguments);
-        assert_eq!(outcome.code, Some(2), "{arguments:?}\n{}", outcome.stderr);
-        assert!(
-            outcome.stderr.contains(phrase),
-            "{arguments:?}: no `{phrase}` in:\n{}",
-            outcome.stderr
-        );
-    }
+    let cases = [
+        ("score run --data events.jsonl", "line 1"),
+        ("score run --data machines.csv", "not a JSON object"),
+        ("predict run a-text", "--data FILE"),
+        ("predict run --data payments.csv", "no column `heat`"),
+    ];
+    refused(&folder, &cases);
 }

@@ -114,18 +114,7 @@ impl Cast {
 /// # Errors
 /// A column that was named and is not there, or cannot play its part.
 pub fn cast(t: &Table, taken: &[&str], asked: &CastRequest) -> Result<(Cast, Vec<Reason>)> {
-    for name in asked
-        .entities
-        .iter()
-        .chain(&asked.time)
-        .chain(&asked.amount)
-        .chain(&asked.label_time)
-    {
-        t.column(name)?;
-    }
-    if let Some(time) = &asked.time {
-        reads_as_time(t, time)?;
-    }
+    check(t, asked)?;
     let free: Vec<Profile> = t
         .columns
         .iter()
@@ -178,6 +167,23 @@ pub fn cast(t: &Table, taken: &[&str], asked: &CastRequest) -> Result<(Cast, Vec
     };
     reasons.extend(missing(&cast));
     Ok((cast, reasons))
+}
+
+/// Whether the named columns are there, and the times are times.
+fn check(t: &Table, asked: &CastRequest) -> Result<()> {
+    for name in asked
+        .entities
+        .iter()
+        .chain(&asked.time)
+        .chain(&asked.amount)
+        .chain(&asked.label_time)
+    {
+        t.column(name)?;
+    }
+    if let Some(time) = &asked.time {
+        reads_as_time(t, time)?;
+    }
+    Ok(())
 }
 
 /// What is missing, and what that takes away.

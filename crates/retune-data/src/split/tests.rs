@@ -178,6 +178,22 @@ fn groups_are_never_torn_apart() {
 }
 
 #[test]
+fn labels_that_stay_together_are_dealt_out_by_the_shares() {
+    let t = labelled(300, |i| format!("c{}", i % 30));
+    let o = SplitOptions {
+        group: Some("label".into()),
+        ..SplitOptions::default()
+    };
+    let s = run(&t, &o, &Given::default()).unwrap();
+    assert_eq!([s.train.len(), s.valid.len(), s.test.len()], [210, 30, 60]);
+    let side = |rows: &[usize]| -> HashSet<usize> { rows.iter().map(|r| r % 30).collect() };
+    let (train, others) = (side(&s.train), [side(&s.valid), side(&s.test)]);
+    assert!(others.iter().all(|side| train.is_disjoint(side)));
+    assert!(others[0].is_disjoint(&others[1]));
+    assert_eq!(s.record.notes, Vec::<String>::new());
+}
+
+#[test]
 fn few_groups_still_give_every_side_one() {
     let mut t = labelled(30, |i| ["a", "b"][i % 2].to_string());
     let hospitals = (0..30).map(|i| Some(format!("h{}", i / 10))).collect();

@@ -7,7 +7,7 @@ pub(super) fn log_loss(s: &Sample) -> f64 {
     match &*s.facts {
         Facts::Classes(f) => weighted_mean(&f.log_loss, &s.weights),
         Facts::Labels(f) => f.macro_mean(&f.log_loss, &s.weights),
-        Facts::Value(_) => f64::NAN,
+        Facts::Value(_) | Facts::Vectors(_) => f64::NAN,
     }
 }
 
@@ -15,7 +15,7 @@ pub(super) fn brier(s: &Sample) -> f64 {
     match &*s.facts {
         Facts::Classes(f) => weighted_mean(&f.brier, &s.weights),
         Facts::Labels(f) => f.macro_mean(&f.brier, &s.weights),
-        Facts::Value(_) => f64::NAN,
+        Facts::Value(_) | Facts::Vectors(_) => f64::NAN,
     }
 }
 
@@ -45,7 +45,7 @@ pub(super) fn ece(s: &Sample) -> f64 {
 /// empty, by rising confidence.
 ///
 /// The confidence is the score of the predicted class; with labels, each known flag is one answer whose confidence is
-/// `p` where it is answered with yes and `1 - p` else. Empty for regression. Scores that are not finite are left out.
+/// `p` where it is answered with yes and `1 - p` else. Empty for regression and vectors. Scores that are not finite are left out.
 pub fn reliability(p: &Predictions, bins: usize) -> Vec<(f64, f64, u64)> {
     let answers: Vec<(f64, bool)> = match &p.targets {
         Targets::Class(truth) => (0..p.scores.rows)
@@ -61,7 +61,7 @@ pub fn reliability(p: &Predictions, bins: usize) -> Vec<(f64, f64, u64)> {
                 t.map(|t| (f64::from(confidence), t == flag))
             })
             .collect(),
-        Targets::Value(_) => Vec::new(),
+        Targets::Value(_) | Targets::Vectors(_) => Vec::new(),
     };
     let mut sums = vec![(0.0, 0.0, 0_u64); bins];
     for (confidence, right) in answers.into_iter().filter(|a| a.0.is_finite()) {

@@ -74,6 +74,6 @@ fn row_costs(p: &Predictions, decision: &Decision) -> Option<Vec<f64>> {
                 known.sum()
             })
             .collect(),
-        Targets::Value(_) => None,
+        Targets::Value(_) | Targets::Vectors(_) => None,
     }
 }

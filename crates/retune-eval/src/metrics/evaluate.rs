@@ -102,11 +102,18 @@ pub fn majority(train: &Targets, p: &Predictions, e: &Evaluation, seed: u64) -> 
 }
 
 /// The rows of `p` answered with the class shares of the training rows (with labels: each label's share among its
-/// known flags; for numbers: the training mean).
+/// known flags; for numbers: the training mean). Vectors are rated as if they said nothing: see
+/// [`Retrieved::by_chance`](crate::Retrieved::by_chance).
 ///
 /// # Panics
 /// When `train` and the targets of `p` are of different kinds.
 pub fn majority_predictions(train: &Targets, p: &Predictions) -> Predictions {
+    if let (Targets::Class(train), Targets::Vectors(found)) = (train, &p.targets) {
+        return Predictions {
+            targets: Targets::Vectors(found.by_chance(train)),
+            ..p.clone()
+        };
+    }
     let width = p.scores.cols;
     let scores: Vec<f32> = match (train, &p.targets) {
         (Targets::Class(train), Targets::Class(_)) => {
@@ -250,6 +257,10 @@ fn wrongness(p: &Predictions, row: usize) -> Option<f64> {
         }
         Targets::Value(truth) => {
             Some((f64::from(scores[0]) - f64::from(truth[row])).abs()).filter(|&e| e > 0.0)
+        }
+        Targets::Vectors(found) => {
+            let answer = found.answers[row].filter(|near| near.group != found.groups[row]);
+            answer.map(|near| f64::from(near.cosine))
         }
     };
     wrong.filter(|w| w.is_finite())
@@ -405,6 +416,9 @@ pub(crate) fn unrateable(p: &Predictions) -> Option<String> {
 fn undefined_because(m: &Metric) -> &'static str {
     match m.kinds {
         [Kind::Value] => "it needs values that differ",
+        [Kind::Vectors] => {
+            "it needs another row of the same label, or for knn@k a training or validation row of it"
+        }
         _ => "it needs rows inside and outside of at least one class",
     }
 }
@@ -455,5 +469,6 @@ fn plural(kind: Kind) -> &'static str {
         Kind::Classes => "classes",
         Kind::Labels => "labels",
         Kind::Value => "numbers",
+        Kind::Vectors => "vectors",
     }
 }

@@ -5,6 +5,7 @@ mod classification;
 mod decided;
 mod evaluate;
 mod regression;
+mod retrieval;
 mod sample;
 
 pub use calibration::reliability;
@@ -23,6 +24,8 @@ pub enum Kind {
     Labels,
     /// One number per row.
     Value,
+    /// One vector per row, rated by what lies near it.
+    Vectors,
 }
 
 /// One figure of merit.
@@ -43,6 +46,7 @@ pub struct Metric {
 const RATED: &[Kind] = &[Kind::Classes, Kind::Labels];
 const CLASSES: &[Kind] = &[Kind::Classes];
 const VALUE: &[Kind] = &[Kind::Value];
+const VECTORS: &[Kind] = &[Kind::Vectors];
 
 const fn higher(
     name: &'static str,
@@ -185,6 +189,42 @@ pub const METRICS: &[Metric] = &[
         VALUE,
         regression::spearman,
         "Correlation of the ranks of predictions and truth. -1 to 1.",
+    ),
+    higher(
+        "map@r",
+        VECTORS,
+        retrieval::map_at_r,
+        "Mean average precision of each row's R nearest others, R being how many others are of its label. 0 to 1.",
+    ),
+    higher(
+        "recall@1",
+        VECTORS,
+        retrieval::recall_at_1,
+        "Share of rows whose nearest other row is of their label. 0 to 1.",
+    ),
+    higher(
+        "recall@5",
+        VECTORS,
+        retrieval::recall_at_5,
+        "Share of rows with another row of their label among the 5 nearest. 0 to 1.",
+    ),
+    higher(
+        "recall@10",
+        VECTORS,
+        retrieval::recall_at_10,
+        "Share of rows with another row of their label among the 10 nearest. 0 to 1.",
+    ),
+    higher(
+        "knn@1",
+        VECTORS,
+        retrieval::knn_at_1,
+        "Share of rows whose nearest training or validation row is of their label. 0 to 1.",
+    ),
+    higher(
+        "knn@5",
+        VECTORS,
+        retrieval::knn_at_5,
+        "Share of rows whose label most of the 5 nearest training and validation rows have. 0 to 1.",
     ),
 ];
 

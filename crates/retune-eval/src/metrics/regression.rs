@@ -66,7 +66,7 @@ pub fn rank_correlation(a: &[f32], b: &[f32]) -> f64 {
 fn facts(s: &Sample) -> Option<&ValueFacts> {
     match &*s.facts {
         Facts::Value(f) => Some(f),
-        Facts::Classes(_) | Facts::Labels(_) => None,
+        Facts::Classes(_) | Facts::Labels(_) | Facts::Vectors(_) => None,
     }
 }
 

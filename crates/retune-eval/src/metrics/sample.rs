@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::Kind;
 use crate::predictions::{Predictions, Targets};
+use crate::retrieval::Retrieved;
 
 /// Bins of the expected calibration error.
 pub(crate) const BINS: usize = 15;
@@ -60,7 +61,7 @@ impl Sample {
         self.counts.get_or_init(|| match &*self.facts {
             Facts::Classes(f) => f.counts(&self.weights),
             Facts::Labels(f) => f.counts(&self.weights),
-            Facts::Value(_) => Counts::default(),
+            Facts::Value(_) | Facts::Vectors(_) => Counts::default(),
         })
     }
 
@@ -68,7 +69,7 @@ impl Sample {
         *self.ranked.get_or_init(|| match &*self.facts {
             Facts::Classes(f) => rank(&f.rankings, &self.weights),
             Facts::Labels(f) => rank(&f.rankings, &self.weights),
-            Facts::Value(_) => Ranked {
+            Facts::Value(_) | Facts::Vectors(_) => Ranked {
                 auroc: f64::NAN,
                 average_precision: f64::NAN,
             },
@@ -82,6 +83,7 @@ pub(crate) enum Facts {
     Classes(ClassFacts),
     Labels(LabelFacts),
     Value(ValueFacts),
+    Vectors(Retrieved),
 }
 
 impl Facts {
@@ -119,6 +121,10 @@ impl Facts {
                 assert_eq!(cols, 1, "a value has one score column");
                 Self::Value(ValueFacts::new(p, truth))
             }
+            Targets::Vectors(found) => {
+                assert_eq!(found.groups.len(), rows, "one group per row of vectors");
+                Self::Vectors(found.clone())
+            }
         }
     }
 
@@ -127,6 +133,7 @@ impl Facts {
             Self::Classes(f) => f.truth.len(),
             Self::Labels(f) => f.rows,
             Self::Value(f) => f.truth.len(),
+            Self::Vectors(f) => f.groups.len(),
         }
     }
 
@@ -135,6 +142,7 @@ impl Facts {
             Self::Classes(_) => Kind::Classes,
             Self::Labels(_) => Kind::Labels,
             Self::Value(_) => Kind::Value,
+            Self::Vectors(_) => Kind::Vectors,
         }
     }
 }

@@ -8,6 +8,7 @@ use super::decision::USUAL;
 use super::headline::floor_title;
 use super::html::{duration, text};
 use super::proof::sentence;
+use crate::metrics::{Kind, metric};
 use crate::records::{Cost, Decided, Interval, RunRecord, Word};
 use crate::table::{floors, in_order, lower_is_better, number, ordered};
 
@@ -70,6 +71,7 @@ fn front_matter(r: &RunRecord) -> String {
 fn kind(task: &str) -> &'static str {
     match task {
         t if t.starts_with("text") => "text-classification",
+        "image-embedding" => "image-feature-extraction",
         t if t.starts_with("image") => "image-classification",
         t if t.starts_with("tabular") => "tabular-classification",
         _ => "other",
@@ -154,6 +156,9 @@ fn opening(r: &RunRecord) -> String {
 fn use_and_limits(r: &RunRecord) -> String {
     let names: Vec<String> = r.classes.iter().map(|c| line(c)).collect();
     let answer = match names.join(", ") {
+        _ if metric(&r.evaluated.primary).is_some_and(|m| m.kinds == [Kind::Vectors]) => {
+            "a vector, near to those of rows with the same label".to_owned()
+        }
         _ if names.is_empty() => "a number".to_owned(),
         // Only rows of one class each have a confusion matrix.
         all if r.evaluated.confusion.is_empty() => format!("any of: {all}"),

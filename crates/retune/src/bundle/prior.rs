@@ -1,7 +1,7 @@
 //! What is known of the training answers, kept for the baseline that looks at nothing else.
 
 use retune_data::processor::Labels;
-use retune_eval::Targets;
+use retune_eval::{Retrieved, Targets};
 use serde::{Deserialize, Serialize};
 
 /// Frequencies of the training answers.
@@ -27,9 +27,13 @@ pub fn prior_name(labels: &Labels) -> &'static str {
 impl Prior {
     pub(crate) fn of(targets: &Targets, labels: &Labels) -> Self {
         match targets {
-            Targets::Class(classes) => {
+            Targets::Class(classes)
+            | Targets::Vectors(Retrieved {
+                groups: classes, ..
+            }) => {
                 let mut counts = vec![0; labels.outputs()];
-                for class in classes {
+                // Groups that training has not seen are behind the classes.
+                for class in classes.iter().filter(|c| (**c as usize) < labels.outputs()) {
                     counts[*class as usize] += 1;
                 }
                 Self::Classes(counts)

@@ -188,7 +188,6 @@ impl Bert {
             tokens: hidden,
             lengths: x.lengths.clone(),
             front: 0,
-            grid: None,
         }
     }
 }

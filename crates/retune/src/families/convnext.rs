@@ -229,12 +229,13 @@ impl ConvNext {
         for block in &self.layers {
             maps = block.forward(maps, (x, pass));
         }
-        let means = ops::segment_mean(maps.places.clone(), &maps.lengths()); // [pictures, width]
+        let lengths = maps.lengths();
+        let places = pass.lens.at(maps.places, 0, [maps.height, maps.width]);
+        let means = ops::segment_mean(places, &lengths); // [pictures, width]
         Hidden {
             tokens: self.last.forward(means, None, None),
             lengths: Lengths::new(vec![1; maps.pictures]),
             front: 0,
-            grid: None,
         }
     }
 }

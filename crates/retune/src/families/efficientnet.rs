@@ -210,8 +210,7 @@ impl EfficientNet {
         let maps = self.last.forward(&maps, Activation::Relu6, given);
         Hidden {
             lengths: maps.lengths(),
-            grid: Some([maps.height, maps.width]),
-            tokens: maps.places.cast(DType::F32),
+            tokens: pass.lens.at(maps.places.cast(DType::F32), 0, [maps.height, maps.width]),
             front: 0,
         }
     }

@@ -274,9 +274,8 @@ impl ResNet {
         }
         Hidden {
             lengths: maps.lengths(),
-            tokens: maps.places.cast(DType::F32),
+            tokens: pass.lens.at(maps.places.cast(DType::F32), 0, [maps.height, maps.width]),
             front: 0,
-            grid: Some([maps.height, maps.width]),
         }
     }
 }

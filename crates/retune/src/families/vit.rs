@@ -395,14 +395,17 @@ impl Vit {
             ..x.clone()
         };
         let mut hidden = ops::dropout(packed, &x.lengths, &pass.dropout(self.dropout, 0, x));
+        let grid = self.patches.grid(&x.pictures);
         for (i, layer) in self.layers.iter().enumerate() {
+            if i + 1 == self.layers.len() {
+                hidden = pass.lens.at(hidden, before, grid);
+            }
             hidden = layer.forward(hidden, x, pass, 1 + 3 * i as u64);
         }
         Hidden {
             tokens: self.norm.forward(hidden, None, None),
             lengths: x.lengths.clone(),
             front: before,
-            grid: None,
         }
     }
 }

@@ -213,6 +213,19 @@ pub fn linear_scores(
     Some((found.valid, found.test, found.c))
 }
 
+/// Colours and edges of `rows` as vectors, `[rows, features]`, in units of the training rows.
+///
+/// # Errors
+/// A picture that cannot be read any more.
+pub fn picture_vectors(
+    processor: &ImageProcessor,
+    train: &[&Framed],
+    rows: &[&Framed],
+) -> Result<Matrix> {
+    let scaled = pixels::Scaled::learn(&pixels::features(processor, train)?);
+    Ok(scaled.dense(&pixels::features(processor, rows)?))
+}
+
 /// Whether a score takes the place of the best so far: the first wins a tie, and anything is better than no number.
 fn beats(found: f64, top: f64) -> bool {
     found > top || top.is_nan()

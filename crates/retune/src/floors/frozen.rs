@@ -149,13 +149,13 @@ impl Frozen<'_> {
         let mut best: Option<(f64, Probe)> = None;
         for decay in DECAYS {
             let probe = fit_probe(self, &train, &valid, decay, score)?;
-            let found = score(&predict(self.task, &probe, &valid));
+            let found = score(&predict(self, &probe, &valid));
             if best.as_ref().is_none_or(|(top, _)| found > *top) {
                 best = Some((found, probe));
             }
         }
         Ok(match best {
-            Some((_, probe)) => predict(self.task, &probe, &test),
+            Some((_, probe)) => predict(self, &probe, &test),
             None => Matrix::default(),
         })
     }
@@ -202,7 +202,7 @@ fn fit_probe(
             Ok(Validation {
                 loss: 0.0,
                 metrics: std::collections::BTreeMap::new(),
-                score: score(&predict(given.task, &probe.valid(), valid)),
+                score: score(&predict(given, &probe.valid(), valid)),
             })
         },
         on: &mut |_: &Event| Flow::Continue,
@@ -212,9 +212,10 @@ fn fit_probe(
     Ok(fit(probe, parts, &options, None)?.model.valid())
 }
 
-fn predict(task: &dyn Task, probe: &Probe, rows: &Rows) -> Matrix {
+fn predict(given: &Frozen, probe: &Probe, rows: &Rows) -> Matrix {
     let all: Vec<usize> = (0..rows.targets.len()).collect();
-    let scores = task.scores(probe.output(rows.upload(&all, false)));
+    let output = probe.output(rows.upload(&all, false));
+    let scores = given.task.scores(output, given.processor.labels());
     let [n, cols] = scores.dims();
     Matrix {
         rows: n,

@@ -143,6 +143,16 @@ impl Linear {
         )) // [places, out]
     }
 
+    /// `length * cos(x, w)` for each row `w` of the weight, where the rows of x `[rows, in]` have length 1, and the bias:
+    /// result `[rows, out]`.
+    pub fn forward_directions(&self, x: Tensor<2>, length: f64) -> Tensor<2> {
+        let part = Affine {
+            weight: unit_rows(self.weight.val()) * length, // [out, in]
+            ..self.affine()
+        };
+        ops::linear(x, &[part], None, Activation::None, &self.compute)
+    }
+
     fn affine(&self) -> Affine {
         Affine {
             weight: self.weight.val(),
@@ -154,6 +164,12 @@ impl Linear {
             }),
         }
     }
+}
+
+/// The rows of x `[rows, width]` at length 1.
+pub fn unit_rows(x: Tensor<2>) -> Tensor<2> {
+    let squares = (x.clone() * x.clone()).sum_dim(1); // [rows, 1]
+    x / squares.clamp_min(1e-24).sqrt()
 }
 
 /// The layer times `scale`, `[out]`.

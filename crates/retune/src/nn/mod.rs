@@ -9,6 +9,6 @@ pub mod positions;
 pub mod pre_norm;
 
 pub use embedding::Embedding;
-pub use linear::{Adapter, Linear};
+pub use linear::{Adapter, Linear, unit_rows};
 pub use norm::LayerNorm;
 pub use patches::Patches;

@@ -43,6 +43,11 @@ impl Patches {
         })
     }
 
+    /// Whole squares of a picture from top to bottom and from left to right.
+    pub fn grid(&self, pictures: &Pictures) -> [usize; 2] {
+        [pictures.height / self.side, pictures.width / self.side]
+    }
+
     /// One vector for each whole square, row by row from the top left, `[pictures * squares, width]` in f32.
     pub fn forward(&self, pictures: &Pictures) -> Tensor<2> {
         let weight = self.weight.val();

@@ -9,6 +9,7 @@ mod conv;
 pub mod cpu;
 mod folds;
 pub mod lengths;
+mod lens;
 mod ranking;
 pub mod reference;
 mod rows;
@@ -30,6 +31,7 @@ pub use conv::{Convolution, Maps, batch_norm, convolution, max_pool, sum, sum_re
 pub use cpu::Panels;
 pub use folds::{Folded, Folds};
 pub use lengths::Lengths;
+pub use lens::{Lens, Seen};
 pub use ranking::{Drawn, RankedRows, ranking_loss, sampled_ranking_loss};
 pub use rows::{Gradient, RowSink};
 pub use statistics::{BatchStatistics, StatisticsSink};

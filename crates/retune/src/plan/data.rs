@@ -13,6 +13,7 @@ use super::batches::{TrainRows, steps};
 use super::pictures::Looked;
 use super::work::{Part, Work};
 use super::{Chosen, Plan, Summary, fit, forecast, memory, pictures};
+use crate::embedding;
 use crate::error::Problem;
 use crate::losses::Objective;
 use crate::methods;
@@ -193,7 +194,9 @@ pub(super) fn encode(mut chosen: Chosen, read: Read) -> Result<Plan, Problem> {
     let processor = processor(&chosen, table, roles, &known)?;
     chosen.base.resize(&processor)?;
     let from = (table, &read.looked.decoded);
-    let encode = |rows: &[usize]| processor.examples_of(from, rows, true).map_err(data);
+    let given = (chosen.task, &processor);
+    let encode = |rows: &[usize]| embedding::examples(given, from, rows).map_err(data);
+    embedding::enough(given, table, [&split.valid, &split.test])?;
     let (train, valid, test) = (
         encode(&split.train)?,
         encode(&split.valid)?,
@@ -203,8 +206,7 @@ pub(super) fn encode(mut chosen: Chosen, read: Read) -> Result<Plan, Problem> {
     Objective::new(&recipe.loss, processor.labels(), &train)?;
     let misfit = recipe.decide.misfit(processor.labels());
     misfit.map_or(Ok(()), Err)?;
-    let mut notes = table.notes.clone();
-    notes.extend(split.record.notes.iter().cloned());
+    let mut notes = [&table.notes[..], &split.record.notes].concat();
     notes.extend(left_out(read.unlabelled));
     notes.extend(again(&recipe.data, replay.len()));
     notes.extend(recipe.decide.note(processor.labels(), &train));

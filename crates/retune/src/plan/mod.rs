@@ -22,6 +22,7 @@ use retune_kernels::process;
 use serde::Serialize;
 
 use crate::bundle::sha256;
+use crate::embedding;
 use crate::error::Problem;
 use crate::hub::{self, HubOptions};
 use crate::model::Reads;
@@ -206,6 +207,7 @@ impl Plan {
             return Err(problems);
         };
         problems.extend(misfit(&base, task, reads));
+        problems.extend(embedding::misfits(recipe, task));
         if !problems.is_empty() {
             return Err(problems);
         }

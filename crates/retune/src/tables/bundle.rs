@@ -113,6 +113,12 @@ pub(super) fn save(run: &RunFolder, saved: &Saved) -> Result<Manifest> {
     };
     run.write(CONFIG, &pretty(&config)?)?;
     run.write("recipe.toml", plan.recipe.to_toml().as_bytes())?;
+    manifest(saved, &folder, &names)
+}
+
+/// `bundle.json`, over the files of these names.
+fn manifest(saved: &Saved, folder: &Path, names: &[&str]) -> Result<Manifest> {
+    let plan = saved.plan;
     let files = names
         .iter()
         .map(|name| Ok(((*name).to_string(), sha256(&folder.join(name))?)));

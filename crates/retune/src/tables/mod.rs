@@ -10,6 +10,7 @@
 mod alerts;
 pub mod bundle;
 mod figures;
+mod found;
 pub mod gbdt;
 pub mod inputs;
 pub mod linear;

@@ -98,17 +98,7 @@ fn carry_out(
         notes.extend(straight(plan, &mut rivals, &mut on));
     }
     let meter = Meter::start();
-    let trained = match plan.family {
-        Family::Gbdt => grown(plan, &mut |event| record(event, &mut folder))?,
-        Family::Tabular => {
-            let keep = plan.recipe.train.keep_checkpoints;
-            // The loop saves and reports in turn, both into the one folder.
-            let shared = std::cell::RefCell::new(&mut folder);
-            let save: net::Save = &mut |snapshot| shared.borrow_mut().save(snapshot, keep);
-            let mut on = |event: &Event| record(event, &mut shared.borrow_mut());
-            taught(plan, "train", (Some(save), from), &mut on)?
-        }
-    };
+    let trained = trained(plan, from, (&mut folder, &mut record))?;
     let cost = Cost {
         peak_rss_bytes: process::peak_resident_bytes(),
         ..meter.cost()
@@ -144,6 +134,25 @@ fn carry_out(
         forecast: None,
         interrupted: trained.interrupted,
     })
+}
+
+type Recorder<'a> = &'a mut dyn FnMut(&Event, &mut RunFolder) -> Flow;
+
+/// The model that was asked for.
+fn trained(
+    plan: &Plan,
+    from: Option<Snapshot>,
+    (folder, record): (&mut RunFolder, Recorder),
+) -> Result<Trained> {
+    if plan.family == Family::Gbdt {
+        return grown(plan, &mut |event| record(event, folder));
+    }
+    let keep = plan.recipe.train.keep_checkpoints;
+    // The loop saves and reports in turn, both into the one folder.
+    let shared = std::cell::RefCell::new(&mut *folder);
+    let save: net::Save = &mut |snapshot| shared.borrow_mut().save(snapshot, keep);
+    let mut on = |event: &Event| record(event, &mut shared.borrow_mut());
+    taught(plan, "train", (Some(save), from), &mut on)
 }
 
 /// Metrics of answers to the validation rows and the one that selects.

@@ -16,7 +16,7 @@ use retune_eval::{Decision, Evaluation, Targets};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::head::Units;
+use crate::head::{Form, Units};
 use crate::losses::{Loss, Objective};
 use crate::model::Reads;
 use crate::recommend;
@@ -66,8 +66,12 @@ pub trait Task: Debug + Send + Sync {
         }
     }
     /// Outputs `[rows, outputs]` to scores of the same shape: probabilities, or values in the user's
-    /// units.
-    fn scores(&self, output: Tensor<2>) -> Tensor<2>;
+    /// units; of [`Form::Cosine`], vectors `[rows, width]`.
+    fn scores(&self, output: Tensor<2>, labels: &Labels) -> Tensor<2>;
+    /// What the head makes of the vector that it reads.
+    fn form(&self) -> Form {
+        Form::Affine
+    }
     /// Mean and scale of the labels, in which the head trains: outputs are `raw * scale + mean`.
     fn units(&self, _labels: &Labels) -> Units {
         Units::default()
@@ -99,9 +103,9 @@ pub trait Task: Debug + Send + Sync {
 }
 
 /// A model's answer for one row.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Answer {
-    /// The class; absent for other tasks.
+    /// The class, or that of the nearest pictures; absent for other tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     /// The labels that apply; absent for other tasks.
@@ -110,7 +114,7 @@ pub struct Answer {
     /// The number; absent for other tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
-    /// Probability of the answer; absent for regression.
+    /// Probability of the answer, or cosine of the nearest picture of its class, -1 to 1; absent for regression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confidence: Option<f64>,
     /// Probability of each class or label; empty for regression.
@@ -119,6 +123,9 @@ pub struct Answer {
     /// From which score on a class or label is answered, where a goal has chosen that.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub thresholds: BTreeMap<String, f64>,
+    /// The vector, `[width]`, of length 1 up to views of a picture; empty for other tasks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vector: Vec<f32>,
 }
 
 impl Answer {
@@ -129,7 +136,8 @@ impl Answer {
             (_, Some(labels), _) if labels.is_empty() => "(none)".to_string(),
             (_, Some(labels), _) => labels.join(", "),
             (.., Some(value)) => format!("{value:.4}"),
-            _ => String::new(),
+            _ if self.vector.is_empty() => String::new(),
+            _ => format!("a vector of {} numbers", self.vector.len()),
         }
     }
 }
@@ -151,6 +159,7 @@ tasks! {
     image_classification,
     image_multi_label,
     image_regression,
+    image_embedding,
 }
 
 /// The task of this name.

@@ -78,7 +78,7 @@ impl Task for Classification {
         objective.cross_entropy(output, targets, weights)
     }
 
-    fn scores(&self, output: Tensor<2>) -> Tensor<2> {
+    fn scores(&self, output: Tensor<2>, _labels: &Labels) -> Tensor<2> {
         activation::softmax(output, 1) // [rows, classes]
     }
 
@@ -99,6 +99,7 @@ impl Task for Classification {
             confidence: best.map(|i| f64::from(scores[i])),
             scores: named_scores(scores, labels),
             thresholds: named_thresholds(decision, labels),
+            vector: Vec::new(),
         }
     }
 

@@ -75,7 +75,7 @@ impl Task for MultiLabel {
         objective.binary_cross_entropy(output, targets, weights)
     }
 
-    fn scores(&self, output: Tensor<2>) -> Tensor<2> {
+    fn scores(&self, output: Tensor<2>, _labels: &Labels) -> Tensor<2> {
         activation::sigmoid(output) // [rows, labels]
     }
 
@@ -99,6 +99,7 @@ impl Task for MultiLabel {
             confidence: Some(f64::from(sure)),
             scores: named_scores(scores, labels),
             thresholds: named_thresholds(decision, labels),
+            vector: Vec::new(),
         }
     }
 

@@ -78,7 +78,7 @@ impl Task for Regression {
         losses::squared_error(output, targets, weights, units(labels).scale)
     }
 
-    fn scores(&self, output: Tensor<2>) -> Tensor<2> {
+    fn scores(&self, output: Tensor<2>, _labels: &Labels) -> Tensor<2> {
         output // [rows, 1]
     }
 
@@ -98,6 +98,7 @@ impl Task for Regression {
             confidence: None,
             scores: BTreeMap::new(),
             thresholds: BTreeMap::new(),
+            vector: Vec::new(),
         }
     }
 

@@ -2,11 +2,15 @@
 
 use std::path::Path;
 
+use burn::tensor::{Tensor, TensorData};
 use retune::HubOptions;
+use retune::data::batch::HostBatch;
 use retune::data::processor::Labels;
-use retune::model::Model;
+use retune::head::Form;
+use retune::model::{Inputs, Model, Pass};
 use retune::ops::Precision;
 use retune::pretrained::BaseModel;
+use retune::scoring;
 use retune::weights::{Adapters, HeadClasses, LoadReport, Place, host_values};
 
 use super::with_every_engine;
@@ -138,4 +142,40 @@ fn a_head_never_gets_a_low_rank_update() {
         let head = host_values(&model.head);
         assert_eq!(head.len(), 4, "{names:?}");
     }
+}
+
+#[test]
+fn a_head_of_cosines_sees_directions_and_hands_on_the_vector() {
+    with_every_engine(|| {
+        let (model, _) = built(&classes(&["negative", "neutral", "positive"]));
+        let head = model.head.in_form(Form::Cosine { scale: 20.0 });
+        let weights = rows(&Model {
+            backbone: model.backbone.clone(),
+            head: head.clone(),
+        });
+        let width = weights[0].0.len();
+        let value = |i: usize| ((i * 37 % 19) as f32 - 9.0) / 5.0;
+        let pooled: Vec<f32> = (0..2 * width).map(value).collect();
+        let answer = |factor: f32| {
+            let values: Vec<f32> = pooled.iter().map(|v| v * factor).collect();
+            let data = TensorData::new(values, [2, width]);
+            let mut head = head.clone();
+            head.dense = None;
+            let x = Inputs::new(&HostBatch::default());
+            let pooled = Tensor::from_data(data, &scoring::cpu(false));
+            scoring::to_host(head.answer(pooled, &x, &Pass::default()))
+        };
+        let found = answer(1.0);
+        super::near(&found, &answer(3.0), 1e-5);
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f32>();
+        for (row, x) in found.chunks(3 + width).zip(pooled.chunks(width)) {
+            let length = dot(x, x).sqrt();
+            let vector: Vec<f32> = x.iter().map(|v| v / length).collect();
+            super::near(&row[3..], &vector, 1e-6);
+            for (output, (weight, bias)) in row.iter().zip(&weights) {
+                let cosine = dot(x, weight) / (length * dot(weight, weight).sqrt());
+                assert!((output - 20.0 * cosine - bias).abs() < 1e-4);
+            }
+        }
+    });
 }

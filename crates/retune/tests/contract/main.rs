@@ -18,6 +18,7 @@ use retune::data::batch::{HostBatch, Pictures};
 use retune::data::processor::Labels;
 use retune::data::roles::TaskKind;
 use retune::families::{FAMILIES, ModelConfig, build_model, family_of};
+use retune::head::Form;
 use retune::losses::Objective;
 use retune::methods::{Method, MethodRecipe, prepare};
 use retune::model::{Inputs, Model, Pass};
@@ -279,6 +280,7 @@ fn eight_batches_of_one_equal_one_batch_of_eight() {
             for folder in checkpoints() {
                 let mut model = open(&folder, labels.outputs(), true);
                 model.head = model.head.in_units(task.units(&labels), true);
+                model.head = model.head.in_form(task.form());
                 let all = batch(&lengths, targets(*task, 8));
                 let mut start = 0;
                 let parts: Vec<HostBatch> = (0..8)
@@ -309,6 +311,7 @@ fn every_task_learns_a_handful_of_examples_with_every_method() {
                 let folder = &checkpoints()[0];
                 let mut model = prepared(method.method(), folder, labels.outputs());
                 model.head = model.head.in_units(task.units(&labels), true);
+                model.head = model.head.in_form(task.form());
                 let batch = batch(&[3, 5, 8, 2, 9, 4], targets(*task, 6));
                 let mut optimizer = Optimizer::new(0.0);
                 let mut seen = Vec::new();
@@ -363,15 +366,21 @@ fn scores_and_answers_make_sense() {
                     "{metric} is not registered"
                 );
             }
-            let outputs = labels.outputs();
+            // By cosines, vectors of five numbers stand behind the outputs.
+            let vectors = if task.form() == Form::Affine { 0 } else { 5 };
+            let outputs = labels.outputs() + vectors;
             let raw = (0..2 * outputs).map(|i| i as f32 - 2.0).collect();
             let data = burn::tensor::TensorData::new::<f32, _>(raw, [2, outputs]);
-            let scores = task.scores(Tensor::from_data(data, &scoring::cpu(false)));
-            let scores: Vec<f32> = scores.into_data().try_to_vec().unwrap();
+            let output = Tensor::from_data(data, &scoring::cpu(false));
+            let scores: Vec<f32> = task
+                .scores(output, &labels)
+                .into_data()
+                .try_to_vec()
+                .unwrap();
             assert!(scores.iter().all(|s| s.is_finite()));
-            let answer = task.answer(&scores[..outputs], &labels, None);
+            let answer = task.answer(&scores[..scores.len() / 2], &labels, None);
             let json = serde_json::to_value(&answer).unwrap();
-            let keys = ["label", "labels", "value"];
+            let keys = ["label", "labels", "value", "vector"];
             assert_eq!(
                 keys.iter().filter(|k| json.get(**k).is_some()).count(),
                 1,

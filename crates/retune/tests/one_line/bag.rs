@@ -81,7 +81,6 @@ impl Bag {
             tokens: ops::dropout(hidden, &x.lengths, &pass.dropout(0.1, 0, x)),
             lengths: x.lengths.clone(),
             front: 0,
-            grid: None,
         }
     }
 }

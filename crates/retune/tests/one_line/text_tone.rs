@@ -53,7 +53,7 @@ impl Task for TextTone {
         objective.cross_entropy(output, targets, weights)
     }
 
-    fn scores(&self, output: Tensor<2>) -> Tensor<2> {
+    fn scores(&self, output: Tensor<2>, _: &Labels) -> Tensor<2> {
         activation::softmax(output, 1) // [rows, classes]
     }
 
@@ -69,6 +69,7 @@ impl Task for TextTone {
             confidence: None,
             scores: named_scores(scores, labels),
             thresholds: named_thresholds(decision, labels),
+            vector: Vec::new(),
         }
     }
 

@@ -1,5 +1,6 @@
-//! Where a model looks: gradients against finite differences.
+//! Where a model looks: gradients against finite differences and against torch's.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
@@ -10,6 +11,7 @@ use retune::model::{Hidden, Inputs, Model, Pass, Pooling};
 use retune::ops::Precision;
 use retune::scoring;
 use retune::weights::Place;
+use serde_json::Value;
 
 use super::golden::{Golden, close, floats, host};
 
@@ -94,4 +96,42 @@ fn heat_maps_are_those_of_finite_differences_and_depend_on_the_weights() {
     let mut first = model.clone();
     first.head.pooling = Pooling::First;
     assert_eq!(heat_maps(&first, &x, &outputs), None);
+}
+
+/// Transformers look by what goes into their last layer, ConvNeXt by its last stage.
+#[test]
+fn heat_maps_behind_layers_are_those_of_torch_and_depend_on_class_and_weights() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden/grad_cam.json");
+    let text = std::fs::read_to_string(path).unwrap();
+    let expected: Value = serde_json::from_str(&text).unwrap();
+    let all = Golden::all();
+    let behind = all.iter().filter(|g| expected.get(g.name).is_some());
+    assert_eq!(behind.clone().count(), 6);
+    for golden in behind {
+        let (name, wanted) = (golden.name, &expected[golden.name]);
+        let model = scoring::plain(&golden.model(Precision::F32));
+        let x = Inputs::new(&golden.batch());
+        let of = |model: &Model, output: usize| heat_maps(model, &x, &[output; 2]).unwrap();
+        let maps = [0, 1, 2].map(|output| of(&model, output));
+        let grid = floats(&wanted["grid"]);
+        let mut found = Vec::new();
+        for picture in 0..2 {
+            for map in maps.iter().map(|of_output| &of_output[picture]) {
+                assert_eq!(map.grid.map(|side| side as f32)[..], grid[..], "{name}");
+                found.extend_from_slice(&map.values);
+            }
+        }
+        close(name, &found, &floats(&wanted["maps"]), (1e-3, 0.0));
+        assert!(maps[0] != maps[1] && maps[1] != maps[2], "{name}");
+
+        let place = Place::cpu(false, Precision::F32);
+        let (random, _) = build_model(&golden.config, None, 3, &place, 1).unwrap();
+        let random = Model {
+            backbone: random.backbone,
+            head: model.head.clone(),
+        };
+        let others = of(&random, 1);
+        assert_ne!(maps[1], others, "{name}");
+        assert!(likeness(&maps[1], &others).unwrap() < 0.9, "{name}");
+    }
 }

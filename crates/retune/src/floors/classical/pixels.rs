@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use retune_data::example::Framed;
 use retune_data::picture::{Filter, Pixels, resize};
 use retune_data::processor::ImageProcessor;
+use retune_eval::Matrix;
 
 use super::sparse::Sparse;
 use crate::error::Result;
@@ -49,6 +50,21 @@ impl Scaled {
         Self {
             by: by.map(|v| v as f32).collect(),
             mean: mean.iter().map(|v| *v as f32).collect(),
+        }
+    }
+
+    /// Rows in these units, `[rows, features]`.
+    pub fn dense(&self, rows: &[Vec<f32>]) -> Matrix {
+        let one = |row: &Vec<f32>| -> Vec<f32> {
+            let scaled = row.iter().zip(&self.mean).zip(&self.by);
+            scaled
+                .map(|((value, mean), by)| (value - mean) * by)
+                .collect()
+        };
+        Matrix {
+            rows: rows.len(),
+            cols: self.mean.len(),
+            data: rows.iter().flat_map(one).collect(),
         }
     }
 

@@ -1,0 +1,433 @@
+//! What a recipe's files hold: the table, what each column is, and how its rows are divided.
+
+use std::path::PathBuf;
+
+use retune_data::fields::{Cast, CastRequest, Cells, Fields, cast, seconds};
+use retune_data::leaks::{Finding, LeakRequest, leaks};
+use retune_data::processor::{Labels, labelled_rows};
+use retune_data::roles::{Reason, RoleRequest, Roles, TaskKind, detect_label};
+use retune_data::split::{Given, Split, SplitOptions, SplitRecord, is_split, split};
+use retune_data::windows::{Engine, EngineSpec, features_of};
+use retune_data::{DataError, Table, Target};
+
+use super::alerts::PATTERNS;
+use super::periods::{Periods, Sides};
+use super::plan::{Family, Plan, Rows};
+use super::{FRAUD, task};
+use crate::error::Problem;
+use crate::recipe::{Recipe, Span};
+use crate::tasks::Task;
+
+fn wrong(key: &str) -> impl Fn(DataError) -> Problem + '_ {
+    move |error| Problem::new(key, error.to_string())
+}
+
+/// The table and what its columns are.
+pub(super) struct Found {
+    table: Table,
+    given: Given,
+    task: &'static dyn Task,
+    roles: Roles,
+    cast: Cast,
+    /// Rows with a label.
+    usable: Vec<usize>,
+    notes: Vec<String>,
+}
+
+impl Found {
+    pub(super) fn of(recipe: &Recipe, table: Table, given: Given) -> Result<Self, Problem> {
+        let named = recipe.task.as_deref().and_then(task);
+        let kind = named.map(Task::kind);
+        let request = RoleRequest {
+            label: recipe.data.label.clone(),
+            task: kind,
+            group: recipe.data.group_by.clone(),
+            time: recipe.data.time.clone(),
+            ignore: recipe
+                .data
+                .ignore
+                .iter()
+                .chain(&recipe.data.slices)
+                .cloned()
+                .collect(),
+            ..RoleRequest::default()
+        };
+        let mut roles = detect_label(&table, &request).map_err(wrong("data.label"))?;
+        let (Some(label), Some(kind)) = (roles.label.clone(), roles.task) else {
+            let text = format!(
+                "no label column was found in {}; name it with --label COLUMN",
+                table.file()
+            );
+            return Err(Problem::new("data.label", text));
+        };
+        let task: &'static dyn Task = match named {
+            Some(task) => task,
+            None if is_fraud_label(&label) => &FRAUD,
+            None if kind == TaskKind::Regression => &super::REGRESSION,
+            None => &super::CLASSIFICATION,
+        };
+        let (usable, unlabelled) = labelled_rows(&table, &roles).map_err(wrong("data.label"))?;
+        let mut notes = table.notes.clone();
+        if unlabelled > 0 {
+            notes.push(format!("{unlabelled} rows have no label and are left out"));
+        }
+        let mut taken = vec![label.as_str()];
+        taken.extend(request.ignore.iter().map(String::as_str));
+        let cast = if task.name() == FRAUD.name {
+            let found = cast(&table, &taken, &asked(recipe)).map_err(wrong("tables"))?;
+            roles.reasons.extend(found.1);
+            found.0
+        } else {
+            Cast {
+                time: recipe.data.time.clone(),
+                ..Cast::default()
+            }
+        };
+        Ok(Self {
+            task,
+            roles,
+            cast,
+            usable,
+            notes,
+            given,
+            table,
+        })
+    }
+
+    pub(super) fn plan(
+        mut self,
+        recipe: &Recipe,
+        out: PathBuf,
+        family: Family,
+    ) -> Result<Plan, Problem> {
+        let label = self.roles.label.clone().unwrap_or_default();
+        let times = match &self.cast.time {
+            Some(time) => seconds(&self.table, time).map_err(wrong("data.time"))?,
+            None => Vec::new(),
+        };
+        let (sides, record) = self.divide(recipe, (&times, &label))?;
+        let (fields, reasons) = self.fields(recipe, &label, &sides.train)?;
+        self.roles.reasons.extend(reasons);
+        let (engine, past) = self.past(recipe, &label)?;
+        let kind = self.task.kind();
+        let labels =
+            Labels::fit(&self.table, &sides.train, &label, kind).map_err(wrong("data.label"))?;
+        self.decidable(recipe, &labels)?;
+        let leaks = self
+            .leaks(recipe, (&label, &labels), &sides)
+            .map_err(wrong("data"))?;
+        let rows = |at: &[usize]| -> Result<Rows, DataError> {
+            let own = fields.encode(&self.table, at)?;
+            let targets = at
+                .iter()
+                .map(|row| labels.target(&self.table, *row, &label));
+            Ok(Rows {
+                cells: own.beside(&past.select(at)),
+                targets: targets.collect::<Result<_, _>>()?,
+                at: at.to_vec(),
+            })
+        };
+        let side = |at: &[usize]| rows(at).map_err(wrong("data"));
+        let mut recipe = recipe.clone();
+        recipe.task = Some(self.task.name().to_string());
+        recipe.model = Some(family.name().to_string());
+        recipe.out = Some(out.clone());
+        Ok(Plan {
+            train: side(&sides.train)?,
+            valid: side(&sides.valid)?,
+            test: side(&sides.test)?,
+            recipe,
+            out,
+            family,
+            task: self.task,
+            table: self.table,
+            roles: self.roles,
+            cast: self.cast,
+            fields,
+            engine,
+            labels,
+            times,
+            split: record,
+            leaks,
+            notes: self.notes,
+        })
+    }
+
+    /// What makes features of the past, and these of every row of the table.
+    fn past(&self, recipe: &Recipe, label: &str) -> Result<(Option<Engine>, Cells), Problem> {
+        let Some(mut engine) = self.engine(recipe, label)? else {
+            return Ok((None, Cells::default()));
+        };
+        let values = features_of(&self.table, &mut engine).map_err(wrong("tables"))?;
+        let width = engine.spec().names().len();
+        Ok((Some(engine), Cells { width, values }))
+    }
+
+    /// Whether what the recipe decides answers for can be decided here.
+    fn decidable(&self, recipe: &Recipe, labels: &Labels) -> Result<(), Problem> {
+        if let Some(problem) = recipe.decide.misfit(labels) {
+            return Err(problem);
+        }
+        if self.task.name() == FRAUD.name && !recipe.decide.is_empty() {
+            let text = "the score of an alert is chosen by --alert cost=5, alerts=100, precision=0.5 or recall=0.8; leave \
+                        --decide out";
+            return Err(Problem::new("decide.goal", text));
+        }
+        Ok(())
+    }
+
+    /// What may make the figures of two classes better than they will be.
+    fn leaks(
+        &self,
+        recipe: &Recipe,
+        (label, labels): (&str, &Labels),
+        sides: &Sides,
+    ) -> Result<Vec<Finding>, DataError> {
+        if labels.names().len() != 2 {
+            return Ok(Vec::new());
+        }
+        let rows = |class: usize| {
+            let is = |row: &&usize| {
+                let found = labels.target(&self.table, **row, label);
+                found.is_ok_and(|target| target == Target::Class(class as u32))
+            };
+            sides.train.iter().filter(is).count()
+        };
+        let rarer = usize::from(rows(1) <= rows(0));
+        let ignored = recipe
+            .data
+            .ignore
+            .iter()
+            .chain(&recipe.data.slices)
+            .cloned();
+        let ignored = ignored.chain(self.patterns().map(str::to_string));
+        let request = LeakRequest {
+            label: label.to_string(),
+            positive: labels.names().get(rarer).cloned(),
+            time: self.cast.time.clone(),
+            entities: self
+                .cast
+                .entities
+                .iter()
+                .chain(&recipe.data.group_by)
+                .cloned()
+                .collect(),
+            id: None,
+            ignore: ignored.chain(self.cast.label_time.clone()).collect(),
+            delay: recipe.tables.delay.0,
+        };
+        let split = Split {
+            train: sides.train.clone(),
+            valid: sides.valid.clone(),
+            test: sides.test.clone(),
+            record: SplitRecord::default(),
+        };
+        leaks(&self.table, &request, &split)
+    }
+
+    /// The columns that models read.
+    fn fields(
+        &self,
+        recipe: &Recipe,
+        label: &str,
+        train: &[usize],
+    ) -> Result<(Fields, Vec<Reason>), Problem> {
+        let data = &recipe.data;
+        let mut taken = vec![label];
+        let named = data.ignore.iter().chain(&data.slices).chain(&data.group_by);
+        taken.extend(named.map(String::as_str));
+        // The engine tells the amount; without it, the amount is a field like any other.
+        let past = self.has_past(recipe);
+        let amount = self.cast.amount.as_deref();
+        taken.extend(
+            self.cast
+                .columns()
+                .into_iter()
+                .filter(|c| past || Some(*c) != amount),
+        );
+        let sides = self.table.columns.iter().filter(|c| is_split(c));
+        taken.extend(sides.map(|c| c.name.as_str()));
+        if self.task.name() == FRAUD.name {
+            taken.extend(self.patterns());
+        }
+        match Fields::fit(&self.table, train, &taken) {
+            Err(_) if past => Ok((Fields::default(), Vec::new())),
+            found => found.map_err(wrong("data")),
+        }
+    }
+
+    /// Columns that say of which kind a fraud is: known no sooner than the label.
+    fn patterns(&self) -> impl Iterator<Item = &str> {
+        let columns = self.table.columns.iter().map(|c| c.name.as_str());
+        columns.filter(|name| PATTERNS.contains(&name.to_lowercase().as_str()))
+    }
+
+    fn has_past(&self, recipe: &Recipe) -> bool {
+        recipe.tables.past
+            && self.task.name() == FRAUD.name
+            && self.cast.time.is_some()
+            && !self.cast.entities.is_empty()
+    }
+
+    fn engine(&self, recipe: &Recipe, label: &str) -> Result<Option<Engine>, Problem> {
+        let Some(time) = self.cast.time.as_deref().filter(|_| self.has_past(recipe)) else {
+            return Ok(None);
+        };
+        let entities: Vec<&str> = self.cast.entities.iter().map(String::as_str).collect();
+        let usual = EngineSpec::usual(time, &entities, self.cast.amount.as_deref(), Some(label));
+        let spec = EngineSpec {
+            label_time: self.cast.label_time.clone(),
+            delay: recipe.tables.delay.0,
+            ..usual
+        };
+        Engine::new(spec).map(Some).map_err(wrong("tables"))
+    }
+
+    /// In time with a gap where there is a time, and as every table else.
+    fn divide(
+        &mut self,
+        recipe: &Recipe,
+        (times, label): (&[i64], &str),
+    ) -> Result<(Sides, SplitRecord), Problem> {
+        let data = &recipe.data;
+        let given = self.given.valid.is_some() || self.given.test.is_some();
+        if self.task.name() == FRAUD.name && !times.is_empty() && !given {
+            return self.in_time(recipe, (times, label));
+        }
+        let options = SplitOptions {
+            valid_share: data.valid_share,
+            test_share: data.test_share,
+            group: data.group_by.clone(),
+            time: self.cast.time.clone(),
+            seed: recipe.seed,
+            max_rows: data.max_rows,
+        };
+        // Rows that are alike in everything but the label stay on one side.
+        let everything = self.table.columns.iter().filter(|c| c.name != label);
+        let roles = Roles {
+            text: everything.map(|c| c.name.clone()).collect(),
+            ..self.roles.clone()
+        };
+        let found = split(
+            &self.table,
+            &self.usable,
+            &roles,
+            &options,
+            &self.given,
+            &[],
+        );
+        let found = found.map_err(wrong("data"))?;
+        let sides = Sides {
+            train: found.train,
+            valid: found.valid,
+            test: found.test,
+            ..Sides::default()
+        };
+        Ok((sides, found.record))
+    }
+
+    fn in_time(
+        &mut self,
+        recipe: &Recipe,
+        (times, label): (&[i64], &str),
+    ) -> Result<(Sides, SplitRecord), Problem> {
+        let of = &recipe.tables;
+        let from = of.test_from.as_deref().map(moment).transpose()?;
+        let periods = Periods {
+            delay: of.delay.0,
+            train: of.train_span.map(|Span(seconds)| seconds),
+            from,
+            test: of.test_span.map(|Span(seconds)| seconds),
+            valid_share: recipe.data.valid_share,
+            test_share: recipe.data.test_share,
+        };
+        let mut sides = periods.divide(times, &self.usable);
+        for (name, rows) in [
+            ("training", &sides.train),
+            ("validation", &sides.valid),
+            ("test", &sides.test),
+        ] {
+            if rows.is_empty() {
+                let text = format!(
+                    "no event is left for {name}: {}; choose another --test-from, --delay or --train-span",
+                    sides.how
+                );
+                return Err(Problem::new("tables.test_from", text));
+            }
+        }
+        if of.leave_known {
+            let Some(card) = self.cast.entities.first() else {
+                let text = "there is no column of cards whose frauds could be known; name it with --entity";
+                return Err(Problem::new("tables.leave_known", text));
+            };
+            let column = self.table.column(card).map_err(wrong("tables.entities"))?;
+            let cards: Vec<Option<String>> = (0..self.table.rows())
+                .map(|row| column.text(row).map(std::borrow::Cow::into_owned))
+                .collect();
+            let labels = self.table.column(label).map_err(wrong("data.label"))?;
+            let fraud: Vec<bool> = (0..self.table.rows())
+                .map(|row| labels.number(row).is_some_and(|flag| flag > 0.0))
+                .collect();
+            sides.leave_known((times, of.delay.0), &cards, &fraud);
+            self.notes.push(format!(
+                "{} test events are left out: their {card} had a fraud that was known by then",
+                sides.known
+            ));
+        }
+        let record = SplitRecord {
+            how: sides.how.clone(),
+            seed: recipe.seed,
+            train: sides.train.len(),
+            valid: sides.valid.len(),
+            test: sides.test.len(),
+            fingerprint: fingerprint(&sides),
+            ..SplitRecord::default()
+        };
+        Ok((sides, record))
+    }
+}
+
+/// The parts that the recipe names.
+fn asked(recipe: &Recipe) -> CastRequest {
+    let of = &recipe.tables;
+    CastRequest {
+        time: recipe.data.time.clone(),
+        entities: of.entities.clone(),
+        amount: of.amount.clone(),
+        label_time: of.label_time.clone(),
+    }
+}
+
+/// SHA-256 over the rows of every side.
+fn fingerprint(sides: &Sides) -> String {
+    use sha2::{Digest as _, Sha256};
+    let mut hash = Sha256::new();
+    for (side, rows) in [
+        ("train", &sides.train),
+        ("valid", &sides.valid),
+        ("test", &sides.test),
+    ] {
+        hash.update(side);
+        for row in rows {
+            hash.update((*row as u64).to_le_bytes());
+        }
+    }
+    crate::checkpoint::hex(&hash.finalize())
+}
+
+/// Whether a name says that the label tells frauds.
+fn is_fraud_label(name: &str) -> bool {
+    name.to_lowercase().contains("fraud")
+}
+
+/// The seconds of a date.
+fn moment(text: &str) -> Result<i64, Problem> {
+    use retune_data::interactions::{SECOND, protocol::CutOff};
+    match CutOff::parse(text) {
+        Ok(CutOff::Time(ns)) => Ok(ns.div_euclid(SECOND)),
+        _ => {
+            let text = format!("`{text}` is no date; write it as 2018-08-08");
+            Err(Problem::new("tables.test_from", text))
+        }
+    }
+}
