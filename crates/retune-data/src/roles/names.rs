@@ -88,18 +88,6 @@ pub(super) const LABEL_NAMES: [&[&str]; 3] = [
         "department",
         "abteilung",
         "thema",
-        "is_fraud",
-        "fraud",
-        "isfraud",
-        "tx_fraud",
-        "fraud_bool",
-        "diagnosis",
-        "outcome",
-        "cardio",
-        "heart_disease",
-        "num",
-        "income",
-        "churn",
     ],
 ];
 

@@ -186,10 +186,13 @@ pub fn picture_scores(
     Ok(fit.best(&rows, score).map(|found| (found.test, found.c)))
 }
 
+/// The columns of a row that are not zero, with their values, ascending.
+pub type Columns = Vec<(u32, f32)>;
+
 /// Answers to validation and test rows of a linear model on training rows as they are, all as columns and values
 /// ascending by column of `cols`, with the best penalty, and that penalty; `None` without training rows. See [`scores`].
 pub fn linear_scores(
-    (cols, sides): (usize, [Vec<Vec<(u32, f32)>>; 3]),
+    (cols, sides): (usize, [Vec<Columns>; 3]),
     (targets, labels): (&[Target], &Labels),
     effort: Effort,
     score: &dyn Fn(&Matrix) -> f64,

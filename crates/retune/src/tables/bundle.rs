@@ -215,12 +215,11 @@ impl TableBundle {
             }
         };
         let past = folder.join(PAST);
-        let engine = match past.is_file() {
-            true => {
-                let file = std::fs::File::open(&past).map_err(|e| Error::io("read", &past, e))?;
-                Some(Engine::load(&mut std::io::BufReader::new(file))?)
-            }
-            false => None,
+        let engine = if past.is_file() {
+            let file = std::fs::File::open(&past).map_err(|e| Error::io("read", &past, e))?;
+            Some(Engine::load(&mut std::io::BufReader::new(file))?)
+        } else {
+            None
         };
         Ok(Self {
             folder: folder.to_path_buf(),

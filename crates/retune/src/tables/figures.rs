@@ -101,6 +101,12 @@ impl Measured {
         };
         evaluated.notes.extend(notes);
         evaluated.notes.extend(advice(plan, &evaluated));
+        if let Some((name, _)) = floors.get(1) {
+            let text = format!(
+                "rows shown before and after tuning are answered by the {name} model before"
+            );
+            evaluated.notes.push(text);
+        }
         Ok(Self {
             before_after: before_after(plan, &own, floors.get(1)),
             predictions: own,
@@ -253,9 +259,9 @@ fn before_after(
     }
     rows.into_iter()
         .map(|row| {
-            let before = floor.map_or(String::new(), |(name, floor)| {
+            let before = floor.map_or(String::new(), |(_, floor)| {
                 let answer = plan.task.answer(floor.scores.row(row), &plan.labels, None);
-                format!("{} (by {name})", answer.phrase())
+                answer.phrase()
             });
             (shown(plan, row, own), before)
         })
@@ -271,6 +277,9 @@ pub(super) fn write(
     run.write("metrics.json", &pretty(&measured.evaluated)?)?;
     if let Some(alerts) = &measured.alerts {
         run.write("fraud.json", &pretty(&alerts.evaluated)?)?;
+        let title = plan.out.file_name().unwrap_or_default().to_string_lossy();
+        let page = retune_eval::report::render_fraud(&title, &alerts.evaluated);
+        run.write("fraud.html", page.as_bytes())?;
     }
     run.write("bundle.json", &pretty(manifest)?)?;
     let record = record(run, plan, (manifest, measured))?;

@@ -1,5 +1,6 @@
 //! What a recipe's files hold: the table, what each column is, and how its rows are divided.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use retune_data::fields::{Cast, CastRequest, Cells, Fields, cast, seconds};
@@ -8,7 +9,7 @@ use retune_data::processor::{Labels, labelled_rows};
 use retune_data::roles::{Reason, RoleRequest, Roles, TaskKind, detect_label};
 use retune_data::split::{Given, Split, SplitOptions, SplitRecord, is_split, split};
 use retune_data::windows::{Engine, EngineSpec, features_of};
-use retune_data::{DataError, Table, Target};
+use retune_data::{Column, DataError, Table, Target};
 
 use super::alerts::PATTERNS;
 use super::periods::{Periods, Sides};
@@ -84,13 +85,13 @@ impl Found {
             }
         };
         Ok(Self {
+            table,
+            given,
             task,
             roles,
             cast,
             usable,
             notes,
-            given,
-            table,
         })
     }
 
@@ -302,10 +303,8 @@ impl Found {
             seed: recipe.seed,
             max_rows: data.max_rows,
         };
-        // Rows that are alike in everything but the label stay on one side.
-        let everything = self.table.columns.iter().filter(|c| c.name != label);
         let roles = Roles {
-            text: everything.map(|c| c.name.clone()).collect(),
+            text: self.identifying(label),
             ..self.roles.clone()
         };
         let found = split(
@@ -324,6 +323,28 @@ impl Found {
             ..Sides::default()
         };
         Ok((sides, found.record))
+    }
+
+    /// The columns by which copies of a row are told, which stay on one side: all but the label, and none where rows that
+    /// are alike are no copies, since few values make them up.
+    fn identifying(&self, label: &str) -> Vec<String> {
+        let columns: Vec<&Column> = self
+            .table
+            .columns
+            .iter()
+            .filter(|c| c.name != label)
+            .collect();
+        let row = |row: &usize| -> Vec<String> {
+            columns
+                .iter()
+                .map(|c| c.text(*row).unwrap_or_default().into_owned())
+                .collect()
+        };
+        let distinct: HashSet<Vec<String>> = self.usable.iter().map(row).collect();
+        if distinct.len() * 5 < self.usable.len() * 4 {
+            return Vec::new();
+        }
+        columns.iter().map(|c| c.name.clone()).collect()
     }
 
     fn in_time(
@@ -423,11 +444,9 @@ fn is_fraud_label(name: &str) -> bool {
 /// The seconds of a date.
 fn moment(text: &str) -> Result<i64, Problem> {
     use retune_data::interactions::{SECOND, protocol::CutOff};
-    match CutOff::parse(text) {
-        Ok(CutOff::Time(ns)) => Ok(ns.div_euclid(SECOND)),
-        _ => {
-            let text = format!("`{text}` is no date; write it as 2018-08-08");
-            Err(Problem::new("tables.test_from", text))
-        }
+    if let Ok(CutOff::Time(ns)) = CutOff::parse(text) {
+        return Ok(ns.div_euclid(SECOND));
     }
+    let text = format!("`{text}` is no date; write it as 2018-08-08");
+    Err(Problem::new("tables.test_from", text))
 }

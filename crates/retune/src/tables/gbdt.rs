@@ -330,25 +330,21 @@ fn booster(setting: Setting, kind: ObjectiveType, seed: u64) -> GradientBooster 
 
 /// What the rows answer for one output, and how far off an answer is.
 fn answers(targets: &[Target], labels: &Labels, output: usize) -> (ObjectiveType, Vec<f64>) {
-    match labels {
-        Labels::Number { mean, std } => {
-            let value = |target: &Target| match target {
-                Target::Value(value) => (f64::from(*value) - mean) / std,
-                _ => 0.0,
-            };
-            (
-                ObjectiveType::SquaredLoss,
-                targets.iter().map(value).collect(),
-            )
-        }
-        _ => {
-            let flag = |target: &Target| match target {
-                Target::Class(class) => f64::from(u8::from(*class as usize == output)),
-                _ => 0.0,
-            };
-            (ObjectiveType::LogLoss, targets.iter().map(flag).collect())
-        }
+    if let Labels::Number { mean, std } = labels {
+        let value = |target: &Target| match target {
+            Target::Value(value) => (f64::from(*value) - mean) / std,
+            _ => 0.0,
+        };
+        return (
+            ObjectiveType::SquaredLoss,
+            targets.iter().map(value).collect(),
+        );
     }
+    let flag = |target: &Target| match target {
+        Target::Class(class) => f64::from(u8::from(*class as usize == output)),
+        _ => 0.0,
+    };
+    (ObjectiveType::LogLoss, targets.iter().map(flag).collect())
 }
 
 /// For each field of words, the place of each word by the mean answer of its rows, drawn towards the mean of all: two

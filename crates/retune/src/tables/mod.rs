@@ -76,11 +76,17 @@ pub fn evaluation(task: &dyn Task, labels: &Labels) -> Evaluation {
     of
 }
 
-/// Whether a recipe asks for a task on tables: by its task, or by data that have a label and nothing but numbers and
+/// Whether a recipe asks for a task on tables: by its task, by its model, or by data that have a label and nothing but numbers and
 /// short words beside it.
 pub fn asked(recipe: &Recipe) -> bool {
     match &recipe.task {
         Some(name) => task(name).is_some(),
+        None if Family::ALL
+            .iter()
+            .any(|f| recipe.model.as_deref() == Some(f.name())) =>
+        {
+            true
+        }
         None => recipe.data.text.is_empty() && holds_fields(&recipe.data),
     }
 }

@@ -297,13 +297,11 @@ impl Job<'_> {
         };
         let targets: Vec<Target> = (0..members).flat_map(|_| own()).collect();
         let weights = vec![1f32; targets.len()];
-        match self.objective {
-            Some(objective) => objective.cross_entropy(said, &targets, &weights),
-            None => {
-                let (std, mean) = self.units;
-                losses::squared_error(said * std + mean, &targets, &weights, std)
-            }
+        if let Some(objective) = self.objective {
+            return objective.cross_entropy(said, &targets, &weights);
         }
+        let (std, mean) = self.units;
+        losses::squared_error(said * std + mean, &targets, &weights, std)
     }
 }
 

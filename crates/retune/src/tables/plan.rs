@@ -67,6 +67,7 @@ pub struct Rows {
 
 impl Rows {
     /// These rows and then others.
+    #[must_use]
     pub fn and(&self, more: &Self) -> Self {
         let both = |a: &[f32], b: &[f32]| [a, b].concat();
         Self {
