@@ -133,6 +133,25 @@ fn a_stream_of_payments_goes_the_whole_way() {
         .succeeds();
 }
 
+#[test]
+fn pictures_and_texts_with_a_label_are_no_tables() {
+    let folder = Folder::with_reviews();
+    let digits = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/digits.parquet");
+    // There is no model in this folder: the error is about the one that pictures and texts need.
+    let pictures = folder.retune(&["plan", digits]);
+    assert!(
+        pictures.stderr.contains("efficientnet-lite0"),
+        "{}",
+        pictures.stderr
+    );
+    let texts = folder.retune(&["plan", "data.csv"]);
+    assert!(
+        texts.stderr.contains("all-minilm-l6-v2"),
+        "{}",
+        texts.stderr
+    );
+}
+
 /// Each command, its words divided by spaces, is refused with a message that holds the phrase.
 #[track_caller]
 fn refused(folder: &Folder, cases: &[(&str, &str)]) {

@@ -66,6 +66,7 @@ pub fn head(path: &Path, o: &ReadOptions) -> Result<Table> {
         return read(path, o);
     }
     match format(path)? {
+        Format::Parquet if parquet::has_pictures(path)? => read(path, o),
         Format::Parquet => {
             let mut first = Table::default();
             parquet::parts(path, None, ROWS, &mut |table| {

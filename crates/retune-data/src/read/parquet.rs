@@ -70,6 +70,15 @@ pub(super) fn read(path: &Path) -> Result<Table> {
     })
 }
 
+/// Whether any column of the file holds pictures.
+pub(super) fn has_pictures(path: &Path) -> Result<bool> {
+    let opened = open(path, None, None)?;
+    Ok(opened
+        .keep
+        .iter()
+        .any(|(_, target)| *target == Target::Picture))
+}
+
 /// Calls `part` with tables of at most `rows` rows, without columns of pictures, until it answers `false`. With `wanted`
 /// only these columns are read.
 pub(super) fn parts(
