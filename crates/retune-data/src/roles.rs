@@ -85,16 +85,7 @@ pub struct Reason {
 /// An unknown column (with the nearest name), more than two texts, no text column, or several that could be meant.
 /// A table without a label is no error: `label` and `task` are `None`.
 pub fn detect(t: &Table, r: &RoleRequest) -> Result<Roles> {
-    let asked = r
-        .text
-        .iter()
-        .chain(&r.label)
-        .chain(&r.group)
-        .chain(&r.time)
-        .chain(&r.ignore);
-    for name in asked {
-        t.column(name)?;
-    }
+    known(t, r)?;
     check_request(t, r)?;
     let profiles: Vec<Profile> = t.columns.iter().map(|c| profile(c, t.rows())).collect();
     let mut roles = Roles {
@@ -149,6 +140,20 @@ impl Roles {
             why: why.to_string(),
         });
     }
+}
+
+/// Whether every column that is asked for is there.
+fn known(t: &Table, r: &RoleRequest) -> Result<()> {
+    let single = [&r.label, &r.group, &r.time];
+    let asked = r
+        .text
+        .iter()
+        .chain(single.into_iter().flatten())
+        .chain(&r.ignore);
+    for name in asked {
+        t.column(name)?;
+    }
+    Ok(())
 }
 
 fn check_request(t: &Table, r: &RoleRequest) -> Result<()> {

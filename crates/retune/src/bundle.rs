@@ -190,13 +190,7 @@ pub(crate) fn save(run: &RunFolder, saved: &Saved) -> Result<()> {
     retune_data::write::write(&predictions, &folder.join("predictions.parquet"))?;
     let manifest = manifest(&folder, saved)?;
     run.write("bundle.json", &pretty(&manifest)?)?;
-    let record = record::of(&run.events_path(), saved, &manifest)?;
-    run.write("run.json", &pretty(&record)?)?;
-    run.write("card.md", retune_eval::report::card(&record).as_bytes())?;
-    run.write(
-        "report.html",
-        retune_eval::report::render(&record).as_bytes(),
-    )
+    record::write(run, &record::of(&run.events_path(), saved, &manifest)?)
 }
 
 pub(crate) fn pretty<T: Serialize>(value: &T) -> Result<Vec<u8>> {

@@ -5,13 +5,13 @@ use std::path::Path;
 use retune_data::Example;
 use retune_eval::{Event, RunRecord, Targets};
 
-use crate::bundle::{Manifest, Saved, read_json, read_manifest};
+use crate::bundle::{Manifest, Saved, pretty, read_json, read_manifest};
 use crate::curve;
 use crate::error::{Error, Result};
 use crate::outcome::shown;
 use crate::plan::Plan;
 use crate::recipe::Recipe;
-use crate::run_folder::RECIPE;
+use crate::run_folder::{RECIPE, RunFolder};
 
 /// Mistakes shown.
 const MISTAKES: usize = 20;
@@ -41,7 +41,7 @@ pub(crate) fn of(events_at: &Path, saved: &Saved, manifest: &Manifest) -> Result
         ),
         recipe_toml,
         data: data(saved),
-        machine: machine(saved, manifest),
+        machine: with_forecast(saved, manifest),
         classes: plan.processor.labels().names().to_vec(),
         events: events(events_at)?,
         evaluated: saved.outcome.evaluated.clone(),
@@ -71,6 +71,16 @@ pub(crate) fn of(events_at: &Path, saved: &Saved, manifest: &Manifest) -> Result
     };
     record.limit_pictures(PICTURES);
     Ok(record)
+}
+
+/// Writes a record, its card and its report.
+pub(crate) fn write(run: &RunFolder, record: &RunRecord) -> Result<()> {
+    run.write("run.json", &pretty(record)?)?;
+    run.write("card.md", retune_eval::report::card(record).as_bytes())?;
+    run.write(
+        "report.html",
+        retune_eval::report::render(record).as_bytes(),
+    )
 }
 
 /// The record of a bundle, with the label curve that may have been measured since.
@@ -163,13 +173,10 @@ fn sizes(plan: &Plan) -> Vec<(String, String)> {
     ]
 }
 
-fn machine(saved: &Saved, manifest: &Manifest) -> Vec<(String, String)> {
-    let [all, trained] = saved.plan.summary.parameters;
-    let gigabytes = |bytes: u64| format!("{:.2} GB", bytes as f64 / 1e9);
-    let unknown = || "not known".to_string();
-    let memory = manifest.peak_rss_bytes.map_or_else(unknown, gigabytes);
-    let forecast = &saved.plan.summary.forecast;
-    let pair = |k: &str, v: String| (k.to_string(), v);
+/// What every report says of machine and run.
+pub(crate) fn machine(manifest: &Manifest) -> Vec<(String, String)> {
+    let pair = |name: &str, text: String| (name.to_string(), text);
+    let memory = manifest.peak_rss_bytes;
     vec![
         pair("retune", manifest.retune.clone()),
         pair(
@@ -179,8 +186,32 @@ fn machine(saved: &Saved, manifest: &Manifest) -> Vec<(String, String)> {
         pair("precision", manifest.precision.name().to_string()),
         pair("threads", rayon::current_num_threads().to_string()),
         pair("wall time", format!("{:.0} s", manifest.seconds)),
+        pair(
+            "peak memory",
+            memory.map_or("not known".to_string(), gigabytes),
+        ),
+        pair(
+            "steps",
+            format!(
+                "{} done, weights of step {}",
+                manifest.steps, manifest.best_step
+            ),
+        ),
+    ]
+}
+
+fn gigabytes(bytes: u64) -> String {
+    format!("{:.2} GB", bytes as f64 / 1e9)
+}
+
+/// The same, with what the plan expected and what came from the checkpoint.
+fn with_forecast(saved: &Saved, manifest: &Manifest) -> Vec<(String, String)> {
+    let [all, trained] = saved.plan.summary.parameters;
+    let forecast = &saved.plan.summary.forecast;
+    let pair = |name: &str, text: String| (name.to_string(), text);
+    let mut rows = machine(manifest);
+    rows.extend([
         pair("wall time forecast", format!("{:.0} s", forecast.seconds)),
-        pair("peak memory", memory),
         pair("peak memory forecast", gigabytes(forecast.memory_bytes)),
         pair(
             "parameters",
@@ -191,17 +222,11 @@ fn machine(saved: &Saved, manifest: &Manifest) -> Vec<(String, String)> {
             ),
         ),
         pair(
-            "steps",
-            format!(
-                "{} done, weights of step {}",
-                manifest.steps, manifest.best_step
-            ),
-        ),
-        pair(
             "from the checkpoint",
             format!("{} tensors", manifest.loaded.loaded),
         ),
         pair("newly initialised", manifest.loaded.new.join(", ")),
         pair("unused tensors", manifest.loaded.unused.join(", ")),
-    ]
+    ]);
+    rows
 }

@@ -77,9 +77,9 @@ type On<'a> = &'a mut dyn FnMut(&Event) -> Flow;
 /// # Errors
 /// Diverged training, a full disk, a damaged checkpoint.
 pub fn train(plan: Plan, on: &mut (dyn FnMut(&Event) -> Flow + Send)) -> Result<Finished> {
-    on_threads(&plan.recipe, || {
-        let folder = RunFolder::create(&plan.out, &plan.recipe.to_toml(), &started(&plan)?)?;
-        carry_out(&plan, folder, None, on)
+    let begun = Begun::new(&plan.recipe, &plan.out, started(&plan)?);
+    begun.carried_out(None, on, |folder, from, on| {
+        carry_out(&plan, folder, from, on)
     })
 }
 
@@ -87,7 +87,7 @@ pub fn train(plan: Plan, on: &mut (dyn FnMut(&Event) -> Flow + Send)) -> Result<
 ///
 /// # Errors
 /// As [`resume`].
-pub(crate) fn reopened(
+fn reopened(
     out: &Path,
     (now, recipe): (&Started, &Recipe),
     force: bool,
@@ -114,11 +114,41 @@ pub fn resume(
     force: bool,
     on: &mut (dyn FnMut(&Event) -> Flow + Send),
 ) -> Result<Finished> {
-    on_threads(&plan.recipe, || {
-        let now = (&started(&plan)?, &plan.recipe);
-        let (folder, from) = reopened(&plan.out, now, force, on)?;
+    let begun = Begun::new(&plan.recipe, &plan.out, started(&plan)?);
+    begun.carried_out(Some(force), on, |folder, from, on| {
         carry_out(&plan, folder, from, on)
     })
+}
+
+/// A run by what it stands on.
+pub(crate) struct Begun<'a> {
+    recipe: &'a Recipe,
+    out: &'a Path,
+    now: Started,
+}
+
+impl<'a> Begun<'a> {
+    pub(crate) fn new(recipe: &'a Recipe, out: &'a Path, now: Started) -> Self {
+        Self { recipe, out, now }
+    }
+
+    /// Has `work` carry the run out on the threads that the recipe asks for: in a new folder, or where `going_on` says
+    /// whether by force, in that of an unfinished run, from its newest state.
+    pub(crate) fn carried_out(
+        &self,
+        going_on: Option<bool>,
+        on: &mut (dyn FnMut(&Event) -> Flow + Send),
+        work: impl FnOnce(RunFolder, Option<Snapshot>, On) -> Result<Finished> + Send,
+    ) -> Result<Finished> {
+        let Self { recipe, out, now } = self;
+        on_threads(recipe, || {
+            let (folder, from) = match going_on {
+                None => (RunFolder::create(out, &recipe.to_toml(), now)?, None),
+                Some(force) => reopened(out, (now, recipe), force, on)?,
+            };
+            work(folder, from, on)
+        })
+    }
 }
 
 /// Does `f` on the threads that the recipe asks for.

@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 #![expect(clippy::print_stderr, reason = "a test that is skipped says why")]
 
+mod folder;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +14,8 @@ use retune::ops::Precision;
 use retune::recipe::VerdictLevel;
 use retune::recommend::{self, Mode, Plan, Shelf, User, Wanted};
 use retune::{Error, Finished, Flow, HubOptions, Recipe};
+
+use folder::copy;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -239,19 +243,6 @@ fn a_run_that_was_cut_off_ends_with_the_same_weights() {
         weights(&finished.bundle),
         "resume"
     );
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //! past, and go on bit for bit.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod folder;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -15,6 +17,8 @@ use retune::tables::scorer::Scorer;
 use retune::tables::{self, Family, Plan};
 use retune::{Finished, Flow, Recipe};
 use serde_json::{Map, Value, json};
+
+use folder::copy;
 
 /// A recipe for `data` that writes to `out` beside it.
 fn recipe(data: &Path, out: &str) -> Recipe {
@@ -209,7 +213,7 @@ fn alerts_come_from_the_past_and_a_stream_has_the_features_of_training() {
     // Every event once more, one after the other, from no past: the features and scores of training.
     let mut scorer = Scorer::open(&finished.bundle).unwrap();
     let whole = scorer.scores(&test.cells);
-    scorer.forget().unwrap();
+    scorer.forget();
     let all = records(&data);
     let mut order: Vec<usize> = (0..all.len()).collect();
     order.sort_by_key(|row| plan_times(&all, *row));
@@ -247,7 +251,7 @@ fn a_stream_goes_on_after_a_restart_as_if_nothing_had_happened() {
     let all = records(&data);
     let (first, rest) = all.split_at(all.len() / 2);
     let mut whole = Scorer::open(&finished.bundle).unwrap();
-    whole.forget().unwrap();
+    whole.forget();
     for record in first {
         whole.score(record).unwrap();
     }
@@ -261,11 +265,16 @@ fn a_stream_goes_on_after_a_restart_as_if_nothing_had_happened() {
             restarted.score(record).unwrap()
         );
     }
+    // A label that comes later finds its event by its number, and one of nobody does not.
+    let last = rest[499]["transaction_id"].as_str().unwrap();
+    assert!(restarted.learn(last, true, "2018-06-01T00:00:00"));
+    assert!(!restarted.learn("nobody", true, "2018-06-01T00:00:00"));
     fs::write(&past, b"nonsense").unwrap();
     assert!(restarted.load_past(&past).is_err());
-    // The past of the bundle is that at the end of the data: the same event counts more there.
+    // The past of the bundle holds the last event of the data, which is known by its number.
     let mut served = Scorer::open(&finished.bundle).unwrap();
-    assert!(served.score(rest.last().unwrap()).unwrap().taken.is_none());
+    let again = served.score(rest.last().unwrap()).unwrap();
+    assert_eq!(again.taken, Some("again"));
 }
 
 #[test]
@@ -308,17 +317,4 @@ fn a_network_that_is_cut_off_ends_with_the_same_weights_on_any_number_of_threads
         weights(&finished.bundle),
         "resume"
     );
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }

@@ -47,7 +47,7 @@ pub struct ScoreArgs {
 pub fn run(args: &ScoreArgs) -> Result<ExitCode, Failure> {
     let mut scorer = Scorer::open(&args.bundle)?;
     if args.fresh {
-        scorer.forget()?;
+        scorer.forget();
     }
     if let Some(path) = &args.past {
         scorer.load_past(path)?;

@@ -4,12 +4,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{DataError, Result};
+use crate::error::Result;
+use crate::interactions::SECOND;
 use crate::profile::{Kind, Profile, profile};
 use crate::roles::Reason;
 use crate::roles::names::plain;
-use crate::split::moment::iso_seconds;
 use crate::table::{Column, Table};
+use crate::windows::{self, times};
 
 /// Words in names of columns that say whom or what an event belongs to; those of whoever acts come first.
 const ENTITIES: [&str; 22] = [
@@ -71,6 +72,18 @@ const LABEL_TIMES: [&str; 4] = [
     "chargeback_date",
     "reported_at",
 ];
+/// Names of columns that number the events.
+const IDS: [&str; 9] = [
+    "transaction_id",
+    "tx_id",
+    "trans_id",
+    "trans_num",
+    "transaction_number",
+    "payment_id",
+    "event_id",
+    "order_id",
+    "id",
+];
 /// Entities that histories are kept of.
 const MOST_ENTITIES: usize = 4;
 
@@ -98,12 +111,14 @@ pub struct Cast {
     pub amount: Option<String>,
     /// When the label came to be known.
     pub label_time: Option<String>,
+    /// The number of an event.
+    pub id: Option<String>,
 }
 
 impl Cast {
     /// Every column that plays a part.
     pub fn columns(&self) -> Vec<&str> {
-        let single = [&self.time, &self.amount, &self.label_time];
+        let single = [&self.time, &self.amount, &self.label_time, &self.id];
         let single = single.into_iter().flatten();
         single.chain(&self.entities).map(String::as_str).collect()
     }
@@ -114,7 +129,10 @@ impl Cast {
 /// # Errors
 /// A column that was named and is not there, or cannot play its part.
 pub fn cast(t: &Table, taken: &[&str], asked: &CastRequest) -> Result<(Cast, Vec<Reason>)> {
-    check(t, asked)?;
+    let single = [&asked.time, &asked.amount, &asked.label_time];
+    for name in single.into_iter().flatten().chain(&asked.entities) {
+        t.column(name)?;
+    }
     let free: Vec<Profile> = t
         .columns
         .iter()
@@ -154,6 +172,7 @@ pub fn cast(t: &Table, taken: &[&str], asked: &CastRequest) -> Result<(Cast, Vec
     let time = one("time", &asked.time, &TIMES, &is_time);
     let label_time = one("label time", &asked.label_time, &LABEL_TIMES, &is_time);
     let amount = one("amount", &asked.amount, &AMOUNTS, &numeric);
+    let id = one("number", &None, &IDS, &|p| p.distinct_share() > 0.99);
     let entities = entities(&free, asked);
     for (name, why) in &entities {
         because(name, "entity", why);
@@ -164,26 +183,10 @@ pub fn cast(t: &Table, taken: &[&str], asked: &CastRequest) -> Result<(Cast, Vec
         entities,
         amount,
         label_time,
+        id,
     };
     reasons.extend(missing(&cast));
     Ok((cast, reasons))
-}
-
-/// Whether the named columns are there, and the times are times.
-fn check(t: &Table, asked: &CastRequest) -> Result<()> {
-    for name in asked
-        .entities
-        .iter()
-        .chain(&asked.time)
-        .chain(&asked.amount)
-        .chain(&asked.label_time)
-    {
-        t.column(name)?;
-    }
-    if let Some(time) = &asked.time {
-        reads_as_time(t, time)?;
-    }
-    Ok(())
 }
 
 /// What is missing, and what that takes away.
@@ -267,53 +270,14 @@ fn reads(column: &Column, rows: usize) -> bool {
         .filter_map(|row| column.text(row))
         .take(100)
         .peekable();
-    values.peek().is_some() && values.all(|v| moment(&v).is_some())
+    values.peek().is_some() && values.all(|v| windows::seconds(&v).is_some())
 }
 
-fn reads_as_time(t: &Table, name: &str) -> Result<()> {
-    let column = t.column(name)?;
-    let wrong = (0..t.rows()).find(|row| column.text(*row).is_none_or(|v| moment(&v).is_none()));
-    match wrong {
-        None => Ok(()),
-        Some(row) => Err(no_time(t, column, row)),
-    }
-}
-
-fn no_time(t: &Table, column: &Column, row: usize) -> DataError {
-    DataError::Cell {
-        column: column.name.clone(),
-        place: t.place(row),
-        problem: format!("`{}` is no time", column.text(row).unwrap_or_default()),
-        cure: "write times as 2024-05-31T12:30:05 or as seconds, or name another --time"
-            .to_string(),
-    }
-}
-
-/// Seconds of a time as it is written: a date, or a number of seconds (of milliseconds where it is that large).
-pub fn moment(text: &str) -> Option<f64> {
-    const MILLISECONDS: f64 = 1e11;
-    if let Some(seconds) = iso_seconds(text) {
-        return Some(seconds);
-    }
-    let number = crate::table::parse_number(text)?;
-    Some(if number.abs() >= MILLISECONDS {
-        number / 1e3
-    } else {
-        number
-    })
-}
-
-/// The times of a column in whole seconds.
+/// The times of a column in whole seconds since 1970.
 ///
 /// # Errors
-/// A value that is no time.
+/// A value that is no time, or is written in another way than those before.
 pub fn seconds(t: &Table, name: &str) -> Result<Vec<i64>> {
-    let column = t.column(name)?;
-    let one = |row: usize| {
-        let found = column.text(row).and_then(|v| moment(&v));
-        found
-            .map(|s| s.floor() as i64)
-            .ok_or_else(|| no_time(t, column, row))
-    };
-    (0..t.rows()).map(one).collect()
+    let found = times(t, t.column(name)?, true)?.into_iter().flatten();
+    Ok(found.map(|ns| ns.div_euclid(SECOND)).collect())
 }

@@ -16,7 +16,7 @@ use crate::roles::Reason;
 use crate::table::{Column, Table, Values};
 
 use cast::is_entity;
-pub use cast::{Cast, CastRequest, cast, moment, seconds};
+pub use cast::{Cast, CastRequest, cast, seconds};
 
 /// Words of a column that are told apart; rarer ones count as one.
 const MOST_WORDS: usize = 1_000;

@@ -5,11 +5,10 @@ use std::collections::HashMap;
 
 use super::LeakRequest;
 use crate::error::{DataError, Result};
-use crate::interactions::moments::{are_days, moment};
 use crate::profile::is_missing_word;
 use crate::split::{Split, is_split};
 use crate::table::{Column, Table};
-use crate::windows::as_label;
+use crate::windows::{as_label, times};
 
 /// Which side a row is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +39,10 @@ pub(super) struct Facts<'a> {
 impl<'a> Facts<'a> {
     pub fn new(table: &'a Table, request: &'a LeakRequest, split: &Split) -> Result<Self> {
         let label = labels(table, request)?;
-        let time = request.time.as_ref().map(|name| times(table, name));
+        let time = request.time.as_ref().map(|name| -> Result<Vec<i64>> {
+            let found = times(table, table.column(name)?, true)?;
+            Ok(found.into_iter().flatten().collect())
+        });
         let time = time.transpose()?;
         let mut side = vec![Side::None; table.rows()];
         for (rows, of) in [
@@ -164,27 +166,6 @@ fn labels(table: &Table, request: &LeakRequest) -> Result<Vec<Option<bool>>> {
             }),
             label => Ok(label),
         }
-    };
-    (0..table.rows()).map(read).collect()
-}
-
-fn times(table: &Table, name: &str) -> Result<Vec<i64>> {
-    let column = table.column(name)?;
-    let first: Vec<_> = (0..table.rows())
-        .filter_map(|row| cell(column, row))
-        .take(1000)
-        .collect();
-    let days = are_days(first.iter().map(AsRef::as_ref));
-    let read = |row: usize| {
-        let text = cell(column, row).unwrap_or_default();
-        moment(&text, days)
-            .map(|m| m.0)
-            .map_err(|_| DataError::Cell {
-                column: column.name.clone(),
-                place: table.place(row),
-                problem: format!("`{text}` is no time"),
-                cure: "write dates such as 2024-05-31T12:30:00 or seconds since 1970".to_string(),
-            })
     };
     (0..table.rows()).map(read).collect()
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::names::{TEXT_NAMES, UNTOLD, plain};
-use super::{RoleRequest, Roles, is_label, is_readable, task_of};
+use super::{RoleRequest, Roles, is_label, is_readable, known, task_of};
 use crate::error::{DataError, Result};
 use crate::profile::{Kind, Profile, profile};
 use crate::split::is_split;
@@ -81,15 +81,7 @@ pub fn no_texts(t: &Table, r: &RoleRequest) -> bool {
 /// # Errors
 /// As [`detect`], but for texts.
 pub fn detect_label(t: &Table, r: &RoleRequest) -> Result<Roles> {
-    for name in r
-        .label
-        .iter()
-        .chain(&r.group)
-        .chain(&r.time)
-        .chain(&r.ignore)
-    {
-        t.column(name)?;
-    }
+    known(t, r)?;
     let taken: HashSet<&String> = r.ignore.iter().chain(&r.group).chain(&r.time).collect();
     let profiles: Vec<Profile> = t
         .columns
@@ -175,7 +167,7 @@ fn rank(name: &str) -> usize {
     if LABELS
         .iter()
         .flat_map(|names| names.iter())
-        .any(|known| *known == last)
+        .any(|telling| *telling == last)
     {
         2
     } else {

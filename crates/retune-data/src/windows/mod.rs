@@ -22,6 +22,7 @@
 
 mod column;
 mod engine;
+mod event;
 mod history;
 mod key;
 mod offline;
@@ -29,6 +30,7 @@ mod spec;
 mod state;
 
 pub use engine::{Counts, Engine, EventRow, Taken};
-pub(crate) use offline::as_label;
+pub(crate) use event::times;
+pub use event::{Event, as_label, seconds};
 pub use offline::{Step, features_of, replay};
 pub use spec::{EngineSpec, Measure, OfEvent, What};

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 
 use super::engine::{Engine, EventRow, Taken};
+use super::event::{TIMES, as_label, is_missing, known_at, times};
 use super::spec::EngineSpec;
 use crate::error::{DataError, Result};
-use crate::interactions::moments::{NoTime, SECOND, are_days, moment};
+use crate::interactions::moments::SECOND;
 use crate::table::{Column, Table};
 
 /// Takes one event, as [`Engine::step`].
@@ -43,17 +44,18 @@ pub fn replay(
 /// A column that is not there, a row without a time, or a cell that is no time, no number or no label, with its place.
 pub fn features_of(table: &Table, engine: &mut Engine) -> Result<Vec<f32>> {
     let columns = Columns::new(table, engine.spec())?;
-    let times = columns.moments(columns.time, true)?;
-    let times: Vec<i64> = times.into_iter().flatten().collect();
+    let moments: Vec<i64> = times(table, columns.time, true)?
+        .into_iter()
+        .flatten()
+        .collect();
     let label_times = columns
         .label_time
-        .map(|column| columns.moments(column, false))
+        .map(|column| times(table, column, false))
         .transpose()?;
     let amounts = columns.amounts()?;
     let labels = columns.labels()?;
-    let seconds = |ns: i64| ns.div_euclid(SECOND);
     let mut names: Vec<Option<Cow<'_, str>>> = Vec::new();
-    replay(engine, &times, |row, step| {
+    replay(engine, &moments, |row, step| {
         let id = columns.id.and_then(|id| name(id, row));
         names.clear();
         names.extend(columns.entities.iter().map(|column| name(column, row)));
@@ -61,12 +63,11 @@ pub fn features_of(table: &Table, engine: &mut Engine) -> Result<Vec<f32>> {
         let label_time = label_times.as_ref().and_then(|times| times[row]);
         step(&EventRow {
             id: id.as_deref(),
-            time: seconds(times[row]),
+            time: moments[row].div_euclid(SECOND),
             amount: amounts.as_ref().and_then(|amounts| amounts[row]),
             entities: &entities,
             label: labels.as_ref().and_then(|labels| labels[row]),
-            // Rounded up: a label is not known in the second before.
-            label_time: label_time.map(|ns| -seconds(-ns)),
+            label_time: label_time.map(known_at),
         })
     })
 }
@@ -113,39 +114,6 @@ impl<'a> Columns<'a> {
         })
     }
 
-    /// The times of a column in nanoseconds.
-    fn moments(&self, column: &Column, needed: bool) -> Result<Vec<Option<i64>>> {
-        let cell = |row: usize| column.text(row).filter(|text| !text.trim().is_empty());
-        let first: Vec<_> = (0..column.len()).filter_map(cell).take(1000).collect();
-        let days = are_days(first.iter().map(AsRef::as_ref));
-        let mut seen = None;
-        let mut out = Vec::with_capacity(column.len());
-        for row in 0..column.len() {
-            let Some(text) = cell(row) else {
-                if needed {
-                    return Err(self.wrong(column, row, "there is no time".to_string()));
-                }
-                out.push(None);
-                continue;
-            };
-            let (ns, unit) = moment(&text, days).map_err(|why| {
-                let why = match why {
-                    NoTime::Unreadable => "is neither a date nor a number",
-                    NoTime::OutOfRange => "lies before 1677 or after 2262",
-                };
-                self.wrong(column, row, format!("`{text}` {why}"))
-            })?;
-            let unit = unit.name();
-            if let Some(other) = seen.filter(|other| *other != unit) {
-                let problem = format!("`{text}` is in {unit}, and those before in {other}");
-                return Err(self.wrong(column, row, problem));
-            }
-            seen = Some(unit);
-            out.push(Some(ns));
-        }
-        Ok(out)
-    }
-
     fn amounts(&self) -> Result<Option<Vec<Option<f64>>>> {
         let Some(column) = self.amount else {
             return Ok(None);
@@ -183,7 +151,7 @@ impl<'a> Columns<'a> {
         } else if Some(&column.name) == self.amount.map(|amount| &amount.name) {
             "write a number such as 12.30, or leave it empty"
         } else {
-            "write dates such as 2024-05-31T12:30:00 or seconds since 1970, all in one way"
+            TIMES
         };
         DataError::Cell {
             column: column.name.clone(),
@@ -191,18 +159,5 @@ impl<'a> Columns<'a> {
             problem,
             cure: cure.to_string(),
         }
-    }
-}
-
-fn is_missing(text: &str) -> bool {
-    text.trim().is_empty() || crate::profile::is_missing_word(text)
-}
-
-/// Whether a label means fraud.
-pub(crate) fn as_label(text: &str) -> Option<bool> {
-    match text.trim().to_lowercase().as_str() {
-        "1" | "1.0" | "true" | "yes" | "y" | "fraud" => Some(true),
-        "0" | "0.0" | "false" | "no" | "n" | "honest" | "legit" | "genuine" | "ok" => Some(false),
-        _ => None,
     }
 }

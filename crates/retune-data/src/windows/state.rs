@@ -7,7 +7,9 @@
 //! Nothing is believed that is read: every number is checked against what is left of the bytes and against the others, so that
 //! a broken or forged file is an error, and takes no more memory than as many entities and events as it has bytes for.
 
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::{BufReader, Read, Write};
+use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
@@ -17,6 +19,7 @@ use super::history::{Entry, LARGEST_AMOUNT, Label, Pending};
 use super::key::Key;
 use super::spec::EngineSpec;
 use crate::error::{DataError, Result};
+use crate::write::staged;
 
 const MARK: &[u8; 14] = b"retune windows";
 const VERSION: u32 = 1;
@@ -43,6 +46,27 @@ impl Engine {
                 problem: format!("the state cannot be written: {error}"),
                 cure: "choose another place".to_string(),
             })
+    }
+
+    /// Writes the engine to a file, which keeps what it holds until all of the new is on the disk.
+    ///
+    /// # Errors
+    /// As [`Engine::save`]; a file that cannot be made or moved.
+    pub fn save_to(&self, path: &Path) -> Result<()> {
+        staged(path, |mut file| {
+            self.save(&mut file)?;
+            Ok((file, ()))
+        })
+    }
+
+    /// Reads the engine in a file.
+    ///
+    /// # Errors
+    /// As [`Engine::load`]; a file that cannot be read.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path)
+            .map_err(|e| DataError::file(path, format!("cannot read: {e}; check the path")))?;
+        Self::load(&mut BufReader::new(file))
     }
 
     /// Reads what [`Engine::save`] wrote.

@@ -29,22 +29,7 @@ pub fn evaluate(p: &Predictions, e: &Evaluation, split: &str, seed: u64) -> Eval
     let facts = Arc::new(Facts::new(p));
     let mut notes = Vec::new();
     let chosen = choose(e, facts.kind(), &mut notes);
-    let mut out = Evaluated {
-        split: split.to_owned(),
-        n: p.scores.rows,
-        primary: e.primary.clone(),
-        metrics: Metrics::new(),
-        baselines: BTreeMap::new(),
-        gains: BTreeMap::new(),
-        slices: BTreeMap::new(),
-        per_class: Vec::new(),
-        confusion: Vec::new(),
-        verdict: None,
-        calibration: None,
-        decision: None,
-        parent_test: None,
-        notes: Vec::new(),
-    };
+    let mut out = Evaluated::empty(split, p.scores.rows, &e.primary);
     if let Some(reason) = unrateable(p) {
         notes.push(reason);
         out.notes = notes;
@@ -181,6 +166,26 @@ pub fn gain(tuned: &Predictions, floor: &Predictions, name: &str, seed: u64) -> 
 }
 
 impl Evaluated {
+    /// Without any figure.
+    pub fn empty(split: &str, n: usize, primary: &str) -> Self {
+        Self {
+            split: split.to_owned(),
+            n,
+            primary: primary.to_owned(),
+            metrics: Metrics::new(),
+            baselines: BTreeMap::new(),
+            gains: BTreeMap::new(),
+            slices: BTreeMap::new(),
+            per_class: Vec::new(),
+            confusion: Vec::new(),
+            verdict: None,
+            calibration: None,
+            decision: None,
+            parent_test: None,
+            notes: Vec::new(),
+        }
+    }
+
     /// Writes a floor's figures under `baselines.NAME` and how much better the model is in the primary metric under
     /// `gains.NAME`. `tuned` and `floor` answer the same rows; `seed` is that of [`evaluate`].
     ///

@@ -13,7 +13,7 @@ use super::show;
 use crate::bundle::{Manifest, pretty};
 use crate::error::Result;
 use crate::recipe::Protocol;
-use crate::record::events;
+use crate::record;
 use crate::run_folder::RunFolder;
 
 /// The figure that decides.
@@ -137,25 +137,17 @@ fn evaluated(of: &RankingEvaluated) -> Evaluated {
             .or_default()
             .insert(slice.value.clone(), part);
     }
+    let baselines = of.baselines.iter();
     Evaluated {
-        split: of.setting.split.clone(),
-        n: of.model.n,
-        primary: of.primary.clone(),
         metrics: figures(&of.model),
-        baselines: of
-            .baselines
-            .iter()
+        baselines: baselines
             .map(|(name, found)| (name.clone(), figures(found)))
             .collect(),
         gains: of.gains.clone(),
         slices,
-        per_class: Vec::new(),
-        confusion: Vec::new(),
         verdict: of.verdict.clone(),
-        calibration: None,
-        decision: None,
-        parent_test: None,
         notes,
+        ..Evaluated::empty(&of.setting.split, of.model.n, &of.primary)
     }
 }
 
@@ -254,16 +246,10 @@ pub(super) fn write(
     run.write("metrics.json", &pretty(&measured.evaluated)?)?;
     run.write("ranking.json", &pretty(&measured.ranking)?)?;
     run.write("bundle.json", &pretty(manifest)?)?;
-    let record = record(run, plan, (manifest, measured))?;
-    run.write("run.json", &pretty(&record)?)?;
-    run.write("card.md", retune_eval::report::card(&record).as_bytes())?;
-    run.write(
-        "report.html",
-        retune_eval::report::render(&record).as_bytes(),
-    )
+    record::write(run, &recorded(run, plan, (manifest, measured))?)
 }
 
-fn record(
+fn recorded(
     run: &RunFolder,
     plan: &Plan,
     (manifest, measured): (&Manifest, &Measured),
@@ -289,9 +275,9 @@ fn record(
         ),
         recipe_toml: plan.recipe.to_toml(),
         data: data(plan),
-        machine: machine(manifest),
+        machine: record::machine(manifest),
         classes: Vec::new(),
-        events: events(&run.events_path())?,
+        events: record::events(&run.events_path())?,
         evaluated: measured.evaluated.clone(),
         reliability: Vec::new(),
         scatter: Vec::new(),
@@ -339,32 +325,4 @@ fn data(plan: &Plan) -> Vec<(String, String)> {
         ));
     }
     rows
-}
-
-fn machine(manifest: &Manifest) -> Vec<(String, String)> {
-    let pair = |name: &str, text: String| (name.to_string(), text);
-    let gigabytes = |bytes: u64| format!("{:.2} GB", bytes as f64 / 1e9);
-    vec![
-        pair("retune", manifest.retune.clone()),
-        pair(
-            "machine",
-            format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-        ),
-        pair("precision", manifest.precision.name().to_string()),
-        pair("threads", rayon::current_num_threads().to_string()),
-        pair("wall time", format!("{:.0} s", manifest.seconds)),
-        pair(
-            "peak memory",
-            manifest
-                .peak_rss_bytes
-                .map_or("not known".to_string(), gigabytes),
-        ),
-        pair(
-            "steps",
-            format!(
-                "{} done, weights of step {}",
-                manifest.steps, manifest.best_step
-            ),
-        ),
-    ]
 }

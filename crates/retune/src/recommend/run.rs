@@ -23,7 +23,7 @@ use crate::methods::MethodRecipe;
 use crate::methods::lora::Lora;
 use crate::proof::Meter;
 use crate::recipe::VerdictLevel;
-use crate::run::{Finished, Flow, gates, on_threads, recorder, reopened, stage};
+use crate::run::{Begun, Finished, Flow, gates, recorder, stage};
 use crate::run_folder::{RunFolder, Started};
 use crate::scoring::to_host;
 use crate::train::state::Snapshot;
@@ -39,9 +39,9 @@ type On<'a> = &'a mut dyn FnMut(&Event) -> Flow;
 /// # Errors
 /// Diverged training, a full disk, a damaged checkpoint.
 pub fn train(plan: Plan, on: &mut (dyn FnMut(&Event) -> Flow + Send)) -> Result<Finished> {
-    on_threads(&plan.recipe, || {
-        let folder = RunFolder::create(&plan.out, &plan.recipe.to_toml(), &started(&plan)?)?;
-        carry_out(&plan, folder, None, on)
+    let begun = Begun::new(&plan.recipe, &plan.out, started(&plan)?);
+    begun.carried_out(None, on, |folder, from, on| {
+        carry_out(&plan, folder, from, on)
     })
 }
 
@@ -54,9 +54,8 @@ pub fn resume(
     force: bool,
     on: &mut (dyn FnMut(&Event) -> Flow + Send),
 ) -> Result<Finished> {
-    on_threads(&plan.recipe, || {
-        let now = (&started(&plan)?, &plan.recipe);
-        let (folder, from) = reopened(&plan.out, now, force, on)?;
+    let begun = Begun::new(&plan.recipe, &plan.out, started(&plan)?);
+    begun.carried_out(Some(force), on, |folder, from, on| {
         carry_out(&plan, folder, from, on)
     })
 }

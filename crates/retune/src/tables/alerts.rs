@@ -4,10 +4,9 @@
 use std::collections::BTreeMap;
 
 use retune_eval::fraud::{
-    AlertGoal, AlertThreshold, FraudCurves, FraudEvaluated, FraudFigures, Named, ReviewCost,
-    Scored, Settings, choose, judge,
+    AlertGoal, AlertThreshold, FraudCurves, FraudEvaluated, Named, ReviewCost, Scored, Settings,
+    choose, judge,
 };
-use retune_eval::records::Metrics;
 use retune_eval::{Evaluated, Matrix, Predictions};
 use serde::Serialize;
 
@@ -102,7 +101,7 @@ fn usual_cost() -> ReviewCost {
 
 /// Scores with what is known of the events.
 fn scored(plan: &Plan, rows: &Rows, scores: &Matrix) -> Scored {
-    let positive = plan.positive();
+    let positive = plan.positive;
     let column = |name: Option<&str>| name.and_then(|name| plan.table.column(name).ok());
     let at = || rows.at.iter().copied();
     let mut keys: BTreeMap<String, u64> = BTreeMap::new();
@@ -181,30 +180,17 @@ fn told(alerts: &Alerts, goal: AlertGoal) -> Evaluated {
         None => notes.push("too little is known of the validation events to choose a threshold: it is 0.5".to_string()),
     }
     notes.extend(parts("of the frauds of pattern", &of.model.patterns));
+    let baselines = of.baselines.iter();
     Evaluated {
-        split: of.split.clone(),
-        n: of.model.n,
-        primary: PRIMARY.to_string(),
-        metrics: figures(&of.model),
-        baselines: of
-            .baselines
-            .iter()
-            .map(|(name, found)| (name.clone(), figures(found)))
+        metrics: of.model.metrics.clone(),
+        baselines: baselines
+            .map(|(name, found)| (name.clone(), found.metrics.clone()))
             .collect(),
         gains: gains.collect(),
-        slices: BTreeMap::new(),
-        per_class: Vec::new(),
-        confusion: Vec::new(),
         verdict: of.verdict.clone(),
-        calibration: None,
-        decision: None,
-        parent_test: None,
         notes,
+        ..Evaluated::empty(&of.split, of.model.n, PRIMARY)
     }
-}
-
-fn figures(of: &FraudFigures) -> Metrics {
-    of.metrics.clone()
 }
 
 fn parts(what: &str, parts: &[retune_eval::fraud::FraudPart]) -> Vec<String> {

@@ -107,7 +107,7 @@ pub(super) fn save(run: &RunFolder, saved: &Saved) -> Result<Manifest> {
         cast: plan.cast.clone(),
         label: plan.roles.label.clone().unwrap_or_default(),
         labels: plan.labels.clone(),
-        positive: plan.positive(),
+        positive: plan.positive,
         threshold: alerts.map(|alerts| alerts.threshold),
         net,
     };
@@ -215,12 +215,7 @@ impl TableBundle {
             }
         };
         let past = folder.join(PAST);
-        let engine = if past.is_file() {
-            let file = std::fs::File::open(&past).map_err(|e| Error::io("read", &past, e))?;
-            Some(Engine::load(&mut std::io::BufReader::new(file))?)
-        } else {
-            None
-        };
+        let engine = past.is_file().then(|| Engine::open(&past)).transpose()?;
         Ok(Self {
             folder: folder.to_path_buf(),
             task,

@@ -15,7 +15,7 @@ use super::{show, two};
 use crate::bundle::{Manifest, pretty, prior_name};
 use crate::error::Result;
 use crate::recipe::VerdictLevel;
-use crate::record::events;
+use crate::record;
 use crate::run_folder::RunFolder;
 use crate::scoring;
 
@@ -122,7 +122,7 @@ fn decided(plan: &Plan, valid: &Matrix) -> Option<Decision> {
     let wanted = &plan.recipe.decide;
     if let Some(goal) = wanted.goal {
         let rows = predictions(plan, &plan.valid, valid.clone());
-        return Some(Decision::fit(&rows, goal, plan.positive()).0);
+        return Some(Decision::fit(&rows, goal, plan.positive).0);
     }
     let names = plan.labels.names();
     (!wanted.costs.is_empty()).then(|| Decision::Costs {
@@ -165,7 +165,7 @@ fn figures(plan: &Plan, own: &Predictions, floors: &[(&str, Predictions)]) -> Ev
     let mut evaluated = evaluate(own, &evaluation, "test", seed);
     evaluated
         .metrics
-        .extend(of_two((&plan.labels, plan.positive()), own));
+        .extend(of_two((&plan.labels, plan.positive), own));
     for (name, floor) in floors {
         evaluated.compare(name, (own, floor), &evaluation, seed);
     }
@@ -251,7 +251,7 @@ fn before_after(
     let step = (own.scores.rows / SHOWN).max(1);
     let mut rows: Vec<usize> = (0..own.scores.rows).collect();
     if plan.is_fraud() {
-        let score = |row: &usize| own.scores.row(*row)[plan.positive()];
+        let score = |row: &usize| own.scores.row(*row)[plan.positive];
         rows.sort_by(|a, b| score(b).total_cmp(&score(a)));
         rows.truncate(SHOWN);
     } else {
@@ -282,16 +282,10 @@ pub(super) fn write(
         run.write("fraud.html", page.as_bytes())?;
     }
     run.write("bundle.json", &pretty(manifest)?)?;
-    let record = record(run, plan, (manifest, measured))?;
-    run.write("run.json", &pretty(&record)?)?;
-    run.write("card.md", retune_eval::report::card(&record).as_bytes())?;
-    run.write(
-        "report.html",
-        retune_eval::report::render(&record).as_bytes(),
-    )
+    record::write(run, &recorded(run, plan, (manifest, measured))?)
 }
 
-fn record(
+fn recorded(
     run: &RunFolder,
     plan: &Plan,
     (manifest, measured): (&Manifest, &Measured),
@@ -315,9 +309,9 @@ fn record(
         ),
         recipe_toml: plan.recipe.to_toml(),
         data: show::data(plan),
-        machine: show::machine(manifest),
+        machine: record::machine(manifest),
         classes: plan.labels.names().to_vec(),
-        events: events(&run.events_path())?,
+        events: record::events(&run.events_path())?,
         evaluated: measured.evaluated.clone(),
         reliability: match predictions.targets {
             Targets::Value(_) => Vec::new(),

@@ -1,6 +1,7 @@
 //! What a recipe's files hold: the table, what each column is, and how its rows are divided.
 
 use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
 
 use retune_data::fields::{Cast, CastRequest, Cells, Fields, cast, seconds};
@@ -8,7 +9,7 @@ use retune_data::leaks::{Finding, LeakRequest, leaks};
 use retune_data::processor::{Labels, labelled_rows};
 use retune_data::roles::{Reason, RoleRequest, Roles, TaskKind, detect_label};
 use retune_data::split::{Given, Split, SplitOptions, SplitRecord, is_split, split};
-use retune_data::windows::{Engine, EngineSpec, features_of};
+use retune_data::windows::{Engine, EngineSpec, as_label, features_of};
 use retune_data::{Column, DataError, Table, Target};
 
 use super::alerts::PATTERNS;
@@ -114,9 +115,6 @@ impl Found {
         let labels =
             Labels::fit(&self.table, &sides.train, &label, kind).map_err(wrong("data.label"))?;
         self.decidable(recipe, &labels)?;
-        let leaks = self
-            .leaks(recipe, (&label, &labels), &sides)
-            .map_err(wrong("data"))?;
         let rows = |at: &[usize]| -> Result<Rows, DataError> {
             let own = fields.encode(&self.table, at)?;
             let targets = at
@@ -129,12 +127,15 @@ impl Found {
             })
         };
         let side = |at: &[usize]| rows(at).map_err(wrong("data"));
+        let train = side(&sides.train)?;
+        let positive = self.positive(recipe, &labels, &train.targets);
+        let leaks = self.leaks(recipe, (&label, &labels, positive), &sides)?;
         let mut recipe = recipe.clone();
         recipe.task = Some(self.task.name().to_string());
         recipe.model = Some(family.name().to_string());
         recipe.out = Some(out.clone());
         Ok(Plan {
-            train: side(&sides.train)?,
+            train,
             valid: side(&sides.valid)?,
             test: side(&sides.test)?,
             recipe,
@@ -147,6 +148,7 @@ impl Found {
             fields,
             engine,
             labels,
+            positive,
             times,
             split: record,
             leaks,
@@ -177,24 +179,33 @@ impl Found {
         Ok(())
     }
 
+    /// Of two classes the one that the task is about: the one that the recipe names, or that says fraud, or the rarer one in
+    /// training.
+    fn positive(&self, recipe: &Recipe, labels: &Labels, train: &[Target]) -> usize {
+        let names = labels.names();
+        let named = recipe.decide.positive.as_ref();
+        let named = named.and_then(|name| names.iter().position(|n| n == name));
+        let fraud = || {
+            let of = names.iter().position(|name| as_label(name) == Some(true));
+            of.filter(|_| self.task.name() == FRAUD.name)
+        };
+        let rarer = || {
+            let ones = train.iter().filter(|t| **t == Target::Class(1)).count();
+            usize::from(ones * 2 <= train.len())
+        };
+        named.or_else(fraud).unwrap_or_else(rarer)
+    }
+
     /// What may make the figures of two classes better than they will be.
     fn leaks(
         &self,
         recipe: &Recipe,
-        (label, labels): (&str, &Labels),
+        (label, labels, positive): (&str, &Labels, usize),
         sides: &Sides,
-    ) -> Result<Vec<Finding>, DataError> {
+    ) -> Result<Vec<Finding>, Problem> {
         if labels.names().len() != 2 {
             return Ok(Vec::new());
         }
-        let rows = |class: usize| {
-            let is = |row: &&usize| {
-                let found = labels.target(&self.table, **row, label);
-                found.is_ok_and(|target| target == Target::Class(class as u32))
-            };
-            sides.train.iter().filter(is).count()
-        };
-        let rarer = usize::from(rows(1) <= rows(0));
         let ignored = recipe
             .data
             .ignore
@@ -204,7 +215,7 @@ impl Found {
         let ignored = ignored.chain(self.patterns().map(str::to_string));
         let request = LeakRequest {
             label: label.to_string(),
-            positive: labels.names().get(rarer).cloned(),
+            positive: labels.names().get(positive).cloned(),
             time: self.cast.time.clone(),
             entities: self
                 .cast
@@ -213,7 +224,7 @@ impl Found {
                 .chain(&recipe.data.group_by)
                 .cloned()
                 .collect(),
-            id: None,
+            id: self.cast.id.clone(),
             ignore: ignored.chain(self.cast.label_time.clone()).collect(),
             delay: recipe.tables.delay.0,
         };
@@ -223,7 +234,7 @@ impl Found {
             test: sides.test.clone(),
             record: SplitRecord::default(),
         };
-        leaks(&self.table, &request, &split)
+        leaks(&self.table, &request, &split).map_err(wrong("data"))
     }
 
     /// The columns that models read.
@@ -277,6 +288,7 @@ impl Found {
         let entities: Vec<&str> = self.cast.entities.iter().map(String::as_str).collect();
         let usual = EngineSpec::usual(time, &entities, self.cast.amount.as_deref(), Some(label));
         let spec = EngineSpec {
+            id: self.cast.id.clone(),
             label_time: self.cast.label_time.clone(),
             delay: recipe.tables.delay.0,
             ..usual
@@ -328,19 +340,16 @@ impl Found {
     /// The columns by which copies of a row are told, which stay on one side: all but the label, and none where rows that
     /// are alike are no copies, since few values make them up.
     fn identifying(&self, label: &str) -> Vec<String> {
-        let columns: Vec<&Column> = self
-            .table
-            .columns
-            .iter()
-            .filter(|c| c.name != label)
-            .collect();
-        let row = |row: &usize| -> Vec<String> {
-            columns
-                .iter()
-                .map(|c| c.text(*row).unwrap_or_default().into_owned())
-                .collect()
+        let columns = self.table.columns.iter().filter(|c| c.name != label);
+        let columns: Vec<&Column> = columns.collect();
+        let print = |row: &usize| {
+            let mut hash = DefaultHasher::new();
+            for column in &columns {
+                column.text(*row).hash(&mut hash);
+            }
+            hash.finish()
         };
-        let distinct: HashSet<Vec<String>> = self.usable.iter().map(row).collect();
+        let distinct: HashSet<u64> = self.usable.iter().map(print).collect();
         if distinct.len() * 5 < self.usable.len() * 4 {
             return Vec::new();
         }
@@ -387,7 +396,7 @@ impl Found {
                 .collect();
             let labels = self.table.column(label).map_err(wrong("data.label"))?;
             let fraud: Vec<bool> = (0..self.table.rows())
-                .map(|row| labels.number(row).is_some_and(|flag| flag > 0.0))
+                .map(|row| labels.text(row).and_then(|text| as_label(&text)) == Some(true))
                 .collect();
             sides.leave_known((times, of.delay.0), &cards, &fraud);
             self.notes.push(format!(

@@ -15,6 +15,7 @@ use retune_data::processor::Labels;
 use retune_eval::Matrix as Scores;
 use serde::{Deserialize, Serialize};
 
+use super::Known;
 use crate::error::{Error, Result};
 
 /// Trees between two looks at the validation rows.
@@ -67,14 +68,6 @@ pub fn grid() -> Vec<Setting> {
         .collect()
 }
 
-/// What trees are grown on.
-pub struct Rows<'a> {
-    /// `[rows, fields]`; NaN where a value is missing.
-    pub cells: &'a Cells,
-    /// One per row.
-    pub targets: &'a [Target],
-}
-
 /// A model of trees.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trees {
@@ -121,7 +114,7 @@ impl Trees {
     /// # Errors
     /// Rows that no trees can be grown on.
     pub fn select(
-        (train, valid): (&Rows, &Cells),
+        (train, valid): (&Known, &Cells),
         labels: &Labels,
         (words, seed): (&[Option<usize>], u64),
         score: &dyn Fn(&Scores) -> f64,
@@ -145,7 +138,7 @@ impl Trees {
     /// # Errors
     /// Rows that no trees can be grown on.
     pub fn grow(
-        rows: &Rows,
+        rows: &Known,
         labels: &Labels,
         (words, seed): (&[Option<usize>], u64),
         setting: Setting,
@@ -255,19 +248,17 @@ impl Trees {
     }
 
     /// How much each field moves the log-odds (or the value) of one row along the paths it takes (Saabas 2014): `[fields]`.
-    /// Of several classes those of class `class`.
-    pub fn contributions(&self, row: &[f32], class: usize) -> Vec<f64> {
+    /// Of more than two classes those of the first.
+    pub fn contributions(&self, row: &[f32]) -> Vec<f64> {
         let values: Vec<f64> = row
             .iter()
             .zip(&self.orders)
             .map(|(value, order)| ordered(*value, order))
             .collect();
         let mut found = vec![0.0; row.len()];
-        let forest = self.forests.get(class).or(self.forests.first());
-        if let Some(forest) = forest {
-            for root in &forest.roots {
-                forest.walk(*root, &values, &mut |field, by| found[field] += by);
-            }
+        let forest = &self.forests[0];
+        for root in &forest.roots {
+            forest.walk(*root, &values, &mut |field, by| found[field] += by);
         }
         found
     }
@@ -349,7 +340,7 @@ fn answers(targets: &[Target], labels: &Labels, output: usize) -> (ObjectiveType
 
 /// For each field of words, the place of each word by the mean answer of its rows, drawn towards the mean of all: two
 /// splits then tell apart any group of words that answer alike (Fisher 1958).
-fn orders(rows: &Rows, words: &[Option<usize>]) -> Vec<Vec<f32>> {
+fn orders(rows: &Known, words: &[Option<usize>]) -> Vec<Vec<f32>> {
     /// Rows that the mean of all counts for.
     const PRIOR: f64 = 10.0;
     let answer = |target: &Target| match target {

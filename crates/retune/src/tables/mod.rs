@@ -22,10 +22,11 @@ pub mod scorer;
 mod show;
 mod two;
 
-use retune_data::DataError;
+use retune_data::fields::Cells;
 use retune_data::processor::Labels;
 use retune_data::read::head;
 use retune_data::roles::{RoleRequest, TaskKind, detect_label, no_texts};
+use retune_data::{DataError, Target};
 use retune_eval::Evaluation;
 
 use crate::model::Reads;
@@ -55,6 +56,15 @@ pub const FRAUD: Classification = Classification {
     about: "which events of a stream are frauds: features of each event's past, natural shares, costs and alerts",
     reads: Reads::Fields,
 };
+
+/// Rows with what is right of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    /// `[rows, inputs]`; NaN where a value is missing.
+    pub cells: &'a Cells,
+    /// One per row.
+    pub targets: &'a [Target],
+}
 
 /// The tasks on tables.
 pub const TASKS: [&dyn Task; 3] = [&CLASSIFICATION, &REGRESSION, &FRAUD];

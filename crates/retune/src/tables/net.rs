@@ -15,12 +15,13 @@ use retune_eval::{Event, Matrix};
 use retune_kernels::dropout::{Stream, mix};
 use serde::{Deserialize, Serialize};
 
+use super::Known;
 use super::inputs::Inputs;
 use crate::error::Result;
 use crate::losses::{self, Loss, Objective};
 use crate::model::Pass;
 use crate::nn::Linear;
-use crate::ops::{self, Activation, Dropout, Precision};
+use crate::ops::{self, Activation, Dropout};
 use crate::scoring::{cpu, to_host};
 use crate::train::schedule::Schedule;
 use crate::train::state::Snapshot;
@@ -135,14 +136,6 @@ impl Net {
     }
 }
 
-/// Rows that a network learns from or answers.
-pub struct NetRows<'a> {
-    /// `[rows, fields]`.
-    pub cells: &'a Cells,
-    /// One per row.
-    pub targets: &'a [Target],
-}
-
 /// How a network trains.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pace {
@@ -164,8 +157,6 @@ pub struct Pace {
     pub max_steps: Option<u64>,
     /// When the state is saved.
     pub save: SaveWhen,
-    /// Format of products.
-    pub precision: Precision,
     /// Seed of order and dropout.
     pub seed: u64,
 }
@@ -181,9 +172,9 @@ pub struct Job<'a> {
     /// Standard deviation and mean of a number that is learned.
     pub units: (f64, f64),
     /// Rows to learn from.
-    pub train: NetRows<'a>,
+    pub train: Known<'a>,
     /// Rows that the best weights are selected on.
-    pub valid: NetRows<'a>,
+    pub valid: Known<'a>,
 }
 
 /// What rates answers to the validation rows: metrics by name and the one that selects.

@@ -13,7 +13,7 @@ use retune_data::{Table, Target};
 use retune_eval::Evaluation;
 
 use super::found::Found;
-use super::{FRAUD, TASKS, evaluation, task};
+use super::{FRAUD, Known, TASKS, evaluation, task};
 use crate::error::Problem;
 use crate::plan::data::tables;
 use crate::plan::{out_folder, unknown};
@@ -66,6 +66,14 @@ pub struct Rows {
 }
 
 impl Rows {
+    /// The rows with what is right of them, as models learn from them.
+    pub fn known(&self) -> Known<'_> {
+        Known {
+            cells: &self.cells,
+            targets: &self.targets,
+        }
+    }
+
     /// These rows and then others.
     #[must_use]
     pub fn and(&self, more: &Self) -> Self {
@@ -103,6 +111,8 @@ pub struct Plan {
     pub engine: Option<Engine>,
     /// What outputs stand for.
     pub labels: Labels,
+    /// Of two classes the one that the task is about.
+    pub positive: usize,
     /// Seconds of each row of the table; none without a time.
     pub times: Vec<i64>,
     /// Rows to learn from.
@@ -173,22 +183,6 @@ impl Plan {
             .collect();
         words.resize(self.inputs().len(), None);
         words
-    }
-
-    /// The class that the task is about: the one that the recipe names, or of two the rarer one in training.
-    pub fn positive(&self) -> usize {
-        let named = self.recipe.decide.positive.as_ref();
-        let named = named.and_then(|name| self.labels.names().iter().position(|n| n == name));
-        if let Some(class) = named {
-            return class;
-        }
-        let ones = self
-            .train
-            .targets
-            .iter()
-            .filter(|t| **t == Target::Class(1))
-            .count();
-        usize::from(ones * 2 <= self.train.targets.len())
     }
 
     /// SHA-256 of each data file.

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use burn::module::Module as _;
-use retune_data::Target;
 use retune_data::fields::Cells;
 use retune_data::processor::Labels;
 use retune_eval::metrics::point;
@@ -15,14 +14,14 @@ use super::figures::{self, Measured, Rival};
 use super::gbdt::{self, Trees};
 use super::inputs::Inputs;
 use super::linear;
-use super::net::{self, Job, Net, NetForm, NetRows, Pace};
-use super::plan::{Family, Plan, Rows};
+use super::net::{self, Job, Net, NetForm, Pace};
+use super::plan::{Family, Plan};
 use crate::error::{Error, Result};
 use crate::floors::classical::Effort;
 use crate::losses::Objective;
 use crate::proof::Meter;
 use crate::recipe::VerdictLevel;
-use crate::run::{Finished, Flow, gates, on_threads, recorder, reopened, stage};
+use crate::run::{Begun, Finished, Flow, gates, recorder, stage};
 use crate::run_folder::{RunFolder, Started};
 use crate::train::state::Snapshot;
 use crate::train::{Fitted, SaveWhen, Validation};
@@ -41,9 +40,9 @@ type On<'a> = &'a mut dyn FnMut(&Event) -> Flow;
 /// # Errors
 /// Diverged training, a full disk.
 pub fn train(plan: Plan, on: &mut (dyn FnMut(&Event) -> Flow + Send)) -> Result<Finished> {
-    on_threads(&plan.recipe, || {
-        let folder = RunFolder::create(&plan.out, &plan.recipe.to_toml(), &started(&plan)?)?;
-        carry_out(&plan, folder, None, on)
+    let begun = Begun::new(&plan.recipe, &plan.out, started(&plan)?);
+    begun.carried_out(None, on, |folder, from, on| {
+        carry_out(&plan, folder, from, on)
     })
 }
 
@@ -57,9 +56,8 @@ pub fn resume(
     force: bool,
     on: &mut (dyn FnMut(&Event) -> Flow + Send),
 ) -> Result<Finished> {
-    on_threads(&plan.recipe, || {
-        let now = (&started(&plan)?, &plan.recipe);
-        let (folder, from) = reopened(&plan.out, now, force, on)?;
+    let begun = Begun::new(&plan.recipe, &plan.out, started(&plan)?);
+    begun.carried_out(Some(force), on, |folder, from, on| {
         carry_out(&plan, folder, from, on)
     })
 }
@@ -269,7 +267,7 @@ fn grown(plan: &Plan, on: On) -> Result<Trained> {
     let mut done = |done: usize| {
         on(&Event::Progress { done: done as u64 });
     };
-    let rows = rows(&plan.train);
+    let rows = plan.train.known();
     let found = Trees::select(
         (&rows, &plan.valid.cells),
         &plan.labels,
@@ -279,7 +277,7 @@ fn grown(plan: &Plan, on: On) -> Result<Trained> {
     )?;
     let valid = found.scores(&plan.valid.cells);
     let all = plan.train.and(&plan.valid);
-    let trees = Trees::grow(&self::rows(&all), &plan.labels, fit, found.setting)?;
+    let trees = Trees::grow(&all.known(), &plan.labels, fit, found.setting)?;
     done(settings as usize + 1);
     let test = trees.scores(&plan.test.cells);
     Ok(Trained {
@@ -293,13 +291,6 @@ fn grown(plan: &Plan, on: On) -> Result<Trained> {
         test,
         interrupted: false,
     })
-}
-
-fn rows(of: &Rows) -> gbdt::Rows<'_> {
-    gbdt::Rows {
-        cells: &of.cells,
-        targets: &of.targets,
-    }
 }
 
 /// A network, from random numbers.
@@ -337,8 +328,8 @@ fn taught(
         pace: pace(plan),
         objective: objective.as_ref(),
         units,
-        train: net_rows(&plan.train.cells, &plan.train.targets),
-        valid: net_rows(&plan.valid.cells, &plan.valid.targets),
+        train: plan.train.known(),
+        valid: plan.valid.known(),
     };
     stage(on, name, Some(job.steps().0));
     let rate = |scores: &Matrix| validation(plan, scores);
@@ -359,10 +350,6 @@ fn taught(
             inputs,
         },
     })
-}
-
-fn net_rows<'a>(cells: &'a Cells, targets: &'a [Target]) -> NetRows<'a> {
-    NetRows { cells, targets }
 }
 
 /// Standard deviation and mean of a number that is learned.
@@ -389,7 +376,6 @@ fn pace(plan: &Plan) -> Pace {
             Some(steps) => SaveWhen::Steps(steps),
             None => SaveWhen::Time(crate::job::BETWEEN_STATES),
         },
-        precision: plan.recipe.products(),
         seed: plan.recipe.seed,
     }
 }

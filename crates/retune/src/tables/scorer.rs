@@ -6,7 +6,7 @@ use retune_data::Table;
 use retune_data::fields::{Cells, FieldKind};
 use retune_data::processor::Labels;
 use retune_data::roles::Roles;
-use retune_data::windows::{Engine, EventRow, Taken, features_of};
+use retune_data::windows::{self, Engine, Event, Taken, features_of};
 use retune_eval::{Evaluated, Matrix, Predictions, evaluate};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -75,14 +75,10 @@ impl Scorer {
     }
 
     /// Begins without any past.
-    ///
-    /// # Errors
-    /// None for a bundle that could be opened.
-    pub fn forget(&mut self) -> Result<()> {
+    pub fn forget(&mut self) {
         if let Some(engine) = &mut self.bundle.engine {
-            *engine = Engine::new(engine.spec().clone())?;
+            engine.clear();
         }
-        Ok(())
     }
 
     /// Goes on from the past that [`Scorer::save_past`] wrote.
@@ -90,8 +86,7 @@ impl Scorer {
     /// # Errors
     /// A file that cannot be read, is damaged, or was written for another model.
     pub fn load_past(&mut self, path: &Path) -> Result<()> {
-        let file = std::fs::File::open(path).map_err(|e| Error::io("read", path, e))?;
-        let found = Engine::load(&mut std::io::BufReader::new(file))?;
+        let found = Engine::open(path)?;
         let engine = self
             .bundle
             .engine
@@ -117,25 +112,16 @@ impl Scorer {
                 "this model reads no past; leave --keep-past out".to_string(),
             ));
         };
-        let fail = |e: std::io::Error| Error::io("write", path, e);
-        let folder = path
-            .parent()
-            .filter(|p| !p.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(fail)?;
-        engine.save(&mut file)?;
-        file.as_file().sync_all().map_err(fail)?;
-        file.persist(path).map_err(|e| fail(e.error))?;
-        Ok(())
+        Ok(engine.save_to(path)?)
     }
 
     /// Takes in what became of an earlier event: its number, whether it was a fraud, and when that was known.
     pub fn learn(&mut self, id: &str, fraud: bool, at: &str) -> bool {
-        let moment = retune_data::fields::moment(at);
         let engine = self.bundle.engine.as_mut();
+        let at = windows::seconds(at);
         engine
-            .zip(moment)
-            .is_some_and(|(engine, at)| engine.label(id, fraud, at as i64))
+            .zip(at)
+            .is_some_and(|(engine, at)| engine.label(id, fraud, at))
     }
 
     /// What was odd about the events so far, in words: late ones, repeated ones.
@@ -257,7 +243,7 @@ impl Scorer {
             decision: self.bundle.manifest.decision.clone(),
         };
         let of = evaluation(self.bundle.task, &config.labels);
-        let mut evaluated = evaluate(&predictions, &of, split, 42);
+        let mut evaluated = evaluate(&predictions, &of, split, self.bundle.manifest.split.seed);
         let labels = (&config.labels, config.positive);
         evaluated.metrics.extend(of_two(labels, &predictions));
         Ok(evaluated)
@@ -272,23 +258,14 @@ impl Scorer {
         for field in &self.bundle.config.fields.fields {
             row.push(cell(record, &field.name, &field.kind)?);
         }
-        let mut taken = None;
+        let (mut id, mut taken) = (None, None);
         if let Some(engine) = &mut self.bundle.engine {
-            let spec = engine.spec().clone();
-            let event = Event::of(record, &spec)?;
+            let told = |name: &str| record.get(name).filter(|v| !v.is_null()).map(text);
+            let event = Event::of(engine.spec(), &told)?;
             let entities: Vec<Option<&str>> = event.entities.iter().map(Option::as_deref).collect();
-            let found = engine.step(
-                &EventRow {
-                    id: event.id.as_deref(),
-                    time: event.time,
-                    amount: event.amount,
-                    entities: &entities,
-                    label: event.label,
-                    label_time: event.label_time,
-                },
-                &mut self.features,
-            )?;
+            let found = engine.step(&event.row(&entities), &mut self.features)?;
             row.extend(&self.features);
+            id = event.id;
             taken = match found {
                 Taken::InOrder => None,
                 Taken::Late => Some("late"),
@@ -297,7 +274,7 @@ impl Scorer {
             };
         }
         Ok(Scored {
-            id: record.get("transaction_id").or(record.get("id")).map(text),
+            id,
             taken,
             ..self.one(&row)
         })
@@ -344,7 +321,7 @@ impl Scorer {
         // Trees of two classes speak for the second one.
         let sign = if positive == 0 { -1.0 } else { 1.0 };
         let by: Vec<f64> = trees
-            .contributions(row, 0)
+            .contributions(row)
             .iter()
             .map(|by| by * sign)
             .collect();
@@ -361,10 +338,11 @@ impl Scorer {
     }
 }
 
-/// A value as text.
+/// A value as text, numbers as columns of numbers write them.
 fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
+        Value::Number(number) if number.is_f64() => number.as_f64().unwrap_or_default().to_string(),
         other => other.to_string(),
     }
 }
@@ -389,50 +367,5 @@ fn cell(record: &Map<String, Value>, name: &str, kind: &FieldKind) -> Result<f32
                 .parse()
                 .map_err(|_| Error::User(format!("`{name}` is `{told}`, and a number is needed"))),
         },
-    }
-}
-
-/// The parts of an event that its past is made of.
-struct Event {
-    id: Option<String>,
-    time: i64,
-    amount: Option<f64>,
-    entities: Vec<Option<String>>,
-    label: Option<bool>,
-    label_time: Option<i64>,
-}
-
-impl Event {
-    fn of(record: &Map<String, Value>, spec: &retune_data::windows::EngineSpec) -> Result<Self> {
-        let told = |name: &str| record.get(name).filter(|v| !v.is_null()).map(text);
-        let time = |name: &str| -> Result<Option<i64>> {
-            told(name)
-                .map(|text| {
-                    retune_data::fields::moment(&text).map(|s| s.floor() as i64).ok_or_else(|| {
-                        Error::User(format!("`{name}` is `{text}`, and a time is needed, as in 2024-05-31T12:30:05"))
-                    })
-                })
-                .transpose()
-        };
-        let number = |name: &str| told(name).and_then(|text| text.trim().parse::<f64>().ok());
-        let flag = |name: &str| match record.get(name) {
-            Some(Value::Bool(flag)) => Some(*flag),
-            _ => number(name).map(|n| n > 0.0),
-        };
-        let Some(at) = time(&spec.time)? else {
-            return Err(Error::User(format!(
-                "the event has no `{}`, and its features depend on when it happened",
-                spec.time
-            )));
-        };
-        let optional = |name: &Option<String>| name.as_deref().map(time).transpose();
-        Ok(Self {
-            id: spec.id.as_deref().and_then(told),
-            time: at,
-            amount: spec.amount.as_deref().and_then(number),
-            entities: spec.entities.iter().map(|name| told(name)).collect(),
-            label: spec.label.as_deref().and_then(flag),
-            label_time: optional(&spec.label_time)?.flatten(),
-        })
     }
 }

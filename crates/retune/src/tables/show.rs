@@ -8,7 +8,6 @@ use retune_data::split::SplitRecord;
 use serde::Serialize;
 
 use super::plan::Plan;
-use crate::bundle::Manifest;
 use crate::recipe::Recipe;
 
 /// Columns of one role that are listed one by one.
@@ -149,24 +148,4 @@ pub(super) fn data(plan: &Plan) -> Vec<(String, String)> {
     rows.extend(notes.map(|note| pair("note", note.clone())));
     rows.extend(plan.leaks.iter().map(|leak| pair("leak", told(leak))));
     rows
-}
-
-/// What a report says of the machine.
-pub(super) fn machine(manifest: &Manifest) -> Vec<(String, String)> {
-    let pair = |name: &str, text: String| (name.to_string(), text);
-    let gigabytes = |bytes: u64| format!("{:.2} GB", bytes as f64 / 1e9);
-    let memory = manifest.peak_rss_bytes;
-    vec![
-        pair("retune", manifest.retune.clone()),
-        pair(
-            "machine",
-            format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-        ),
-        pair("threads", rayon::current_num_threads().to_string()),
-        pair("wall time", format!("{:.0} s", manifest.seconds)),
-        pair(
-            "peak memory",
-            memory.map_or("not known".to_string(), gigabytes),
-        ),
-    ]
 }

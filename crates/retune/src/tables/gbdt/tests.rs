@@ -37,7 +37,7 @@ fn rows() -> (Cells, Vec<Target>) {
 #[test]
 fn flat_trees_answer_as_the_crate_that_grew_them() {
     let (cells, targets) = rows();
-    let given = Rows {
+    let given = Known {
         cells: &cells,
         targets: &targets,
     };
@@ -69,7 +69,7 @@ fn flat_trees_answer_as_the_crate_that_grew_them() {
 #[test]
 fn the_first_trees_alone_and_what_each_field_adds() {
     let (cells, targets) = rows();
-    let given = Rows {
+    let given = Known {
         cells: &cells,
         targets: &targets,
     };
@@ -86,7 +86,7 @@ fn the_first_trees_alone_and_what_each_field_adds() {
     assert!(found > 590.0, "{found}");
     // What the fields add, with the base and what the trees say before any split, is the answer.
     for row in [1, 2, 5] {
-        let added: f64 = cut.contributions(cells.row(row), 1).iter().sum();
+        let added: f64 = cut.contributions(cells.row(row)).iter().sum();
         let forest = &cut.forests[0];
         let roots: f64 = forest
             .roots
@@ -97,7 +97,7 @@ fn the_first_trees_alone_and_what_each_field_adds() {
         let p = f64::from(cut.score(cells.row(row))[1]);
         assert!((1.0 / (1.0 + (-z).exp()) - p).abs() < 1e-5, "{z} {p}");
     }
-    let strong = cut.contributions(cells.row(1), 1);
+    let strong = cut.contributions(cells.row(1));
     assert!(
         strong[1].abs() < strong[0].abs().max(strong[2].abs()),
         "{strong:?}"
@@ -117,7 +117,7 @@ fn numbers_and_several_classes_and_any_number_of_threads() {
         mean: 11.5,
         std: 0.9,
     };
-    let given = Rows {
+    let given = Known {
         cells: &cells,
         targets: &targets,
     };
@@ -144,7 +144,7 @@ fn numbers_and_several_classes_and_any_number_of_threads() {
         .chunks(3)
         .map(|r| Target::Class((r[1] * 2.999) as u32))
         .collect();
-    let given = Rows {
+    let given = Known {
         cells: &cells,
         targets: &targets,
     };
