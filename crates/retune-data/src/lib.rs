@@ -22,6 +22,7 @@ pub mod simulate;
 pub mod split;
 pub mod survey;
 pub mod table;
+pub mod timelines;
 pub mod windows;
 pub mod write;
 

@@ -23,6 +23,7 @@ pub mod decide;
 pub mod doctor;
 mod embedding;
 pub mod error;
+pub mod events;
 pub mod export;
 pub mod families;
 mod features;

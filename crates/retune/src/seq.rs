@@ -43,6 +43,13 @@ pub struct SeqConfig {
     pub gaps: usize,
     /// Dropout of what goes in, of attention and of what each part adds.
     pub dropout: f64,
+    /// Whether an event's place from the end counts; without it, a state is the same whatever follows.
+    #[serde(default = "placed")]
+    pub placed: bool,
+}
+
+fn placed() -> bool {
+    true
 }
 
 impl SeqConfig {
@@ -80,7 +87,7 @@ impl SeqConfig {
 #[derive(Module, Debug)]
 pub struct Seq {
     /// One vector for each place from the end, `[max_length, width]`.
-    places: Param<Tensor<2>>,
+    places: Option<Param<Tensor<2>>>,
     /// `[kinds, width]`.
     kinds: Option<Param<Tensor<2>>>,
     /// `[gaps, width]`.
@@ -115,7 +122,10 @@ impl Seq {
             table("gaps", config.gaps, 1)?,
         );
         let init = Init::Spread { std: 0.02 };
-        let places = source.param(&format!("{path}.places"), [config.max_length, width], init)?;
+        let places = config
+            .placed
+            .then(|| source.param(&format!("{path}.places"), [config.max_length, width], init))
+            .transpose()?;
         let form = Form {
             width,
             heads: config.heads,
@@ -144,10 +154,11 @@ impl Seq {
     /// What is known after each event: `[events, width]` from vectors of that shape, packed history after history.
     pub fn forward(&self, events: Tensor<2>, marks: &Marks, x: &Inputs, pass: &Pass) -> Tensor<2> {
         let places = from_the_end(x);
-        let mut tables = vec![Lookup {
-            table: &self.places,
+        let mut tables: Vec<Lookup> = Vec::new();
+        tables.extend(self.places.iter().map(|table| Lookup {
+            table,
             ids: &places,
-        }];
+        }));
         tables.extend(self.kinds.iter().map(|table| Lookup {
             table,
             ids: &marks.kinds,
@@ -156,9 +167,12 @@ impl Seq {
             table,
             ids: &marks.gaps,
         }));
-        let known = ops::embedding(&tables, &pass.rows); // [events, width]
+        let events = match tables.as_slice() {
+            [] => events,
+            some => ops::sum(events, ops::embedding(some, &pass.rows)),
+        }; // [events, width]
         let entry = pass.dropout(self.dropout, ENTRY_SITE, x);
-        let mut state = ops::dropout(ops::sum(events, known), &x.lengths, &entry);
+        let mut state = ops::dropout(events, &x.lengths, &entry);
         for (i, layer) in self.layers.iter().enumerate() {
             state = layer.forward(state, x, pass, 1 + 3 * i as u64);
         }

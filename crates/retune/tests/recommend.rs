@@ -301,6 +301,7 @@ mod golden {
                 kinds: 1,
                 gaps: 4,
                 dropout: 0.0,
+                placed: true,
             },
             text: 5,
             ids: 7,

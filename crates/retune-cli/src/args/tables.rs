@@ -1,5 +1,7 @@
 //! How a model of a table or of a stream of events is made.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use retune::eval::fraud::AlertGoal;
 use retune::recipe::{Span, TablesRecipe};
@@ -49,6 +51,18 @@ pub(super) struct TableArgs {
     #[arg(long, value_name = "GOAL", value_parser = str::parse::<AlertGoal>)]
     alert: Option<AlertGoal>,
 
+    /// Folder of a model of events that `retune pretrain` made: what it finds surprising becomes columns
+    #[arg(long, value_name = "DIR")]
+    event_model: Option<PathBuf>,
+
+    /// Width of a new model of events [default: 64]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    event_width: Option<usize>,
+
+    /// Layers of a new model of events [default: 2]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    event_layers: Option<usize>,
+
     /// Networks that share their layers [default: 16]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     members: Option<usize>,
@@ -78,6 +92,9 @@ impl TableArgs {
             self.leave_known => recipe.leave_known,
             self.past => recipe.past,
             self.alert => recipe.alert,
+            self.event_model => recipe.event_model,
+            self.event_width => recipe.event_width,
+            self.event_layers => recipe.event_layers,
             self.members => recipe.members,
             self.net_width => recipe.net_width,
             self.net_layers => recipe.net_layers,

@@ -10,7 +10,7 @@ use retune::hub::HubOptions;
 use retune::plan::{Plan, Summary};
 use retune::recipe::Recipe;
 use retune::recommend;
-use retune::tables;
+use retune::{events, tables};
 use serde::Serialize;
 
 use crate::args::RunArgs;
@@ -100,6 +100,18 @@ pub fn of_table(
         console.note(&format!("reading {}", data.display()));
     }
     Ok(tables::Plan::resolve(recipe, begun)?)
+}
+
+/// The same for a pre-training on events.
+pub fn of_events(
+    recipe: &Recipe,
+    begun: Option<&Path>,
+    console: &mut Console,
+) -> Result<events::Plan, Failure> {
+    if let Some(data) = &recipe.data.train {
+        console.note(&format!("reading {}", data.display()));
+    }
+    Ok(events::Plan::resolve(recipe, begun)?)
 }
 
 /// Opens data and model, fetching the model where it is not here yet; for a new run, or to go on with the one in

@@ -242,6 +242,7 @@ fn closing(sample: &Sample, finished: &Finished, usage: Use) -> String {
     let use_it = match usage {
         Use::Predict(_) | Use::Rows => "predict",
         Use::Score => "score",
+        Use::History => "train --event-model",
         Use::Recommend => "recommend",
     };
     let _ = writeln!(text, "try {what}:\n  {program} {use_it} {bundle} {example}");

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use retune::eval::Event;
 use retune::eval::table::{table, verdict};
+use retune::events;
 use retune::recipe::Recipe;
 use retune::recommend;
 use retune::run::{Finished, Flow};
@@ -55,6 +56,8 @@ pub enum Use {
     Score,
     /// `recommend`.
     Recommend,
+    /// `train --event-model`.
+    History,
 }
 
 /// Trains and prints the figures.
@@ -107,7 +110,12 @@ pub fn tune(
 ) -> Result<Tuned, Failure> {
     let begun = going_on.map(|(folder, _)| folder);
     let forced = going_on.map(|(_, force)| force);
-    let (finished, usage) = if recommend::asked(recipe) {
+    let (finished, usage) = if events::asked(recipe) {
+        let plan = plan::of_events(recipe, begun, console)?;
+        show(&plan, events::pretrain::PRIMARY, console);
+        let run = |on: Watch<'_>| events::pretrain::pretrain(&plan, forced, on);
+        (watched(console, run)?, Use::History)
+    } else if recommend::asked(recipe) {
         let plan = plan::recommender(recipe, begun, console)?;
         show(&plan, recommend::PRIMARY, console);
         let run = |on: Watch<'_>| match forced {
@@ -245,11 +253,10 @@ fn next(finished: &Finished, usage: Use) -> String {
     let bundle = finished.bundle.display().to_string();
     let mut text = String::new();
     let _ = writeln!(text, "\nsaved    {bundle}");
-    let _ = writeln!(
-        text,
-        "report   {}",
-        finished.bundle.join("report.html").display()
-    );
+    let report = finished.bundle.join("report.html");
+    if !matches!(usage, Use::History) {
+        let _ = writeln!(text, "report   {}", report.display());
+    }
     if matches!(usage, Use::Score) {
         let page = finished.bundle.join("fraud.html");
         let _ = writeln!(text, "alerts   {}", page.display());
@@ -260,6 +267,10 @@ fn next(finished: &Finished, usage: Use) -> String {
         Use::Rows => write!(text, "predict  {program} predict {bundle} --data FILE"),
         Use::Score => write!(text, "use it   {program} score {bundle} --data FILE.jsonl"),
         Use::Recommend => write!(text, "use it   {program} recommend {bundle} --user USER"),
+        Use::History => write!(
+            text,
+            "go on    {program} train LABELLED-EVENTS --event-model {bundle}"
+        ),
     };
     text
 }

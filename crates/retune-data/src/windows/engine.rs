@@ -67,6 +67,11 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Events that later ones see.
+    pub fn kept(&self) -> u64 {
+        self.events - self.too_late - self.again
+    }
+
     /// The greatest of the counts.
     pub(super) fn greatest(&self) -> u64 {
         let all = [

@@ -4,7 +4,7 @@ use sha2::{Digest as _, Sha256};
 
 /// Up to 15 bytes of an identifier and their number; of a longer one the first 15 bytes of its SHA-256.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Key(pub [u8; 16]);
+pub(crate) struct Key(pub [u8; 16]);
 
 impl Key {
     /// No identifier.

@@ -32,5 +32,8 @@ mod state;
 pub use engine::{Counts, Engine, EventRow, Taken};
 pub(crate) use event::times;
 pub use event::{Event, as_label, seconds};
+pub(crate) use key::Key;
+pub(crate) use offline::features_and;
 pub use offline::{Step, features_of, replay};
 pub use spec::{EngineSpec, Measure, OfEvent, What};
+pub(crate) use state::Bytes;

@@ -43,6 +43,15 @@ pub fn replay(
 /// # Errors
 /// A column that is not there, a row without a time, or a cell that is no time, no number or no label, with its place.
 pub fn features_of(table: &Table, engine: &mut Engine) -> Result<Vec<f32>> {
+    features_and(table, engine, &mut |_, _, _| ())
+}
+
+/// The same, and `watch` sees each row's event in their order, with how it was taken.
+pub(crate) fn features_and(
+    table: &Table,
+    engine: &mut Engine,
+    watch: &mut dyn FnMut(usize, &EventRow<'_>, Taken),
+) -> Result<Vec<f32>> {
     let columns = Columns::new(table, engine.spec())?;
     let moments: Vec<i64> = times(table, columns.time, true)?
         .into_iter()
@@ -61,14 +70,17 @@ pub fn features_of(table: &Table, engine: &mut Engine) -> Result<Vec<f32>> {
         names.extend(columns.entities.iter().map(|column| name(column, row)));
         let entities: Vec<Option<&str>> = names.iter().map(Option::as_deref).collect();
         let label_time = label_times.as_ref().and_then(|times| times[row]);
-        step(&EventRow {
+        let event = EventRow {
             id: id.as_deref(),
             time: moments[row].div_euclid(SECOND),
             amount: amounts.as_ref().and_then(|amounts| amounts[row]),
             entities: &entities,
             label: labels.as_ref().and_then(|labels| labels[row]),
             label_time: label_time.map(known_at),
-        })
+        };
+        let taken = step(&event)?;
+        watch(row, &event, taken);
+        Ok(taken)
     })
 }
 

@@ -288,10 +288,10 @@ fn put_column(out: &mut Vec<u8>, column: &Entities) {
 }
 
 /// Bytes that are still to be read.
-struct Bytes<'a>(&'a [u8]);
+pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Bytes<'a> {
-    fn take<const N: usize>(&mut self) -> Result<[u8; N]> {
+    pub(crate) fn take<const N: usize>(&mut self) -> Result<[u8; N]> {
         let (head, rest) = self
             .0
             .split_first_chunk::<N>()
@@ -300,32 +300,32 @@ impl<'a> Bytes<'a> {
         Ok(*head)
     }
 
-    fn u8(&mut self) -> Result<u8> {
+    pub(crate) fn u8(&mut self) -> Result<u8> {
         Ok(self.take::<1>()?[0])
     }
 
-    fn u32(&mut self) -> Result<u32> {
+    pub(crate) fn u32(&mut self) -> Result<u32> {
         self.take().map(u32::from_le_bytes)
     }
 
-    fn u64(&mut self) -> Result<u64> {
+    pub(crate) fn u64(&mut self) -> Result<u64> {
         self.take().map(u64::from_le_bytes)
     }
 
-    fn i64(&mut self) -> Result<i64> {
+    pub(crate) fn i64(&mut self) -> Result<i64> {
         self.take().map(i64::from_le_bytes)
     }
 
-    fn f64(&mut self) -> Result<f64> {
+    pub(crate) fn f64(&mut self) -> Result<f64> {
         self.take().map(f64::from_le_bytes)
     }
 
-    fn key(&mut self) -> Result<Key> {
+    pub(crate) fn key(&mut self) -> Result<Key> {
         self.take().map(Key)
     }
 
     /// A number of things of at least `size` bytes each, which must still be there.
-    fn count(&mut self, size: usize) -> Result<usize> {
+    pub(crate) fn count(&mut self, size: usize) -> Result<usize> {
         let count = self.u64()?;
         if count > (self.0.len() / size) as u64 {
             return Err(broken("it promises more than it holds"));
@@ -333,7 +333,7 @@ impl<'a> Bytes<'a> {
         Ok(count as usize)
     }
 
-    fn text(&mut self) -> Result<&'a [u8]> {
+    pub(crate) fn text(&mut self) -> Result<&'a [u8]> {
         let length = self.u32()? as usize;
         let (text, rest) = self
             .0

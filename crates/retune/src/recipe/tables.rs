@@ -1,5 +1,7 @@
 //! How a model of a table or of a stream of events is made.
 
+use std::path::PathBuf;
+
 use retune_eval::fraud::AlertGoal;
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +39,14 @@ pub struct TablesRecipe {
     /// `recall=0.8`. Default: the cost where there are amounts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alert: Option<AlertGoal>,
+    /// A model of events that learned without labels (`retune pretrain`): what it finds surprising becomes columns of trees and
+    /// networks, and `events` goes on from it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_model: Option<PathBuf>,
+    /// Width of a new model of events.
+    pub event_width: usize,
+    /// Layers of a new model of events.
+    pub event_layers: usize,
     /// Networks that share their layers.
     pub members: usize,
     /// Width of their hidden layers.
@@ -100,6 +110,9 @@ impl Default for TablesRecipe {
             leave_known: false,
             past: true,
             alert: None,
+            event_model: None,
+            event_width: 64,
+            event_layers: 2,
             members: 16,
             net_width: 128,
             net_layers: 2,
@@ -110,7 +123,17 @@ impl Default for TablesRecipe {
 
 impl TablesRecipe {
     pub(super) fn problems(&self) -> Vec<Problem> {
-        let checks: [Check; 4] = [
+        let checks: [Check; 6] = [
+            (
+                (16..=512).contains(&self.event_width) && self.event_width.is_multiple_of(16),
+                "event_width",
+                "is no multiple of 16 from 16 to 512; try 64",
+            ),
+            (
+                (1..=16).contains(&self.event_layers),
+                "event_layers",
+                "is out of range 1 to 16; try 2",
+            ),
             (
                 (1..=256).contains(&self.members),
                 "members",

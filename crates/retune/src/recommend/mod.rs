@@ -38,10 +38,13 @@ pub fn asked(recipe: &Recipe) -> bool {
         Some(task) => task == TASK,
         None if recipe.recommend.items.is_some() => true,
         None => {
-            let data = recipe.data.train.as_deref();
-            recipe.data.label.is_none()
-                && recipe.data.text.is_empty()
-                && data.is_some_and(|path| likely(path, &recipe.data.read_options()))
+            recipe.data.label.is_none() && recipe.data.text.is_empty() && says_who_took_what(recipe)
         }
     }
+}
+
+/// Whether the data look like users, items and times.
+pub fn says_who_took_what(recipe: &Recipe) -> bool {
+    let data = recipe.data.train.as_deref();
+    data.is_some_and(|path| likely(path, &recipe.data.read_options()))
 }

@@ -354,6 +354,7 @@ fn form(
         kinds: 1,
         gaps: of.gaps,
         dropout,
+        placed: true,
     };
     if let Some(text) = body.problem() {
         return Err(Problem::new("recommend", text));

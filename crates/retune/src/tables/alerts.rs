@@ -17,7 +17,7 @@ use crate::recipe::VerdictLevel;
 /// The figure that decides.
 const PRIMARY: &str = "average_precision";
 /// Columns that say of which kind a fraud is, the first of which that is there is reported by.
-pub(super) const PATTERNS: [&str; 4] = ["pattern", "scenario", "fraud_type", "tx_fraud_scenario"];
+pub(crate) const PATTERNS: [&str; 4] = ["pattern", "scenario", "fraud_type", "tx_fraud_scenario"];
 /// Cost of looking at an alert where nothing is said, in the currency of the amounts.
 const REVIEW: f64 = 5.0;
 /// Alerts a day where nothing is said and there are no amounts.

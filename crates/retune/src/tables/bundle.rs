@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::figures::Measured;
 use super::gbdt::Trees;
+use super::history::{HistoryForm, Live};
 use super::inputs::Inputs;
 use super::net::{Net, NetForm};
 use super::plan::Plan;
@@ -26,6 +27,8 @@ use crate::weights::{HostTensor, LoadReport, Place, Source};
 const CONFIG: &str = "config.json";
 const TREES: &str = "trees.json";
 const WEIGHTS: &str = "model.safetensors";
+/// Weights of the model of events, and what every card has done after the last event of the data.
+const HISTORY: [&str; 2] = ["history.safetensors", "timelines.state"];
 /// State of the past of every entity after the last event of the data.
 pub(super) const PAST: &str = "past.state";
 
@@ -47,6 +50,9 @@ pub struct Config {
     /// From which score on an event is an alert.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f64>,
+    /// How a model of events reads them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<HistoryForm>,
     /// What a network is made of, and what it reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub net: Option<(NetForm, Inputs)>,
@@ -100,6 +106,11 @@ pub(super) fn save(run: &RunFolder, saved: &Saved) -> Result<Manifest> {
         run.write(PAST, &bytes)?;
         names.push(PAST);
     }
+    if let Some(history) = &plan.history {
+        checkpoint::write(&folder.join(HISTORY[0]), &history.weights(), &[])?;
+        run.write(HISTORY[1], &history.timelines.to_bytes()?)?;
+        names.extend(HISTORY);
+    }
     let alerts = saved.measured.alerts.as_ref();
     let config = Config {
         model_type: MODEL_TYPE.to_string(),
@@ -109,6 +120,7 @@ pub(super) fn save(run: &RunFolder, saved: &Saved) -> Result<Manifest> {
         labels: plan.labels.clone(),
         positive: plan.positive,
         threshold: alerts.map(|alerts| alerts.threshold),
+        history: plan.history.as_ref().map(|history| history.of.clone()),
         net,
     };
     run.write(CONFIG, &pretty(&config)?)?;
@@ -174,6 +186,8 @@ pub struct TableBundle {
     pub config: Config,
     /// The past of every entity after the last event of the training data.
     pub engine: Option<Engine>,
+    /// What a model of events says of a stream.
+    pub live: Option<Live>,
     pub(super) model: Opened,
 }
 
@@ -216,12 +230,19 @@ impl TableBundle {
         };
         let past = folder.join(PAST);
         let engine = past.is_file().then(|| Engine::open(&past)).transpose()?;
+        let files = HISTORY.map(|name| folder.join(name));
+        let live = config
+            .history
+            .as_ref()
+            .map(|of| Live::open(of, (&files[0], &files[1])))
+            .transpose()?;
         Ok(Self {
             folder: folder.to_path_buf(),
             task,
             manifest,
             config,
             engine,
+            live,
             model,
         })
     }

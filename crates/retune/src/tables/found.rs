@@ -13,6 +13,7 @@ use retune_data::windows::{Engine, EngineSpec, as_label, features_of};
 use retune_data::{Column, DataError, Table, Target};
 
 use super::alerts::PATTERNS;
+use super::history::History;
 use super::periods::{Periods, Sides};
 use super::plan::{Family, Plan, Rows};
 use super::{FRAUD, task};
@@ -110,7 +111,7 @@ impl Found {
         let (sides, record) = self.divide(recipe, (&times, &label))?;
         let (fields, reasons) = self.fields(recipe, &label, &sides.train)?;
         self.roles.reasons.extend(reasons);
-        let (engine, past) = self.past(recipe, &label)?;
+        let (engine, past, history) = self.past(recipe, (&label, &sides.train))?;
         let kind = self.task.kind();
         let labels =
             Labels::fit(&self.table, &sides.train, &label, kind).map_err(wrong("data.label"))?;
@@ -121,7 +122,11 @@ impl Found {
                 .iter()
                 .map(|row| labels.target(&self.table, *row, &label));
             Ok(Rows {
-                cells: own.beside(&past.select(at)),
+                cells: own.beside(&past.select(at)).beside(
+                    &history
+                        .as_ref()
+                        .map_or_else(Cells::default, |told| told.columns(at)),
+                ),
                 targets: targets.collect::<Result<_, _>>()?,
                 at: at.to_vec(),
             })
@@ -147,6 +152,7 @@ impl Found {
             cast: self.cast,
             fields,
             engine,
+            history,
             labels,
             positive,
             times,
@@ -156,14 +162,37 @@ impl Found {
         })
     }
 
-    /// What makes features of the past, and these of every row of the table.
-    fn past(&self, recipe: &Recipe, label: &str) -> Result<(Option<Engine>, Cells), Problem> {
+    /// What makes features of the past, these of every row of the table, and what a model of events says of it.
+    fn past(
+        &self,
+        recipe: &Recipe,
+        (label, train): (&str, &[usize]),
+    ) -> Result<(Option<Engine>, Cells, Option<History>), Problem> {
+        let folder = recipe.tables.event_model.as_deref();
         let Some(mut engine) = self.engine(recipe, label)? else {
-            return Ok((None, Cells::default()));
+            return match folder {
+                None => Ok((None, Cells::default(), None)),
+                Some(_) => {
+                    let text = "there is no past to read: it needs --task fraud, a time and an entity; leave --event-model out";
+                    Err(Problem::new("tables.event_model", text))
+                }
+            };
         };
-        let values = features_of(&self.table, &mut engine).map_err(wrong("tables"))?;
+        let (values, history) = match folder {
+            None => (
+                features_of(&self.table, &mut engine).map_err(wrong("tables"))?,
+                None,
+            ),
+            Some(folder) => {
+                let taken = self.taken(recipe, label);
+                let rows = (&self.table, train);
+                let (history, values) =
+                    History::of(recipe, folder, rows, (&self.cast, &taken), &mut engine)?;
+                (values, Some(history))
+            }
+        };
         let width = engine.spec().names().len();
-        Ok((Some(engine), Cells { width, values }))
+        Ok((Some(engine), Cells { width, values }, history))
     }
 
     /// Whether what the recipe decides answers for can be decided here.
@@ -244,28 +273,30 @@ impl Found {
         label: &str,
         train: &[usize],
     ) -> Result<(Fields, Vec<Reason>), Problem> {
+        let past = self.has_past(recipe);
+        let mut taken = self.taken(recipe, label);
+        // The engine tells the amount; without it, the amount is a field like any other.
+        let amount = self.cast.amount.as_deref();
+        let columns = self.cast.columns().into_iter();
+        taken.extend(columns.filter(|c| past || Some(*c) != amount));
+        match Fields::fit(&self.table, train, &taken) {
+            Err(_) if past => Ok((Fields::default(), Vec::new())),
+            found => found.map_err(wrong("data")),
+        }
+    }
+
+    /// Columns that are no fields whatever they hold: the label, what is known with it, and what the recipe names otherwise.
+    fn taken<'a>(&'a self, recipe: &'a Recipe, label: &'a str) -> Vec<&'a str> {
         let data = &recipe.data;
         let mut taken = vec![label];
         let named = data.ignore.iter().chain(&data.slices).chain(&data.group_by);
         taken.extend(named.map(String::as_str));
-        // The engine tells the amount; without it, the amount is a field like any other.
-        let past = self.has_past(recipe);
-        let amount = self.cast.amount.as_deref();
-        taken.extend(
-            self.cast
-                .columns()
-                .into_iter()
-                .filter(|c| past || Some(*c) != amount),
-        );
         let sides = self.table.columns.iter().filter(|c| is_split(c));
         taken.extend(sides.map(|c| c.name.as_str()));
         if self.task.name() == FRAUD.name {
             taken.extend(self.patterns());
         }
-        match Fields::fit(&self.table, train, &taken) {
-            Err(_) if past => Ok((Fields::default(), Vec::new())),
-            found => found.map_err(wrong("data")),
-        }
+        taken
     }
 
     /// Columns that say of which kind a fraud is: known no sooner than the label.

@@ -12,6 +12,7 @@ pub mod bundle;
 mod figures;
 mod found;
 pub mod gbdt;
+pub mod history;
 pub mod inputs;
 pub mod linear;
 pub mod net;
@@ -35,6 +36,7 @@ use crate::tasks::Task;
 use crate::tasks::text_classification::Classification;
 use crate::tasks::text_regression::Regression;
 
+pub(crate) use alerts::PATTERNS;
 pub use plan::{Family, Plan};
 pub use run::{resume, train};
 

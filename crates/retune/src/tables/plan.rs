@@ -13,6 +13,7 @@ use retune_data::{Table, Target};
 use retune_eval::Evaluation;
 
 use super::found::Found;
+use super::history::History;
 use super::{FRAUD, Known, TASKS, evaluation, task};
 use crate::error::Problem;
 use crate::plan::data::tables;
@@ -74,6 +75,19 @@ impl Rows {
         }
     }
 
+    /// These rows with their first inputs alone.
+    #[must_use]
+    pub fn first(&self, width: usize) -> Self {
+        let rows = self.cells.values.chunks_exact(self.cells.width.max(1));
+        Self {
+            cells: Cells {
+                width,
+                values: rows.flat_map(|row| &row[..width]).copied().collect(),
+            },
+            ..self.clone()
+        }
+    }
+
     /// These rows and then others.
     #[must_use]
     pub fn and(&self, more: &Self) -> Self {
@@ -109,6 +123,8 @@ pub struct Plan {
     pub fields: Fields,
     /// What makes features of the past; it has seen every event.
     pub engine: Option<Engine>,
+    /// What a model of events says of every row.
+    pub history: Option<History>,
     /// What outputs stand for.
     pub labels: Labels,
     /// Of two classes the one that the task is about.
@@ -166,10 +182,12 @@ impl Plan {
         self.task.name() == FRAUD.name
     }
 
-    /// Names of the inputs: fields, then features of the past.
+    /// Names of the inputs: fields, then features of the past, then surprises.
     pub fn inputs(&self) -> Vec<String> {
         let mut names = self.fields.names();
         names.extend(self.engine.iter().flat_map(|engine| engine.spec().names()));
+        let told = self.history.iter();
+        names.extend(told.flat_map(|history| history.of.names(history.timelines.spec())));
         names
     }
 

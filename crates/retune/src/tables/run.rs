@@ -15,7 +15,7 @@ use super::gbdt::{self, Trees};
 use super::inputs::Inputs;
 use super::linear;
 use super::net::{self, Job, Net, NetForm, Pace};
-use super::plan::{Family, Plan};
+use super::plan::{Family, Plan, Rows};
 use crate::error::{Error, Result};
 use crate::floors::classical::Effort;
 use crate::losses::Objective;
@@ -104,6 +104,7 @@ fn carry_out(
     let mut on = |event: &Event| record(event, &mut folder);
     if !trained.interrupted {
         notes.extend(other(plan, &mut rivals, &mut on)?);
+        notes.extend(without_history(plan, &mut rivals, &mut on)?);
     }
     notes.extend(trained.note);
     stage(&mut on, "evaluate", Some(plan.test.at.len() as u64));
@@ -261,25 +262,30 @@ fn other(plan: &Plan, rivals: &mut Vec<Rival>, on: On) -> Result<Option<String>>
 fn grown(plan: &Plan, on: On) -> Result<Trained> {
     let settings = gbdt::grid().len() as u64;
     stage(on, "trees", Some(settings + 1));
-    let words = plan.words();
+    grown_on(plan, [&plan.train, &plan.valid, &plan.test], on)
+}
+
+/// The same on these rows of training, validation and test.
+fn grown_on(plan: &Plan, [train, valid, test]: [&Rows; 3], on: On) -> Result<Trained> {
+    let settings = gbdt::grid().len() as u64;
+    let words: Vec<_> = plan.words().into_iter().take(train.cells.width).collect();
     let fit = (&words[..], plan.recipe.seed);
     let score = |scores: &Matrix| validation(plan, scores).score;
     let mut done = |done: usize| {
         on(&Event::Progress { done: done as u64 });
     };
-    let rows = plan.train.known();
     let found = Trees::select(
-        (&rows, &plan.valid.cells),
+        (&train.known(), &valid.cells),
         &plan.labels,
         fit,
         &score,
         &mut done,
     )?;
-    let valid = found.scores(&plan.valid.cells);
-    let all = plan.train.and(&plan.valid);
+    let answers = found.scores(&valid.cells);
+    let all = train.and(valid);
     let trees = Trees::grow(&all.known(), &plan.labels, fit, found.setting)?;
     done(settings as usize + 1);
-    let test = trees.scores(&plan.test.cells);
+    let test = trees.scores(&test.cells);
     Ok(Trained {
         note: Some(format!(
             "gbdt is the best of {settings} settings on the validation rows, which then train too: {}",
@@ -287,10 +293,37 @@ fn grown(plan: &Plan, on: On) -> Result<Trained> {
         )),
         steps: (trees.setting.trees as u64, trees.setting.trees as u64),
         kept: Kept::Trees(trees),
-        valid,
+        valid: answers,
         test,
         interrupted: false,
     })
+}
+
+/// Adds trees without what a model of events says, beside those with it.
+fn without_history(plan: &Plan, rivals: &mut Vec<Rival>, on: On) -> Result<Option<String>> {
+    let Some(history) = plan
+        .history
+        .as_ref()
+        .filter(|_| plan.family == Family::Gbdt)
+    else {
+        return Ok(None);
+    };
+    if plan.recipe.verdict == VerdictLevel::Off {
+        return Ok(None);
+    }
+    stage(on, "trees without history", None);
+    let meter = Meter::start();
+    let width = plan.train.cells.width - history.of.width();
+    let sides = [&plan.train, &plan.valid, &plan.test].map(|rows| rows.first(width));
+    let found = grown_on(plan, sides.each_ref(), &mut |_| Flow::Continue)?;
+    rivals.push(Rival {
+        name: "no_history",
+        scores: found.test,
+        cost: meter.cost(),
+    });
+    let told =
+        "no_history are trees on the same rows without what the model of events finds surprising";
+    Ok(Some(told.to_string()))
 }
 
 /// A network, from random numbers.

@@ -1,11 +1,12 @@
 //! Answers of a saved model: of a table at once, or of a stream of events, one after the other.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use retune_data::Table;
-use retune_data::fields::{Cells, FieldKind};
+use retune_data::fields::{Cells, FieldKind, Fields};
 use retune_data::processor::Labels;
 use retune_data::roles::Roles;
+use retune_data::timelines::Timelines;
 use retune_data::windows::{self, Engine, Event, Taken, features_of};
 use retune_eval::{Evaluated, Matrix, Predictions, evaluate};
 use serde::Serialize;
@@ -13,6 +14,7 @@ use serde_json::{Map, Value};
 
 use super::bundle::{Opened, TableBundle};
 use super::figures::{figure, of_two};
+use super::history::Live;
 use super::{evaluation, net, run};
 use crate::error::{Error, Result};
 use crate::predictor::write_answers;
@@ -62,6 +64,7 @@ impl Scorer {
                 .iter()
                 .flat_map(|engine| engine.spec().names()),
         );
+        names.extend(bundle.live.iter().flat_map(Live::names));
         Ok(Self {
             bundle,
             names,
@@ -78,6 +81,9 @@ impl Scorer {
     pub fn forget(&mut self) {
         if let Some(engine) = &mut self.bundle.engine {
             engine.clear();
+        }
+        if let Some(live) = &mut self.bundle.live {
+            live.timelines.clear();
         }
     }
 
@@ -98,11 +104,24 @@ impl Scorer {
                 path.display()
             )));
         };
+        if let Some(live) = &mut self.bundle.live {
+            let told = Timelines::open(&beside(path))?;
+            let same =
+                told.spec() == live.timelines.spec() && told.events() == found.counts().kept();
+            if !same {
+                return Err(Error::User(format!(
+                    "{} is not of the same moment as {}; name a past whose two files were left together",
+                    beside(path).display(),
+                    path.display()
+                )));
+            }
+            live.timelines = told;
+        }
         *engine = found;
         Ok(())
     }
 
-    /// Writes the past as it is now; a file of that name stays whole until the new one is.
+    /// Writes the past as it is now, what a model of events remembers into a second file beside it; a file of that name stays whole until the new one is.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -112,6 +131,9 @@ impl Scorer {
                 "this model reads no past; leave --keep-past out".to_string(),
             ));
         };
+        if let Some(live) = &self.bundle.live {
+            live.timelines.save_to(&beside(path))?;
+        }
         Ok(engine.save_to(path)?)
     }
 
@@ -166,9 +188,12 @@ impl Scorer {
             spec.label = None;
         }
         let mut engine = Engine::new(spec)?;
-        let values = features_of(table, &mut engine)?;
+        let (told, values) = match &self.bundle.live {
+            Some(live) => live.of_table(table, &mut engine)?,
+            None => (Cells::default(), features_of(table, &mut engine)?),
+        };
         let width = engine.spec().names().len();
-        Ok(own.beside(&Cells { width, values }))
+        Ok(own.beside(&Cells { width, values }).beside(&told))
     }
 
     /// Probabilities or values of rows: `[rows, outputs]`.
@@ -254,10 +279,7 @@ impl Scorer {
     /// # Errors
     /// A record without a time, or with a value that cannot be read.
     pub fn score(&mut self, record: &Map<String, Value>) -> Result<Scored> {
-        let mut row: Vec<f32> = Vec::with_capacity(self.names.len());
-        for field in &self.bundle.config.fields.fields {
-            row.push(cell(record, &field.name, &field.kind)?);
-        }
+        let mut row = cells(record, &self.bundle.config.fields)?;
         let (mut id, mut taken) = (None, None);
         if let Some(engine) = &mut self.bundle.engine {
             let told = |name: &str| record.get(name).filter(|v| !v.is_null()).map(text);
@@ -265,6 +287,11 @@ impl Scorer {
             let entities: Vec<Option<&str>> = event.entities.iter().map(Option::as_deref).collect();
             let found = engine.step(&event.row(&entities), &mut self.features)?;
             row.extend(&self.features);
+            if let Some(live) = &mut self.bundle.live {
+                let own = cells(record, live.fields())?;
+                let kept = matches!(found, Taken::InOrder | Taken::Late);
+                row.extend(live.columns(&event.row(&entities), &own, kept));
+            }
             id = event.id;
             taken = match found {
                 Taken::InOrder => None,
@@ -345,6 +372,21 @@ fn text(value: &Value) -> String {
         Value::Number(number) if number.is_f64() => number.as_f64().unwrap_or_default().to_string(),
         other => other.to_string(),
     }
+}
+
+/// The file in which what a model of events remembers is left, beside that of the engine.
+fn beside(past: &Path) -> PathBuf {
+    let mut name = past.as_os_str().to_owned();
+    name.push(".timelines");
+    PathBuf::from(name)
+}
+
+/// The cells of a record.
+fn cells(record: &Map<String, Value>, fields: &Fields) -> Result<Vec<f32>> {
+    let fields = fields.fields.iter();
+    fields
+        .map(|field| cell(record, &field.name, &field.kind))
+        .collect()
 }
 
 fn cell(record: &Map<String, Value>, name: &str, kind: &FieldKind) -> Result<f32> {

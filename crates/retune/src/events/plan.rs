@@ -1,0 +1,274 @@
+//! From a recipe to a plan of pre-training: reads the events, finds who plays which part, and tells them as timelines.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use retune_data::fields::{Cast, CastRequest, Cells, Fields, cast};
+use retune_data::split::is_split;
+use retune_data::timelines::{TimelineSpec, Timelines, Told, moments_of};
+use retune_data::windows::{Engine, EngineSpec, OfEvent};
+use retune_data::{Column, DataError, Table};
+
+use super::bundle::EventBase;
+use super::model::EventForm;
+use crate::error::Problem;
+use crate::plan::data::tables;
+use crate::plan::out_folder;
+use crate::recipe::{Recipe, TablesRecipe};
+use crate::seq::SeqConfig;
+use crate::tables::PATTERNS;
+
+/// Dropout where the recipe names none.
+const DROPOUT: f64 = 0.1;
+/// Width of an attention head.
+const HEAD: usize = 16;
+/// Longest timeline at once.
+pub(super) const LENGTH: usize = 64;
+
+/// Everything that a pre-training needs, decided.
+pub struct Plan {
+    /// The recipe.
+    pub recipe: Recipe,
+    /// Folder of the bundle to write.
+    pub out: PathBuf,
+    /// Every row read.
+    pub table: Table,
+    /// Who plays which part.
+    pub cast: Cast,
+    /// The fields of a row that events have.
+    pub fields: Fields,
+    /// The events.
+    pub told: Told,
+    /// How they became codes.
+    pub spec: TimelineSpec,
+    /// What the model is made of.
+    pub form: EventForm,
+    /// The model gone on from.
+    pub origin: Option<EventBase>,
+    /// Sentences worth reading before the run.
+    pub notes: Vec<String>,
+}
+
+fn wrong(key: &str) -> impl Fn(DataError) -> Vec<Problem> + '_ {
+    move |error| vec![Problem::new(key, error.to_string())]
+}
+
+impl Plan {
+    /// Decides everything; a run that was begun in `begun` goes on there.
+    ///
+    /// # Errors
+    /// Every problem found.
+    pub fn resolve(recipe: &Recipe, begun: Option<&Path>) -> Result<Self, Vec<Problem>> {
+        let mut problems = recipe.problems();
+        let out = match begun {
+            Some(folder) => folder.to_path_buf(),
+            None => out_folder(recipe, &mut problems),
+        };
+        let origin = match recipe
+            .tables
+            .history
+            .as_deref()
+            .map(EventBase::open)
+            .transpose()
+        {
+            Ok(origin) => origin,
+            Err(error) => {
+                problems.push(Problem::new("tables.event_model", error.to_string()));
+                None
+            }
+        };
+        let read = tables(&recipe.data, &mut problems);
+        let (Some((table, _, _)), true) = (read, problems.is_empty()) else {
+            return Err(problems);
+        };
+        let taken = untold(&table, recipe);
+        let taken: Vec<&str> = taken.iter().map(String::as_str).collect();
+        let (cast, _) = cast(&table, &taken, &request(recipe)).map_err(wrong("tables"))?;
+        let mut engine = engine(&cast).map_err(|problem| vec![problem])?;
+        let rows: Vec<usize> = (0..table.rows()).collect();
+        let (fields, spec) =
+            codes((&table, &rows), (&cast, &taken), origin.as_ref()).map_err(wrong("data"))?;
+        let cells = fields.encode(&table, &rows).map_err(wrong("data"))?;
+        let mut timelines = Timelines::new(spec.clone()).map_err(wrong("data"))?;
+        let (_, told) =
+            moments_of(&table, &mut engine, (&mut timelines, &cells)).map_err(wrong("data"))?;
+        Ok(Self {
+            form: form(recipe, &spec, origin.as_ref()).map_err(|problem| vec![problem])?,
+            recipe: Recipe {
+                out: Some(out.clone()),
+                ..recipe.clone()
+            },
+            out,
+            notes: table.notes.clone(),
+            table,
+            cast,
+            fields,
+            told,
+            spec,
+            origin,
+        })
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cast = &self.cast;
+        let name = |name: &Option<String>| name.clone().unwrap_or("none".to_string());
+        writeln!(f, "task       learn from events without labels")?;
+        writeln!(
+            f,
+            "data       {} events of {} timelines: time {}, whose {}, amount {}",
+            self.table.rows(),
+            self.told.timelines.len(),
+            name(&cast.time),
+            cast.entities.join(" with "),
+            name(&cast.amount)
+        )?;
+        writeln!(f, "events     {}", self.spec.names().join(", "))?;
+        let body = &self.form.body;
+        writeln!(
+            f,
+            "model      {} layers of width {}",
+            body.layers, body.width
+        )?;
+        if let Some(base) = &self.origin {
+            writeln!(f, "going on   from {}", base.folder.display())?;
+        }
+        for note in &self.notes {
+            writeln!(f, "note       {note}")?;
+        }
+        write!(f, "saves      {}", self.out.display())
+    }
+}
+
+/// The parts of events that the recipe names.
+fn request(recipe: &Recipe) -> CastRequest {
+    let of = &recipe.tables;
+    CastRequest {
+        time: recipe.data.time.clone(),
+        entities: of.entities.clone(),
+        amount: of.amount.clone(),
+        label_time: of.label_time.clone(),
+    }
+}
+
+/// Columns that a model without labels must not see: the label, what is known with it, and sides.
+fn untold(table: &Table, recipe: &Recipe) -> Vec<String> {
+    let named = recipe.data.label.iter().chain(&recipe.data.ignore).cloned();
+    let labels = table.columns.iter().filter(|column| {
+        let name = column.name.to_lowercase();
+        name.contains("fraud")
+            || name == "label"
+            || PATTERNS.contains(&name.as_str())
+            || is_split(column)
+    });
+    named
+        .chain(labels.map(|column| column.name.clone()))
+        .collect()
+}
+
+/// An engine that puts events in order, and makes nothing of them that costs time.
+fn engine(cast: &Cast) -> Result<Engine, Problem> {
+    let (Some(time), false) = (&cast.time, cast.entities.is_empty()) else {
+        let text = "a model of events needs a time and whom each event belongs to; name the columns with --time and --entity";
+        return Err(Problem::new("tables.entities", text));
+    };
+    let entities: Vec<&str> = cast.entities.iter().map(String::as_str).collect();
+    let spec = EngineSpec {
+        id: cast.id.clone(),
+        event: vec![OfEvent::Night],
+        measures: Vec::new(),
+        ..EngineSpec::usual(time, &entities, cast.amount.as_deref(), None)
+    };
+    Engine::new(spec).map_err(|error| Problem::new("tables", error.to_string()))
+}
+
+/// The fields that events have beside their roles, and how all become codes: those of the model gone on from where the table
+/// has them. Amounts are always compared with those of the table.
+///
+/// # Errors
+/// A column that is missing, or an amount that is no number.
+pub fn codes(
+    (table, rows): (&Table, &[usize]),
+    (cast, taken): (&Cast, &[&str]),
+    origin: Option<&EventBase>,
+) -> retune_data::Result<(Fields, TimelineSpec)> {
+    let mut taken = taken.to_vec();
+    taken.extend(cast.columns());
+    let own = origin.filter(|base| fits(base, table));
+    let fields = match own {
+        Some(base) => base.config.fields.clone(),
+        None => {
+            Fields::fit(table, rows, &taken).map_or_else(|_| Fields::default(), |found| found.0)
+        }
+    };
+    let cells = if own.is_some() {
+        Cells::default()
+    } else {
+        fields.encode(table, rows)?
+    };
+    let column: Option<&Column> = cast
+        .amount
+        .as_ref()
+        .map(|name| table.column(name))
+        .transpose()?;
+    let amounts = column
+        .into_iter()
+        .flat_map(|column| rows.iter().filter_map(|row| column.number(*row)));
+    let known: &[_] = if own.is_some() { &[] } else { &fields.fields };
+    let mut spec = TimelineSpec::fit(amounts, known, &cells);
+    if let Some(base) = own {
+        spec.extras.clone_from(&base.config.spec.extras);
+    }
+    Ok((fields, spec))
+}
+
+/// Whether a table has every field of a model's events.
+pub fn fits(base: &EventBase, table: &Table) -> bool {
+    base.config
+        .fields
+        .fields
+        .iter()
+        .all(|field| table.column(&field.name).is_ok())
+}
+
+/// What a model of these events is made of.
+///
+/// # Errors
+/// Sizes that do not go together.
+pub fn form(
+    recipe: &Recipe,
+    spec: &TimelineSpec,
+    origin: Option<&EventBase>,
+) -> Result<EventForm, Problem> {
+    let TablesRecipe {
+        event_width: width,
+        event_layers: layers,
+        ..
+    } = recipe.tables;
+    let dropout = recipe.train.dropout.unwrap_or(DROPOUT);
+    let body = match origin {
+        Some(base) => SeqConfig {
+            dropout,
+            ..base.config.form.body.clone()
+        },
+        None => SeqConfig {
+            width,
+            layers,
+            heads: (width / HEAD).max(1),
+            inner: 2 * width,
+            max_length: LENGTH,
+            kinds: 1,
+            gaps: 0,
+            dropout,
+            placed: false,
+        },
+    };
+    match body.problem() {
+        Some(text) => Err(Problem::new("tables.event_width", text)),
+        None => Ok(EventForm {
+            body,
+            sizes: spec.sizes(),
+        }),
+    }
+}
