@@ -15,6 +15,7 @@ pub mod gemm;
 pub mod isa;
 pub mod mapped;
 pub mod math;
+pub mod members;
 pub mod norm;
 pub mod optimizer;
 pub mod parallel;

@@ -235,6 +235,37 @@ fn alerts_come_from_the_past_and_a_stream_has_the_features_of_training() {
     assert!(alerts > 0);
 }
 
+#[test]
+fn alerts_of_a_network_come_with_the_fields_that_speak_for_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = payments(dir.path());
+    let mut recipe = recipe(&data, "network");
+    recipe.model = Some("tabular".to_string());
+    recipe.verdict = VerdictLevel::Off;
+    recipe.train.epochs = Some(3.0);
+    let finished = run(&recipe);
+    let mut scorer = Scorer::open(&finished.bundle).unwrap();
+    scorer.forget();
+    let (mut alerts, mut told) = (0, std::collections::BTreeSet::new());
+    for record in records(&data).iter().take(1500) {
+        let scored = scorer.score(record).unwrap();
+        let wanted = if scored.alert == Some(true) {
+            1..=3
+        } else {
+            0..=0
+        };
+        assert!(wanted.contains(&scored.reasons.len()), "{scored:?}");
+        alerts += usize::from(scored.alert == Some(true));
+        told.extend(scored.reasons);
+    }
+    assert!(alerts > 0);
+    // The amount stands beside each reason as the record has it.
+    assert!(
+        told.iter().any(|reason| reason.starts_with("amount is ")),
+        "{told:?}"
+    );
+}
+
 fn plan_times(records: &[Map<String, Value>], row: usize) -> String {
     records[row]["event_time"].as_str().unwrap().to_string()
 }

@@ -66,7 +66,7 @@ impl Plan {
         };
         let origin = match recipe
             .tables
-            .history
+            .event_model
             .as_deref()
             .map(EventBase::open)
             .transpose()

@@ -143,6 +143,33 @@ impl Linear {
         )) // [places, out]
     }
 
+    /// Of every member of an ensemble that shares the layer and scales its inputs by a row of `scales`, `[members, in]`:
+    /// x `[rows, in]`, result `[rows * members, out]`, member by member within each row.
+    ///
+    /// The scales go where they cost less, to the weight or to the rows; a weight with its scales also saves the backward
+    /// pass a product, since rows that are data have no gradient.
+    pub fn forward_members(
+        &self,
+        x: Tensor<2>,
+        scales: Tensor<2>,
+        activation: Activation,
+    ) -> Tensor<2> {
+        let ([rows, input], [members, _]) = (x.dims(), scales.dims());
+        let layer = self.affine();
+        let [out, _] = layer.weight.dims();
+        if rows < out || layer.low_rank.is_some() {
+            let x = x.reshape([rows, 1, input]) * scales.reshape([1, members, input]); // [rows, members, in]
+            return self.forward(x.reshape([rows * members, input]), activation);
+        }
+        let bias: Tensor<2> = layer.bias.reshape([1, out]);
+        let layer = Affine {
+            weight: ops::scaled_for_members(layer.weight, scales), // [members * out, in]
+            bias: bias.repeat_dim(0, members).reshape([members * out]),
+            low_rank: None,
+        };
+        ops::linear(x, &[layer], None, activation, &self.compute).reshape([rows * members, out])
+    }
+
     /// `length * cos(x, w)` for each row `w` of the weight, where the rows of x `[rows, in]` have length 1, and the bias:
     /// result `[rows, out]`.
     pub fn forward_directions(&self, x: Tensor<2>, length: f64) -> Tensor<2> {

@@ -1,7 +1,7 @@
 //! Plain-Burn twins of the hot operations: any device, gradients by autodiff.
 
 use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
-use burn::tensor::{Device, Int, Tensor, TensorData, activation, module};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData, activation, module};
 
 use super::lengths::upload;
 use super::{
@@ -282,6 +282,21 @@ pub fn sampled_ranking_loss(
     let others = hidden.matmul(drawn.negatives.transpose()) * scale + hits; // [rows, drawn]
     let scores = Tensor::cat(vec![own, others], 1); // [rows, 1 + drawn]
     cross_entropy(scores, &vec![0; rows.targets.len()], &rows.weights)
+}
+
+/// See [`super::scaled_for_members`].
+pub fn scaled_for_members(weight: Tensor<2>, scales: Tensor<2>) -> Tensor<2> {
+    let ([out, input], [members, _]) = (weight.dims(), scales.dims());
+    let weight = weight.reshape([1, out, input]) * scales.reshape([members, 1, input]); // [members, out, in]
+    weight.reshape([members * out, input])
+}
+
+/// See [`super::member_outputs`].
+pub fn member_outputs(x: Tensor<2>, weight: Tensor<3>, bias: Tensor<3>) -> Tensor<2> {
+    let ([all, width], [members, _, outputs]) = (x.dims(), weight.dims());
+    let x: Tensor<3> = x.cast(DType::F32).reshape([all / members, members, width]);
+    let said = x.swap_dims(0, 1).matmul(weight) + bias; // [members, rows, outputs]
+    said.swap_dims(0, 1).reshape([all, outputs])
 }
 
 /// See [`super::segment_mean_from`].

@@ -13,6 +13,9 @@ const WORDS: usize = 64;
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Inputs {
     fields: Vec<Input>,
+    /// Mean of each input over the training rows, `[width]`; empty in bundles that do not know it.
+    #[serde(default)]
+    mean: Vec<f32>,
 }
 
 /// How a field becomes inputs.
@@ -39,9 +42,35 @@ impl Inputs {
                 cells.values.chunks(cells.width.max(1)).map(|row| row[at]),
             )),
         });
-        Self {
+        let mut fitted = Self {
             fields: inputs.collect(),
+            mean: Vec::new(),
+        };
+        fitted.mean = fitted.mean_of(cells);
+        fitted
+    }
+
+    /// Mean of each input over rows: `[width]`.
+    fn mean_of(&self, cells: &Cells) -> Vec<f32> {
+        let mut sums = vec![0f64; self.width()];
+        let mut row = Vec::with_capacity(sums.len());
+        for at in 0..cells.rows() {
+            row.clear();
+            self.push(cells.row(at), &mut row);
+            for (sum, value) in sums.iter_mut().zip(&row) {
+                *sum += f64::from(*value);
+            }
         }
+        let rows = cells.rows().max(1) as f64;
+        sums.iter().map(|sum| (sum / rows) as f32).collect()
+    }
+
+    /// The inputs of no row in particular, `[width]`: the mean of the training rows, or zeros where that is not known.
+    pub fn baseline(&self) -> Vec<f32> {
+        if self.mean.len() == self.width() {
+            return self.mean.clone();
+        }
+        vec![0.0; self.width()]
     }
 
     /// Numbers that a network reads.
@@ -52,10 +81,15 @@ impl Inputs {
     /// The inputs of one row: `[width]`.
     pub fn of(&self, row: &[f32]) -> Vec<f32> {
         let mut out = Vec::with_capacity(self.width());
-        for (input, value) in self.fields.iter().zip(row) {
-            input.push(*value, &mut out);
-        }
+        self.push(row, &mut out);
         out
+    }
+
+    /// Adds the inputs of one row, `[width]`, to `out`.
+    pub fn push(&self, row: &[f32], out: &mut Vec<f32>) {
+        for (input, value) in self.fields.iter().zip(row) {
+            input.push(*value, out);
+        }
     }
 
     /// First and last input of each field, the last one left out.
@@ -90,15 +124,16 @@ impl Input {
                 out.extend([f32::from(u8::from(value > edge)), 0.0]);
             }
             Self::Steps(edges) => {
+                // Steps below the one that holds the value are whole, and those above are empty.
                 let last = edges.len() - 2;
-                out.extend(edges.windows(2).enumerate().map(|(step, edge)| {
-                    let share = (value - edge[0]) / (edge[1] - edge[0]);
-                    // Outside the training rows' range the first and last steps go on as lines, a little.
-                    let low = if step == 0 { -1.0 } else { 0.0 };
-                    let high = if step == last { 2.0 } else { 1.0 };
-                    share.clamp(low, high)
-                }));
-                out.push(0.0);
+                let step = edges[1..=last].partition_point(|edge| *edge <= value);
+                let share = (value - edges[step]) / (edges[step + 1] - edges[step]);
+                // Outside the training rows' range the first and last steps go on as lines, a little.
+                let low = if step == 0 { -1.0 } else { 0.0 };
+                let high = if step == last { 2.0 } else { 1.0 };
+                out.resize(out.len() + step, 1.0);
+                out.push(share.clamp(low, high));
+                out.resize(end, 0.0);
             }
             Self::Flags(words) => {
                 out.resize(end, 0.0);
@@ -124,6 +159,8 @@ fn edges(values: impl Iterator<Item = f32>) -> Vec<f32> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     #[test]
@@ -154,9 +191,33 @@ mod tests {
         let none = inputs.of(&[f32::NAN, f32::NAN, f32::NAN]);
         let ones: Vec<usize> = (0..39).filter(|i| none[*i] != 0.0).collect();
         assert_eq!(ones, [32, 36, 38]);
+        // A value on an edge ends the step below it; one below all edges goes on for one step.
+        assert_eq!(inputs.of(&[1.0, 0.0, 7.0])[..3], [1.0, 0.0, 0.0]);
+        assert_eq!(inputs.of(&[32.0, 0.0, 7.0])[..32], [1.0; 32]);
+        assert_eq!(inputs.of(&[-0.5, 0.0, 7.0])[..2], [-0.5, 0.0]);
+        assert_eq!(inputs.of(&[-9.0, 0.0, 7.0])[..2], [-1.0, 0.0]);
         let strange = inputs.of(&[100.0, 55.0, 7.0]);
         assert_eq!(strange[31], 2.0);
         assert_eq!(strange[33..37], [0.0, 0.0, 1.0, 0.0]);
         assert_eq!(strange[37..], [0.0, 0.0]);
+    }
+
+    #[test]
+    fn the_baseline_is_the_mean_row_and_zeros_in_bundles_without_one() {
+        let kind = FieldKind::Number;
+        let name = "n".to_string();
+        let cells = Cells {
+            width: 1,
+            values: vec![0.0, 4.0, 4.0, f32::NAN],
+        };
+        let inputs = Inputs::fit(&[Field { name, kind }], 0, &cells);
+        assert_eq!(inputs.baseline(), [0.5, 0.25]);
+        let mut saved = serde_json::to_value(&inputs).unwrap();
+        let same: Inputs = serde_json::from_value(saved.clone()).unwrap();
+        assert_eq!(same, inputs);
+        saved.as_object_mut().unwrap().remove("mean");
+        let older: Inputs = serde_json::from_value(saved).unwrap();
+        assert_eq!(older.baseline(), [0.0, 0.0]);
+        assert_eq!(older.of(&[1.0]), inputs.of(&[1.0]));
     }
 }

@@ -8,6 +8,7 @@
 //! The loop of networks ([`crate::train`]), intervals, verdict, record and report are those of every other task.
 
 mod alerts;
+pub mod attribution;
 pub mod bundle;
 mod figures;
 mod found;

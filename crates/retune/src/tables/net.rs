@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use burn::module::{Module, Param};
-use burn::tensor::{DType, Tensor, TensorData, activation};
+use burn::tensor::{Tensor, TensorData, activation};
 use retune_data::Target;
 use retune_data::batch::{BatchOptions, Order, plan_batches};
 use retune_data::fields::Cells;
@@ -50,6 +50,9 @@ pub struct NetForm {
     /// Share of hidden values that training drops.
     pub dropout: f64,
 }
+
+/// Standard deviation and mean of a number that is learned, and whether classes are learned instead.
+pub type Says = ((f64, f64), bool);
 
 /// The networks.
 #[derive(Module, Debug)]
@@ -101,20 +104,20 @@ impl Net {
         GAIN / (form.width as f64).sqrt()
     }
 
-    /// From `[rows, inputs]` to what each member says, `[members * rows, outputs]`.
-    pub fn forward(&self, x: Tensor<2>, keys: &[u64], pass: &Pass) -> Tensor<2> {
-        let [rows, inputs] = x.dims();
-        let [members, _] = self.scales.dims();
-        let scales = self.scales.val().reshape([members, 1, inputs]);
-        let x = x.reshape([1, rows, inputs]) * scales; // [members, rows, inputs]
-        let mut x: Tensor<2> = x.reshape([members * rows, inputs]);
-        let keys: Arc<Vec<u64>> = Arc::new(
-            (0..members as u64)
-                .flat_map(|member| keys.iter().map(move |key| mix(*key ^ mix(member))))
-                .collect(),
-        );
+    /// From `[rows, inputs]` to what each member says of each row, `[rows * members, outputs]`.
+    pub fn forward(&self, mut x: Tensor<2>, keys: &[u64], pass: &Pass) -> Tensor<2> {
+        let scales = self.scales.val();
+        let members = scales.dims()[0] as u64;
+        let own = |key: &u64| {
+            let key = *key;
+            (0..members).map(move |member| mix(key ^ mix(member)))
+        };
+        let keys: Arc<Vec<u64>> = Arc::new(keys.iter().flat_map(own).collect());
         for (site, layer) in (0..).zip(&self.layers) {
-            x = layer.forward(x, Activation::Relu); // [members * rows, width]
+            x = match site {
+                0 => layer.forward_members(x, scales.clone(), Activation::Relu),
+                _ => layer.forward(x, Activation::Relu),
+            }; // [rows * members, width]
             x = ops::dropout_rows(
                 x,
                 &Dropout {
@@ -128,11 +131,23 @@ impl Net {
                 },
             );
         }
-        let [_, width] = x.dims();
-        let x = x.cast(DType::F32).reshape([members, rows, width]);
-        let said = x.matmul(self.out.val()) + self.bias.val();
-        let [_, _, outputs] = said.dims();
-        said.reshape([members * rows, outputs])
+        ops::member_outputs(x, self.out.val(), self.bias.val()) // [rows * members, outputs]
+    }
+
+    /// Probabilities or values of inputs `[rows, inputs]` outside training, averaged over members: `[rows, outputs]`.
+    pub fn says(&self, x: Tensor<2>, ((std, mean), classes): Says) -> Tensor<2> {
+        let [rows, _] = x.dims();
+        let keys = vec![0; rows];
+        let said = self.forward(x, &keys, &Pass::default()); // [rows * members, outputs]
+        let [all, outputs] = said.dims();
+        let said = if classes {
+            activation::softmax(said, 1)
+        } else {
+            said * std + mean
+        };
+        said.reshape([rows, all / rows.max(1), outputs])
+            .mean_dim(1)
+            .reshape([rows, outputs])
     }
 }
 
@@ -186,7 +201,7 @@ pub type Save<'a> = &'a mut dyn FnMut(&Snapshot) -> Result<()>;
 struct Lesson {
     rows: Vec<usize>,
     /// `[rows, inputs]`.
-    values: Vec<f32>,
+    x: Tensor<2>,
 }
 
 impl Job<'_> {
@@ -263,12 +278,9 @@ impl Job<'_> {
         let lengths = vec![1; self.train.targets.len()];
         let batches = plan_batches(&lengths, &options, epoch).into_iter();
         Box::new(batches.map(|rows| {
-            let values = rows
-                .iter()
-                .flat_map(|row| self.inputs.of(self.train.cells.row(*row)));
-            let values: Vec<f32> = values.collect();
+            let x = tensor(self.inputs, self.train.cells, &rows, true);
             let n = rows.len() as u64;
-            Ok((Lesson { rows, values }, n))
+            Ok((Lesson { rows, x }, n))
         }))
     }
 
@@ -276,17 +288,10 @@ impl Job<'_> {
     fn loss(&self, net: &Net, lesson: &Lesson, pass: &Pass) -> Loss {
         let keys: Vec<u64> = lesson.rows.iter().map(|row| *row as u64).collect();
         let n = lesson.rows.len();
-        let shape = [n, self.inputs.width()];
-        let x = Tensor::<2>::from_data(TensorData::new(lesson.values.clone(), shape), &cpu(true));
-        let said = net.forward(x, &keys, pass); // [members * rows, outputs]
+        let said = net.forward(lesson.x.clone(), &keys, pass); // [rows * members, outputs]
         let members = said.dims()[0] / n.max(1);
-        let own = || {
-            lesson
-                .rows
-                .iter()
-                .map(|row| self.train.targets[*row].clone())
-        };
-        let targets: Vec<Target> = (0..members).flat_map(|_| own()).collect();
+        let own = |row: &usize| std::iter::repeat_n(self.train.targets[*row].clone(), members);
+        let targets: Vec<Target> = lesson.rows.iter().flat_map(own).collect();
         let weights = vec![1f32; targets.len()];
         if let Some(objective) = self.objective {
             return objective.cross_entropy(said, &targets, &weights);
@@ -296,41 +301,34 @@ impl Job<'_> {
     }
 }
 
-/// Probabilities or values, averaged over members: `[rows, outputs]`. A number is in units of standard deviation and mean.
+/// Probabilities or values of rows, averaged over members: `[rows, outputs]`.
 pub fn answers(
     net: &Net,
     inputs: &Inputs,
     cells: &Cells,
-    (std, mean): (f64, f64),
+    units: (f64, f64),
     classes: bool,
 ) -> Matrix {
-    let rows: Vec<usize> = (0..cells.rows()).collect();
     let mut out = Matrix {
-        rows: rows.len(),
+        rows: cells.rows(),
         ..Matrix::default()
     };
-    for some in rows.chunks(ROWS) {
-        let values: Vec<f32> = some
-            .iter()
-            .flat_map(|row| inputs.of(cells.row(*row)))
-            .collect();
-        let shape = [some.len(), inputs.width()];
-        let x = Tensor::<2>::from_data(TensorData::new(values, shape), &cpu(false));
-        let keys = vec![0; some.len()];
-        let said = net.forward(x, &keys, &Pass::default()); // [members * rows, outputs]
-        let [all, outputs] = said.dims();
-        let said = if classes {
-            activation::softmax(said, 1)
-        } else {
-            said * std + mean
-        };
-        let members = all / some.len();
-        let said: Tensor<2> = said
-            .reshape([members, some.len(), outputs])
-            .mean_dim(0)
-            .reshape([some.len(), outputs]);
-        out.cols = outputs;
+    for first in (0..cells.rows()).step_by(ROWS) {
+        let some: Vec<usize> = (first..cells.rows().min(first + ROWS)).collect();
+        let x = tensor(inputs, cells, &some, false);
+        let said = net.says(x, (units, classes));
+        out.cols = said.dims()[1];
         out.data.extend(to_host(said));
     }
     out
+}
+
+/// The inputs of some rows, `[rows, inputs]`, on the device with gradients when `train`.
+fn tensor(inputs: &Inputs, cells: &Cells, rows: &[usize], train: bool) -> Tensor<2> {
+    let width = inputs.width();
+    let mut values = Vec::with_capacity(rows.len() * width);
+    for row in rows {
+        inputs.push(cells.row(*row), &mut values);
+    }
+    Tensor::from_data(TensorData::new(values, [rows.len(), width]), &cpu(train))
 }

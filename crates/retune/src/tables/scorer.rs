@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use super::bundle::{Opened, TableBundle};
 use super::figures::{figure, of_two};
 use super::history::Live;
-use super::{evaluation, net, run};
+use super::{attribution, evaluation, net, run};
 use crate::error::{Error, Result};
 use crate::predictor::write_answers;
 use crate::tasks::Answer;
@@ -342,16 +342,20 @@ impl Scorer {
 
     /// The inputs that speak most for the positive class, in words.
     fn reasons(&self, row: &[f32], positive: usize) -> Vec<String> {
-        let Opened::Trees(trees) = &self.bundle.model else {
-            return Vec::new();
+        let by: Vec<f64> = match &self.bundle.model {
+            Opened::Trees(trees) => {
+                // Trees of two classes speak for the second one.
+                let sign = if positive == 0 { -1.0 } else { 1.0 };
+                let each = trees.contributions(row).into_iter();
+                each.map(|by| by * sign).collect()
+            }
+            Opened::Net { net, inputs } => {
+                let labels = &self.bundle.config.labels;
+                let classes = !matches!(labels, Labels::Number { .. });
+                let says = (run::units(labels), classes);
+                attribution::of_fields((net, inputs), row, positive, says)
+            }
         };
-        // Trees of two classes speak for the second one.
-        let sign = if positive == 0 { -1.0 } else { 1.0 };
-        let by: Vec<f64> = trees
-            .contributions(row)
-            .iter()
-            .map(|by| by * sign)
-            .collect();
         let mut order: Vec<usize> = (0..row.len()).filter(|at| by[*at] > 0.0).collect();
         order.sort_by(|a, b| by[*b].total_cmp(&by[*a]));
         let fields = &self.bundle.config.fields.fields;

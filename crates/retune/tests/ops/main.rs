@@ -11,6 +11,7 @@ mod differences;
 mod embedding;
 mod linear;
 mod maps;
+mod members;
 mod norm;
 mod optimizer;
 mod panels;
