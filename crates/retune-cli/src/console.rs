@@ -299,6 +299,7 @@ fn sentence(stage: &str) -> &str {
         "scratch_texts" => "training a model of texts from random numbers, to compare",
         "texts" => "computing what the text encoder makes of each item",
         "floors" => "measuring what counting alone gives",
+        "rolling" => "training for an earlier test period, and measuring there",
         "evaluate" => "measuring on the test rows",
         "save" => "saving",
         other => other,

@@ -20,6 +20,7 @@ mod prior;
 mod probability;
 mod record;
 mod scored;
+mod segments;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -34,5 +35,6 @@ pub use pictures::{DayAlerts, DayScores, FraudCurves};
 pub use prior::{BadShare, Undersampling};
 pub use record::{FraudEvaluated, FraudFigures, FraudPart};
 pub use scored::{BadEvents, Named, Scored};
+pub use segments::false_alarm_ratios;
 pub use settings::Settings;
 pub use verdict::judge;

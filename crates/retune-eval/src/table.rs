@@ -61,7 +61,8 @@ pub fn table(e: &Evaluated) -> String {
     }
     let mut out = align(&rows);
     for (column, values) in &e.slices {
-        let _ = write!(out, "\n{} by `{column}`\n{}", e.primary, slice(e, values));
+        let name = sliced_by(e, values);
+        let _ = write!(out, "\n{name} by `{column}`\n{}", slice(name, values));
     }
     if let Some(d) = &e.decision {
         let _ = write!(out, "\n{}", decision(d));
@@ -164,12 +165,21 @@ fn decision(d: &Decided) -> String {
     out
 }
 
-/// One line per value of a slice column: the value, its rows, the primary metric.
-fn slice(e: &Evaluated, values: &BTreeMap<String, SliceMetrics>) -> String {
+/// The metric that slices are shown by: the primary one, or what they have in its place.
+fn sliced_by<'a>(e: &'a Evaluated, values: &'a BTreeMap<String, SliceMetrics>) -> &'a str {
+    let mut names = values.values().flat_map(|slice| slice.metrics.keys());
+    if names.clone().any(|name| *name == e.primary) {
+        return &e.primary;
+    }
+    names.next().unwrap_or(&e.primary)
+}
+
+/// One line per value of a slice column: the value, its rows, the metric.
+fn slice(name: &str, values: &BTreeMap<String, SliceMetrics>) -> String {
     let mut largest: Vec<(&String, &SliceMetrics)> = values.iter().collect();
     largest.sort_by_key(|(_, s)| std::cmp::Reverse(s.n));
     let row = |(value, s): &(&String, &SliceMetrics)| {
-        let figure = s.metrics.get(&e.primary);
+        let figure = s.metrics.get(name);
         vec![
             format!("  {value}"),
             format!("{} rows", s.n),
@@ -320,6 +330,18 @@ mod tests {
             ),
             "{text}"
         );
+        for slice in e.slices.values_mut().flat_map(BTreeMap::values_mut) {
+            let of = |value| Interval {
+                value,
+                low: 1.0,
+                high: 1.5,
+            };
+            slice.metrics = [("fpr_ratio@threshold".to_owned(), of(1.25))].into();
+        }
+        let text = table(&e);
+        let own =
+            "\n\nfpr_ratio@threshold by `length`\n  very long   360 rows   1.250 [1.000, 1.500]\n";
+        assert!(text.contains(own), "{text}");
     }
 
     #[test]

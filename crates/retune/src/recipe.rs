@@ -25,7 +25,7 @@ use crate::tune::TuneRecipe;
 pub use changes::Change;
 pub use pictures::PicturesRecipe;
 pub use recommend::{AlsoShop, Negatives, Protocol, RecommendRecipe, SeenItems};
-pub use tables::{Span, TablesRecipe};
+pub use tables::{Calibrate, Span, TablesRecipe};
 pub use verdict::{Refit, Require, VerdictLevel};
 
 /// More threads than any machine has cores; far more threads than cores only get in each other's way.

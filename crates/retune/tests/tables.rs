@@ -8,11 +8,13 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use retune::data::Target;
 use retune::data::read::{ReadOptions, read};
 use retune::data::simulate::{World, write_transactions};
 use retune::eval::{Event, Word};
 use retune::ops::Precision;
-use retune::recipe::VerdictLevel;
+use retune::recipe::{Calibrate, VerdictLevel};
+use retune::tables::plan::Rows;
 use retune::tables::scorer::Scorer;
 use retune::tables::{self, Family, Plan};
 use retune::{Finished, Flow, Recipe};
@@ -24,10 +26,22 @@ use folder::copy;
 fn recipe(data: &Path, out: &str) -> Recipe {
     let mut recipe = Recipe {
         out: Some(data.parent().unwrap().join(out)),
-        precision: Some(Precision::F32),
         ..Recipe::default()
     };
     recipe.data.train = Some(data.to_path_buf());
+    recipe
+}
+
+/// The recipe for a family; networks train so many passes.
+fn of_family(recipe: Recipe, family: Family, epochs: f64) -> Recipe {
+    let mut recipe = Recipe {
+        model: Some(family.name().to_string()),
+        ..recipe
+    };
+    if family != Family::Gbdt {
+        recipe.precision = Some(Precision::F32);
+        recipe.train.epochs = Some(epochs);
+    }
     recipe
 }
 
@@ -96,9 +110,7 @@ fn trees_and_networks_learn_a_table_and_answer_as_they_were_measured() {
     let dir = tempfile::tempdir().unwrap();
     let data = patients(dir.path());
     for family in Family::ALL {
-        let mut recipe = recipe(&data, family.name());
-        recipe.model = Some(family.name().to_string());
-        recipe.train.epochs = Some(30.0);
+        let recipe = of_family(recipe(&data, family.name()), family, 30.0);
         let finished = run(&recipe);
         let evaluated = &finished.evaluated;
         assert_eq!(evaluated.primary, "auroc");
@@ -163,10 +175,8 @@ fn numbers_are_learned_too() {
     let data = dir.path().join("flats.csv");
     fs::write(&data, text).unwrap();
     for family in Family::ALL {
-        let mut recipe = recipe(&data, family.name());
-        recipe.model = Some(family.name().to_string());
+        let mut recipe = of_family(recipe(&data, family.name()), family, 60.0);
         recipe.data.label = Some("price".to_string());
-        recipe.train.epochs = Some(60.0);
         let finished = run(&recipe);
         let r2 = finished.evaluated.metrics["r2"].value;
         assert!(r2 > 0.95, "{family:?} {r2}");
@@ -210,11 +220,16 @@ fn alerts_come_from_the_past_and_a_stream_has_the_features_of_training() {
     );
     assert!(evaluated.metrics.contains_key("card_precision@100"));
     assert!(finished.bundle.join("fraud.json").is_file());
-    // Every event once more, one after the other, from no past: the features and scores of training.
-    let mut scorer = Scorer::open(&finished.bundle).unwrap();
+    assert!(as_a_stream(&finished.bundle, &data, &test) > 0);
+}
+
+/// Scores every event once more, one after the other, from no past: features and scores of the test are those of training.
+/// Returns the number of alerts.
+fn as_a_stream(bundle: &Path, data: &Path, test: &Rows) -> usize {
+    let mut scorer = Scorer::open(bundle).unwrap();
     let whole = scorer.scores(&test.cells);
     scorer.forget();
-    let all = records(&data);
+    let all = records(data);
     let mut order: Vec<usize> = (0..all.len()).collect();
     order.sort_by_key(|row| plan_times(&all, *row));
     let mut alerts = 0;
@@ -229,10 +244,87 @@ fn alerts_come_from_the_past_and_a_stream_has_the_features_of_training() {
         }
         if scored.alert == Some(true) {
             alerts += 1;
-            assert!(!scored.reasons.is_empty(), "{scored:?}");
+            let told = !scored.reasons.is_empty();
+            assert!(told || scorer.bundle().config.net.is_some(), "{scored:?}");
         }
     }
-    assert!(alerts > 0);
+    alerts
+}
+
+/// Mean score of a class, `[rows, 2]`.
+fn mean(scores: &retune::eval::Matrix, class: usize) -> f64 {
+    let all = (0..scores.rows).map(|row| f64::from(scores.row(row)[class]));
+    all.sum::<f64>() / scores.rows as f64
+}
+
+#[test]
+fn training_on_a_tenth_of_the_legitimate_events_leaves_scores_at_the_true_share() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = payments(dir.path());
+    for family in Family::ALL {
+        let mut recipe = of_family(recipe(&data, family.name()), family, 10.0);
+        recipe.verdict = VerdictLevel::Off;
+        recipe.tables.keep_legitimate = 0.1;
+        let plan = Plan::resolve(&recipe, None).unwrap();
+        let (test, valid) = (plan.test.clone(), plan.valid.clone());
+        let finished = run(&recipe);
+        let frauds = |rows: &Rows| {
+            let all = rows.targets.iter().filter(|t| **t == Target::Class(1));
+            all.count() as f64 / rows.targets.len() as f64
+        };
+        let scorer = Scorer::open(&finished.bundle).unwrap();
+        assert!(scorer.bundle().config.correction.kept.is_some());
+        for rows in [&test, &valid] {
+            let (mean, share) = (mean(&scorer.scores(&rows.cells), 1), frauds(rows));
+            // Without the correction the mean is several times the share.
+            assert!(
+                mean < 1.7 * share && mean > share / 2.5,
+                "{family:?}: mean {mean}, share {share}"
+            );
+        }
+        let precision = finished.evaluated.metrics["average_precision"].value;
+        assert!(precision > 0.4, "{family:?} {precision}");
+        as_a_stream(&finished.bundle, &data, &test);
+    }
+}
+
+#[test]
+fn probabilities_are_set_right_on_the_validation_rows_and_saved_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = patients(dir.path());
+    for (family, how) in [
+        (Family::Gbdt, Calibrate::Isotonic),
+        (Family::Gbdt, Calibrate::Temperature),
+        (Family::Tabular, Calibrate::Platt),
+    ] {
+        let out = format!("{}-{how:?}", family.name());
+        let mut recipe = of_family(recipe(&data, &out), family, 10.0);
+        recipe.verdict = VerdictLevel::Off;
+        recipe.tables.calibrate = how;
+        let plan = Plan::resolve(&recipe, None).unwrap();
+        let (valid, test) = (plan.valid.clone(), plan.table.select(&plan.test.at));
+        let finished = run(&recipe);
+        let notes = finished.evaluated.notes.join("\n");
+        assert!(notes.contains("calibrated on"), "{how:?}: {notes}");
+        let scorer = Scorer::open(&finished.bundle).unwrap();
+        let correction = &scorer.bundle().config.correction;
+        assert!(correction.calibration.is_some() && correction.kept.is_none());
+        if family == Family::Tabular {
+            // These are the weights that the sigmoid was fitted to, and its shift makes the means agree.
+            let positive = plan.positive;
+            let target = Target::Class(positive as u32);
+            let hits = valid.targets.iter().filter(|t| **t == target).count();
+            let share = hits as f64 / valid.targets.len() as f64;
+            let mean = mean(&scorer.scores(&valid.cells), positive);
+            assert!((mean - share).abs() < 0.02, "{mean} {share}");
+        }
+        let again = scorer.evaluated(&test, ("test", &[])).unwrap();
+        for name in ["brier", "log_loss", "predicted_minus_observed"] {
+            let wanted = &finished.evaluated.metrics[name];
+            let got = &again.metrics[name];
+            assert!((wanted.value - got.value).abs() < 1e-6, "{how:?} {name}");
+        }
+    }
 }
 
 #[test]
@@ -268,6 +360,99 @@ fn alerts_of_a_network_come_with_the_fields_that_speak_for_them() {
 
 fn plan_times(records: &[Map<String, Value>], row: usize) -> String {
     records[row]["event_time"].as_str().unwrap().to_string()
+}
+
+#[test]
+fn a_saved_model_is_rated_on_events_as_a_queue_and_by_segment() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut lines = fs::read_to_string(payments(dir.path()))
+        .unwrap()
+        .lines()
+        .map(str::to_string)
+        .collect::<Vec<_>>();
+    for (i, line) in lines.iter_mut().enumerate() {
+        line.push_str(match i {
+            0 => ",channel",
+            _ if i % 3 == 0 => ",web",
+            _ => ",shop",
+        });
+    }
+    let data = dir.path().join("channels.csv");
+    fs::write(&data, lines.join("\n")).unwrap();
+    let mut recipe = recipe(&data, "alerts");
+    recipe.verdict = VerdictLevel::Off;
+    // Without a past the test events alone have the inputs that they have in the run.
+    recipe.tables.past = false;
+    recipe.tables.alert = Some("alerts=20".parse().unwrap());
+    recipe.data.slices = vec!["channel".to_string()];
+    let plan = Plan::resolve(&recipe, None).unwrap();
+    let mut test = plan.table.select(&plan.test.at);
+    let finished = run(&recipe);
+    let own = &finished.evaluated;
+    let scorer = Scorer::open(&finished.bundle).unwrap();
+    let again = scorer
+        .evaluated(&test, ("test", &recipe.data.slices))
+        .unwrap();
+    for name in ["card_precision@100", "recall@0.1%fpr", "cost@threshold"] {
+        assert!(again.metrics.contains_key(name), "{name}: {again:?}");
+    }
+    assert_eq!(again.metrics, own.metrics);
+    assert_eq!(again.slices, own.slices);
+    let channels = &own.slices["channel"];
+    let ratio = |name: &str| {
+        let slice = &channels[name];
+        (slice.n as f64, slice.metrics["fpr_ratio@threshold"])
+    };
+    let [(web, of_web), (shop, of_shop)] = ["web", "shop"].map(ratio);
+    assert!(of_web.low < of_web.value && of_web.value < of_web.high);
+    // The rate of all is the mean of those of the segments.
+    let mean = (web * of_web.value + shop * of_shop.value) / (web + shop);
+    assert!((mean - 1.0).abs() < 1e-9, "{of_web:?} {of_shop:?}");
+    let saved = fs::read_to_string(finished.bundle.join("fraud.json")).unwrap();
+    assert!(saved.contains("channel: web"), "{saved}");
+    // Without the column of cards their figures are left out, which is told.
+    test.columns.retain(|column| column.name != "customer_id");
+    let fewer = scorer.evaluated(&test, ("test", &[])).unwrap();
+    assert!(!fewer.metrics.contains_key("card_precision@100"));
+    assert_eq!(
+        fewer.metrics["average_precision"].value,
+        own.metrics["average_precision"].value
+    );
+    let notes = fewer.notes.join("\n");
+    assert!(notes.contains("it needs the time and the card"), "{notes}");
+}
+
+#[test]
+fn test_periods_roll_forward_each_with_a_training_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = payments(dir.path());
+    let mut recipe = recipe(&data, "rolling");
+    recipe.verdict = VerdictLevel::Off;
+    recipe.tables.rolling = 2;
+    let finished = run(&recipe);
+    let text = fs::read_to_string(finished.bundle.join("rolling.json")).unwrap();
+    let found: Value = serde_json::from_str(&text).unwrap();
+    let periods = found["periods"].as_array().unwrap();
+    assert_eq!(periods.len(), 2);
+    let primary = "average_precision";
+    let figure = |of: &Value| of["metrics"][primary]["value"].as_f64().unwrap();
+    let own = finished.evaluated.metrics[primary].value;
+    assert_eq!(figure(&periods[1]), own);
+    let mean = found["mean"][primary].as_f64().unwrap();
+    assert!((mean - figure(&periods[0]).midpoint(own)).abs() < 1e-12);
+    let notes = finished.evaluated.notes.join("\n");
+    assert!(notes.contains("of 2 test periods"), "{notes}");
+    // The earlier period is that of a run which knows of no later one.
+    let from = periods[0]["from"].as_str().unwrap();
+    let days = periods[0]["days"].as_f64().unwrap();
+    assert!(from < periods[1]["from"].as_str().unwrap());
+    recipe.out = Some(dir.path().join("alone"));
+    recipe.tables.rolling = 1;
+    recipe.tables.test_from = Some(from.to_string());
+    recipe.tables.test_span = Some(format!("{days}d").parse().unwrap());
+    let alone = run(&recipe);
+    assert!(!alone.bundle.join("rolling.json").exists());
+    assert_eq!(alone.evaluated.metrics[primary].value, figure(&periods[0]));
 }
 
 #[test]
@@ -312,10 +497,8 @@ fn a_stream_goes_on_after_a_restart_as_if_nothing_had_happened() {
 fn a_network_that_is_cut_off_ends_with_the_same_weights_on_any_number_of_threads() {
     let dir = tempfile::tempdir().unwrap();
     let data = patients(dir.path());
-    let mut recipe = recipe(&data, "whole");
-    recipe.model = Some("tabular".to_string());
+    let mut recipe = of_family(recipe(&data, "whole"), Family::Tabular, 6.0);
     recipe.verdict = VerdictLevel::Off;
-    recipe.train.epochs = Some(6.0);
     recipe.train.checkpoint_every = Some(2);
     recipe.tables.rows_per_step = Some(64);
     recipe.threads = Some(1);

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use retune::eval::fraud::AlertGoal;
-use retune::recipe::{Span, TablesRecipe};
+use retune::recipe::{Calibrate, Span, TablesRecipe};
+
+use super::word;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Tables and streams of events")]
@@ -37,6 +39,10 @@ pub(super) struct TableArgs {
     #[arg(long, value_name = "SPAN", value_parser = str::parse::<Span>)]
     test_span: Option<Span>,
 
+    /// Test periods that follow each other, each with a training of its own before it; the last one is the run's [default: 1]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    rolling: Option<usize>,
+
     /// Leave test events out whose card had a fraud since training began that is known by then: true or false [default:
     /// false]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
@@ -62,6 +68,14 @@ pub(super) struct TableArgs {
     /// Layers of a new model of events [default: 2]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     event_layers: Option<usize>,
+    /// Share of the legitimate events that train, all frauds training; scores stay probabilities among all events
+    /// [default: 1]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    keep_legitimate: Option<f64>,
+
+    /// Set probabilities of two classes right on the validation rows: platt, isotonic, temperature or off [default: off]
+    #[arg(long, value_name = "HOW", value_parser = word::<Calibrate>)]
+    calibrate: Option<Calibrate>,
 
     /// Networks that share their layers [default: 16]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
@@ -89,12 +103,15 @@ impl TableArgs {
             self.train_span => recipe.train_span,
             self.test_from => recipe.test_from,
             self.test_span => recipe.test_span,
+            self.rolling => recipe.rolling,
             self.leave_known => recipe.leave_known,
             self.past => recipe.past,
             self.alert => recipe.alert,
             self.event_model => recipe.event_model,
             self.event_width => recipe.event_width,
             self.event_layers => recipe.event_layers,
+            self.keep_legitimate => recipe.keep_legitimate,
+            self.calibrate => recipe.calibrate,
             self.members => recipe.members,
             self.net_width => recipe.net_width,
             self.net_layers => recipe.net_layers,

@@ -29,7 +29,8 @@ struct Sample {
     items: Option<(&'static str, Content)>,
     /// The model to tune, where one has to be named.
     model: Option<&'static str>,
-    epochs: f64,
+    /// Passes over the rows, where the model trains in passes.
+    epochs: Option<f64>,
     /// Pixels along each side, where the model's own size is more than the pictures hold.
     picture_size: Option<usize>,
     about: &'static str,
@@ -62,7 +63,7 @@ const SAMPLES: &[Sample] = &[
         content: || include_bytes!("../../../../data/movie-sentences.csv").into(),
         items: None,
         model: Some("all-minilm-l6-v2"),
-        epochs: 2.0,
+        epochs: Some(2.0),
         picture_size: None,
         about: "2,000 sentences of movie reviews, positive or negative",
         own: [
@@ -77,7 +78,7 @@ const SAMPLES: &[Sample] = &[
         content: || include_bytes!("../../../../data/digits.parquet").into(),
         items: None,
         model: Some("efficientnet-lite0"),
-        epochs: 4.0,
+        epochs: Some(4.0),
         picture_size: Some(64),
         about: "1,797 pictures of handwritten digits",
         own: [
@@ -94,7 +95,7 @@ const SAMPLES: &[Sample] = &[
             shop(SHOP).items.into_bytes().into()
         })),
         model: None,
-        epochs: 40.0,
+        epochs: Some(40.0),
         picture_size: None,
         about: "a made-up bookshop: 500 readers and 240 books, nothing in it is real",
         own: [
@@ -109,7 +110,7 @@ const SAMPLES: &[Sample] = &[
         content: town,
         items: None,
         model: None,
-        epochs: 40.0,
+        epochs: None,
         picture_size: None,
         about: "made-up payments of 400 customers at 800 terminals over two months, nothing in it is real",
         own: [
@@ -163,7 +164,7 @@ pub fn run(args: &QuickstartArgs) -> Result<ExitCode, Failure> {
     };
     recipe.data.train = Some(data);
     recipe.recommend.items = items;
-    recipe.train.epochs = Some(sample.epochs);
+    recipe.train.epochs = sample.epochs;
     recipe.processor.picture_size = sample.picture_size;
     let Tuned { finished, usage } = train::tune(&recipe, None, &mut console)?;
     if args.json {

@@ -86,6 +86,34 @@ fn a_table_is_told_from_its_columns_and_measured_and_used() {
     assert!(eval.stdout.contains("\"auroc\""), "{}", eval.stdout);
 }
 
+/// The run's figures are those of a queue on other events, too, and by segment.
+#[track_caller]
+fn rated_as_a_queue(folder: &Folder) {
+    let eval = folder
+        .retune(&[
+            "eval",
+            "run",
+            "--data",
+            "payments.csv",
+            "--slice",
+            "pattern",
+        ])
+        .succeeds();
+    for phrase in [
+        "card_precision@100",
+        "recall@0.1%fpr",
+        "cost@threshold",
+        "false alarms by `pattern`",
+        "as the run chose",
+    ] {
+        assert!(
+            eval.stdout.contains(phrase),
+            "no `{phrase}` in:\n{}",
+            eval.stdout
+        );
+    }
+}
+
 #[test]
 fn a_stream_of_payments_goes_the_whole_way() {
     let folder = payments("payments.csv");
@@ -127,6 +155,7 @@ fn a_stream_of_payments_goes_the_whole_way() {
     folder
         .retune(&["score", "run", "--data", "today.jsonl", "--past", "past"])
         .succeeds();
+    rated_as_a_queue(&folder);
     folder.retune(&["report", "run"]).succeeds();
     folder
         .retune(&["plan", "payments.csv", "--json"])
@@ -202,6 +231,55 @@ fn wrong_tables_and_streams_are_told_with_a_cure() {
             "customers is 0",
         ),
         ("score nowhere --data payments.csv", "nowhere"),
+    ];
+    refused(&folder, &cases);
+}
+
+#[test]
+fn knobs_without_effect_and_corrections_that_cannot_be_are_refused() {
+    let folder = payments("payments.csv");
+    folder.write("machines.csv", readings());
+    let cases = [
+        (
+            "train machines.csv --method lora --schedule cosine",
+            "`lora` tunes pre-trained weights",
+        ),
+        (
+            "train machines.csv --epochs 3",
+            "(--epochs): 3.0 is not read by trees",
+        ),
+        (
+            "train machines.csv --model tabular --batch-size 8",
+            "rows per step are tables.rows_per_step",
+        ),
+        (
+            "train machines.csv --test-span 7d",
+            "tables that are no stream of events",
+        ),
+        ("train payments.csv --max-rows 100", "a division in time"),
+        ("train payments.csv --slice channel", "no column `channel`"),
+        (
+            "train payments.csv --keep-legitimate 0",
+            "try 0.1, or 1 for all of them",
+        ),
+        (
+            "train payments.csv --keep-legitimate 0.001",
+            "20 are needed",
+        ),
+        (
+            "train machines.csv --keep-legitimate 0.1",
+            "tables that are no stream of events",
+        ),
+        (
+            "train machines.csv --label heat --task tabular-regression --calibrate platt",
+            "is for two classes",
+        ),
+        ("train payments.csv --rolling 0", "try 4"),
+        (
+            "train payments.csv --rolling 50",
+            "no event is left for test",
+        ),
+        ("train machines.csv --calibrate sigmoid", "`isotonic`"),
     ];
     refused(&folder, &cases);
 }

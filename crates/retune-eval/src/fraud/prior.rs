@@ -2,13 +2,16 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Which share of the legitimate events was kept for training, all fraud being kept.
 ///
 /// Keeping a share `b` at random multiplies the odds of fraud by `1 / b`. A model of the kept events that says `ps`
 /// therefore means `p = b ps / (b ps - ps + 1)` (Dal Pozzolo et al., "Calibrating Probability with Undersampling for
 /// Unbalanced Classification", 2015); in logits it is a shift by `ln b`. The correction is exact and keeps the order of
-/// scores, so that no figure of the ranking changes.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// scores, so that no figure of the ranking changes. It is written as the share.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
 pub struct Undersampling {
     kept: f64,
 }
@@ -28,6 +31,20 @@ impl fmt::Display for BadShare {
 }
 
 impl std::error::Error for BadShare {}
+
+impl TryFrom<f64> for Undersampling {
+    type Error = BadShare;
+
+    fn try_from(kept: f64) -> Result<Self, BadShare> {
+        Self::new(kept)
+    }
+}
+
+impl From<Undersampling> for f64 {
+    fn from(of: Undersampling) -> Self {
+        of.kept
+    }
+}
 
 impl Undersampling {
     /// Of the legitimate events the share `kept` was trained on; 1 is all of them.

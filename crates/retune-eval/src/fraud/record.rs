@@ -30,7 +30,7 @@ pub struct FraudFigures {
     /// Recall of each pattern of fraud when the share of the settings is reviewed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub patterns: Vec<FraudPart>,
-    /// False-positive rate of each segment over that of all events, at the same share; 1 is equal.
+    /// False-positive rate of each segment over that of all events, at the same share or at the threshold; 1 is equal.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub segments: Vec<FraudPart>,
     /// Sentences about what the figures cannot say.

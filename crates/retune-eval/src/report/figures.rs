@@ -1,11 +1,12 @@
 //! Tables of figures: metrics beside the floors, classes, slices.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::headline::floor_title;
 use super::html::{figure, heads, hint, section, table, text, words};
 use crate::metrics::metric;
-use crate::records::{Interval, RunRecord, SliceMetrics};
+use crate::records::{Evaluated, Interval, RunRecord, SliceMetrics};
 use crate::table::{floors, lower_is_better, ordered};
 
 /// Columns of a slice table beside the number of rows.
@@ -91,7 +92,7 @@ pub(super) fn classes(r: &RunRecord) -> String {
 /// One table per slice column; a value whose interval misses the overall figure is marked.
 pub(super) fn slices(r: &RunRecord) -> String {
     let e = &r.evaluated;
-    let names: Vec<String> = ordered(e).into_iter().take(SLICE_METRICS).collect();
+    let names = sliced_by(e);
     let mut body = String::new();
     for (column, values) in &e.slices {
         let mut sorted: Vec<(&String, &SliceMetrics)> = values.iter().collect();
@@ -117,13 +118,28 @@ pub(super) fn slices(r: &RunRecord) -> String {
     section("slices", "By slice", &body)
 }
 
+/// The metrics that slices are shown by: the first ones of the figures, or what slices have in their place.
+fn sliced_by(e: &Evaluated) -> Vec<String> {
+    let slices = || e.slices.values().flat_map(BTreeMap::values);
+    let known = |name: &String| slices().any(|slice| slice.metrics.contains_key(name));
+    let names: Vec<String> = ordered(e).into_iter().filter(known).collect();
+    let names = if names.is_empty() {
+        let own: BTreeSet<&String> = slices().flat_map(|slice| slice.metrics.keys()).collect();
+        own.into_iter().cloned().collect()
+    } else {
+        names
+    };
+    names.into_iter().take(SLICE_METRICS).collect()
+}
+
 fn slice_row(r: &RunRecord, value: &str, s: &SliceMetrics, names: &[String]) -> Vec<String> {
     let cell = |name: &String| {
         let Some(own) = s.metrics.get(name) else {
             return "–".to_owned();
         };
-        let whole = r.evaluated.metrics[name].value;
-        format!("{}{}", figure(own), mark(own, whole, lower_is_better(name)))
+        let whole = r.evaluated.metrics.get(name);
+        let mark = whole.map_or("", |whole| mark(own, whole.value, lower_is_better(name)));
+        format!("{}{mark}", figure(own))
     };
     [words(value), s.n.to_string()]
         .into_iter()
@@ -148,6 +164,28 @@ fn mark(own: &Interval, whole: f64, lower_is_better: bool) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slices_without_the_usual_figures_show_their_own() {
+        let mut r = crate::records::sample::record();
+        let usual = sliced_by(&r.evaluated);
+        assert_eq!(usual.first(), Some(&r.evaluated.primary));
+        for slice in r
+            .evaluated
+            .slices
+            .values_mut()
+            .flat_map(BTreeMap::values_mut)
+        {
+            let figure = Interval {
+                value: 1.25,
+                low: 1.0,
+                high: 1.5,
+            };
+            slice.metrics = [("fpr_ratio@threshold".to_owned(), figure)].into();
+        }
+        assert_eq!(sliced_by(&r.evaluated), ["fpr_ratio@threshold"]);
+        assert!(slices(&r).contains("1.250"), "{}", slices(&r));
+    }
 
     #[test]
     fn slices_are_marked_only_when_their_interval_misses_the_whole() {

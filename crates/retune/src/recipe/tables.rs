@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use retune_eval::fraud::AlertGoal;
 use serde::{Deserialize, Serialize};
 
-use super::{Check, out_of_range};
+use super::{Check, above, out_of_range};
 use crate::error::Problem;
 
 /// How a model of a table or of a stream of events is made.
@@ -31,6 +31,8 @@ pub struct TablesRecipe {
     /// How long the test is. Default: to the last event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_span: Option<Span>,
+    /// Test periods that follow each other, each with a training of its own before it; the last one is the run's.
+    pub rolling: usize,
     /// Whether test events of cards are left out that had a fraud since training began which is known by then.
     pub leave_known: bool,
     /// Whether features of each event's past are made: `true` for `fraud` where there is a time and an entity.
@@ -47,6 +49,11 @@ pub struct TablesRecipe {
     pub event_width: usize,
     /// Layers of a new model of events.
     pub event_layers: usize,
+    /// Share of the legitimate events that train, drawn at random, all frauds training; scores stay probabilities among all
+    /// events.
+    pub keep_legitimate: f64,
+    /// How probabilities of two classes are set right on the validation rows: `platt`, `isotonic`, `temperature` or `off`.
+    pub calibrate: Calibrate,
     /// Networks that share their layers.
     pub members: usize,
     /// Width of their hidden layers.
@@ -56,6 +63,21 @@ pub struct TablesRecipe {
     /// Rows per optimiser step of networks. Default: a thirty-second of the training rows, 32 to 256.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows_per_step: Option<usize>,
+}
+
+/// How probabilities of two classes are set right on the validation rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Calibrate {
+    /// They stay as they are.
+    #[default]
+    Off,
+    /// A sigmoid of the logit with a slope and a shift (Platt 1999).
+    Platt,
+    /// Rising steps (Zadrozny & Elkan 2002); needs hundreds of positive rows, and makes scores equal that were apart.
+    Isotonic,
+    /// A slope of the logit alone (Guo et al. 2017).
+    Temperature,
 }
 
 /// A span of time: `7d`, `12h`, `30m` or `90s`.
@@ -107,12 +129,15 @@ impl Default for TablesRecipe {
             train_span: None,
             test_from: None,
             test_span: None,
+            rolling: 1,
             leave_known: false,
             past: true,
             alert: None,
             event_model: None,
             event_width: 64,
             event_layers: 2,
+            keep_legitimate: 1.0,
+            calibrate: Calibrate::Off,
             members: 16,
             net_width: 128,
             net_layers: 2,
@@ -123,7 +148,7 @@ impl Default for TablesRecipe {
 
 impl TablesRecipe {
     pub(super) fn problems(&self) -> Vec<Problem> {
-        let checks: [Check; 6] = [
+        let checks: [Check; 8] = [
             (
                 (16..=512).contains(&self.event_width) && self.event_width.is_multiple_of(16),
                 "event_width",
@@ -133,6 +158,16 @@ impl TablesRecipe {
                 (1..=16).contains(&self.event_layers),
                 "event_layers",
                 "is out of range 1 to 16; try 2",
+            ),
+            (
+                (1..=100).contains(&self.rolling),
+                "rolling",
+                "is out of range 1 to 100; try 4",
+            ),
+            (
+                above(self.keep_legitimate, 1.0),
+                "keep_legitimate",
+                "is out of range 0 to 1; try 0.1, or 1 for all of them",
             ),
             (
                 (1..=256).contains(&self.members),

@@ -7,8 +7,10 @@ use retune_data::fields::{Cast, Fields};
 use retune_data::picture::Tta;
 use retune_data::processor::Labels;
 use retune_data::windows::Engine;
+use retune_eval::fraud::AlertGoal;
 use serde::{Deserialize, Serialize};
 
+use super::correction::Correction;
 use super::figures::Measured;
 use super::gbdt::Trees;
 use super::history::{HistoryForm, Live};
@@ -53,6 +55,12 @@ pub struct Config {
     /// How a model of events reads them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<HistoryForm>,
+    /// What that score was chosen for, where the recipe said it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alert: Option<AlertGoal>,
+    /// How the model's probabilities are corrected.
+    #[serde(default, skip_serializing_if = "Correction::is_none")]
+    pub correction: Correction,
     /// What a network is made of, and what it reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub net: Option<(NetForm, Inputs)>,
@@ -72,6 +80,7 @@ pub(super) enum Kept {
 pub(super) struct Saved<'a> {
     pub plan: &'a Plan,
     pub kept: &'a Kept,
+    pub correction: &'a Correction,
     pub measured: &'a Measured,
     /// Step of the weights, and steps done.
     pub steps: (u64, u64),
@@ -121,6 +130,8 @@ pub(super) fn save(run: &RunFolder, saved: &Saved) -> Result<Manifest> {
         positive: plan.positive,
         threshold: alerts.map(|alerts| alerts.threshold),
         history: plan.history.as_ref().map(|history| history.of.clone()),
+        alert: plan.recipe.tables.alert,
+        correction: saved.correction.clone(),
         net,
     };
     run.write(CONFIG, &pretty(&config)?)?;

@@ -16,9 +16,9 @@ use super::alerts::PATTERNS;
 use super::history::History;
 use super::periods::{Periods, Sides};
 use super::plan::{Family, Plan, Rows};
-use super::{FRAUD, task};
+use super::{FRAUD, task, undersample, unread};
 use crate::error::Problem;
-use crate::recipe::{Recipe, Span};
+use crate::recipe::{Calibrate, Recipe, Span};
 use crate::tasks::Task;
 
 fn wrong(key: &str) -> impl Fn(DataError) -> Problem + '_ {
@@ -104,17 +104,15 @@ impl Found {
         family: Family,
     ) -> Result<Plan, Problem> {
         let label = self.roles.label.clone().unwrap_or_default();
-        let times = match &self.cast.time {
-            Some(time) => seconds(&self.table, time).map_err(wrong("data.time"))?,
-            None => Vec::new(),
-        };
+        let time = self.cast.time.as_deref();
+        let times = time.map_or(Ok(Vec::new()), |time| seconds(&self.table, time));
+        let times = times.map_err(wrong("data.time"))?;
         let (sides, record) = self.divide(recipe, (&times, &label))?;
         let (fields, reasons) = self.fields(recipe, &label, &sides.train)?;
         self.roles.reasons.extend(reasons);
         let (engine, past, history) = self.past(recipe, (&label, &sides.train))?;
-        let kind = self.task.kind();
-        let labels =
-            Labels::fit(&self.table, &sides.train, &label, kind).map_err(wrong("data.label"))?;
+        let labels = Labels::fit(&self.table, &sides.train, &label, self.task.kind());
+        let labels = labels.map_err(wrong("data.label"))?;
         self.decidable(recipe, &labels)?;
         let rows = |at: &[usize]| -> Result<Rows, DataError> {
             let own = fields.encode(&self.table, at)?;
@@ -134,6 +132,8 @@ impl Found {
         let side = |at: &[usize]| rows(at).map_err(wrong("data"));
         let train = side(&sides.train)?;
         let positive = self.positive(recipe, &labels, &train.targets);
+        let valid = side(&sides.valid)?;
+        correctable(recipe, (&labels, positive), [&train, &valid])?;
         let leaks = self.leaks(recipe, (&label, &labels, positive), &sides)?;
         let mut recipe = recipe.clone();
         recipe.task = Some(self.task.name().to_string());
@@ -141,7 +141,7 @@ impl Found {
         recipe.out = Some(out.clone());
         Ok(Plan {
             train,
-            valid: side(&sides.valid)?,
+            valid,
             test: side(&sides.test)?,
             recipe,
             out,
@@ -157,6 +157,7 @@ impl Found {
             positive,
             times,
             split: record,
+            earlier: sides.earlier,
             leaks,
             notes: self.notes,
         })
@@ -335,7 +336,12 @@ impl Found {
     ) -> Result<(Sides, SplitRecord), Problem> {
         let data = &recipe.data;
         let given = self.given.valid.is_some() || self.given.test.is_some();
-        if self.task.name() == FRAUD.name && !times.is_empty() && !given {
+        let fraud = self.task.name() == FRAUD.name;
+        let in_time = fraud && !times.is_empty() && !given;
+        if let Some(problem) = unread::of_task(recipe, (fraud, in_time)).into_iter().next() {
+            return Err(problem);
+        }
+        if in_time {
             return self.in_time(recipe, (times, label));
         }
         let options = SplitOptions {
@@ -401,20 +407,18 @@ impl Found {
             test: of.test_span.map(|Span(seconds)| seconds),
             valid_share: recipe.data.valid_share,
             test_share: recipe.data.test_share,
+            rolling: of.rolling,
         };
         let mut sides = periods.divide(times, &self.usable);
-        for (name, rows) in [
-            ("training", &sides.train),
-            ("validation", &sides.valid),
-            ("test", &sides.test),
-        ] {
-            if rows.is_empty() {
-                let text = format!(
-                    "no event is left for {name}: {}; choose another --test-from, --delay or --train-span",
-                    sides.how
-                );
-                return Err(Problem::new("tables.test_from", text));
-            }
+        filled(&sides)?;
+        for [from, span] in &sides.earlier {
+            let one = Periods {
+                from: Some(*from),
+                test: Some(*span),
+                rolling: 1,
+                ..periods.clone()
+            };
+            filled(&one.divide(times, &self.usable))?;
         }
         if of.leave_known {
             let Some(card) = self.cast.entities.first() else {
@@ -446,6 +450,56 @@ impl Found {
         };
         Ok((sides, record))
     }
+}
+
+/// Whether probabilities can be set right as the recipe asks.
+fn correctable(
+    recipe: &Recipe,
+    (labels, positive): (&Labels, usize),
+    [train, valid]: [&Rows; 2],
+) -> Result<(), Problem> {
+    let of = &recipe.tables;
+    let two = labels.names().len() == 2;
+    let asked = [
+        ("tables.keep_legitimate", of.keep_legitimate < 1.0),
+        ("tables.calibrate", of.calibrate != Calibrate::Off),
+    ];
+    if let Some((key, _)) = asked.iter().find(|(_, asked)| *asked && !two) {
+        let text = "is for two classes, and the label has others; leave it out";
+        return Err(Problem::new(key, text));
+    }
+    let hits = valid
+        .targets
+        .iter()
+        .filter(|t| **t == Target::Class(positive as u32));
+    let hits = hits.count();
+    if of.calibrate != Calibrate::Off && (hits == 0 || hits == valid.targets.len()) {
+        let text = format!(
+            "the {} validation rows are all of one class, and both are needed; give them a larger --valid-share",
+            valid.targets.len()
+        );
+        return Err(Problem::new("tables.calibrate", text));
+    }
+    let draw = (of.keep_legitimate, recipe.seed);
+    undersample::problem(train, positive, draw).map_or(Ok(()), Err)
+}
+
+/// Whether there are events of every side.
+fn filled(sides: &Sides) -> Result<(), Problem> {
+    for (name, rows) in [
+        ("training", &sides.train),
+        ("validation", &sides.valid),
+        ("test", &sides.test),
+    ] {
+        if rows.is_empty() {
+            let text = format!(
+                "no event is left for {name}: {}; choose another --test-from, --delay or --train-span",
+                sides.how
+            );
+            return Err(Problem::new("tables.test_from", text));
+        }
+    }
+    Ok(())
 }
 
 /// The parts that the recipe names.

@@ -10,6 +10,7 @@
 mod alerts;
 pub mod attribution;
 pub mod bundle;
+pub mod correction;
 mod figures;
 mod found;
 pub mod gbdt;
@@ -19,10 +20,14 @@ pub mod linear;
 pub mod net;
 mod periods;
 pub mod plan;
+mod queue;
+mod rolling;
 pub mod run;
 pub mod scorer;
 mod show;
 mod two;
+mod undersample;
+mod unread;
 
 use retune_data::fields::Cells;
 use retune_data::processor::Labels;

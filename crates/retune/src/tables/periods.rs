@@ -25,6 +25,8 @@ pub(super) struct Periods {
     pub valid_share: f64,
     /// Share of the events that are the test where nothing says when it begins.
     pub test_share: f64,
+    /// Test periods that follow each other from then on; events are divided for the last one.
+    pub rolling: usize,
 }
 
 /// Events of each side, in time.
@@ -37,6 +39,8 @@ pub(super) struct Sides {
     pub how: String,
     /// Test events left out since a fraud of their card was known.
     pub known: usize,
+    /// Beginning and length of each test period before this one, in seconds.
+    pub earlier: Vec<[i64; 2]>,
 }
 
 impl Periods {
@@ -44,32 +48,39 @@ impl Periods {
     pub fn divide(&self, times: &[i64], rows: &[usize]) -> Sides {
         let mut order = rows.to_vec();
         order.sort_by_key(|row| times[*row]); // stable: the order of the file decides between equal times
-        let begins = self.from.unwrap_or_else(|| {
+        let first = self.from.unwrap_or_else(|| {
             let at = ((order.len() as f64) * (1.0 - self.test_share)) as usize;
             let moment = order.get(at).map_or(i64::MAX, |row| times[*row]);
             moment - moment.rem_euclid(DAY)
         });
+        let newest = order.last().map_or(first, |row| times[*row]);
+        let earlier = self.earlier(first, newest);
+        let begins = earlier.last().map_or(first, |[from, span]| from + span);
         let ends = self
             .test
             .map_or(i64::MAX, |span| begins.saturating_add(span));
         let learned = begins - self.delay;
-        let first = self.train.map_or(i64::MIN, |span| learned - span);
+        let oldest = self.train.map_or(i64::MIN, |span| learned - span);
         let within = |from: i64, to: i64| {
             let inside = order
                 .iter()
                 .filter(move |row| (from..to).contains(&times[**row]));
             inside.copied().collect::<Vec<usize>>()
         };
-        let mut train = within(first, learned);
+        let mut train = within(oldest, learned);
         let held = (train.len() as f64 * self.valid_share).round() as usize;
         let valid = train.split_off(train.len() - held);
         let day = |moment: i64| show_moment(moment * SECOND);
         let span = |seconds: i64| format!("{:.1} days", seconds as f64 / DAY as f64);
         Sides {
             how: format!(
-                "in time: the test begins at {}{}, training ends {} before it{}; the last {:.0} % of training events are \
+                "in time: the test begins at {}{}{}, training ends {} before it{}; the last {:.0} % of training events are \
                  the validation",
                 day(begins),
+                match earlier.len() {
+                    0 => String::new(),
+                    before => format!(" as the last of {} periods", before + 1),
+                },
                 self.test
                     .map_or(String::new(), |s| format!(" and lasts {}", span(s))),
                 span(self.delay),
@@ -81,7 +92,18 @@ impl Periods {
             valid,
             test: within(begins, ends),
             known: 0,
+            earlier,
         }
+    }
+
+    /// Beginning and length of each test period but the last, where the first one begins at `first`. Without a length the
+    /// whole days up to the newest event are shared out evenly, and the last period gets what is left over.
+    fn earlier(&self, first: i64, newest: i64) -> Vec<[i64; 2]> {
+        let all = newest.saturating_sub(first).saturating_add(1);
+        let even = || (all / self.rolling as i64 / DAY * DAY).max(DAY);
+        let span = self.test.unwrap_or_else(even);
+        let before = 0..self.rolling as i64 - 1;
+        before.map(|period| [first + period * span, span]).collect()
     }
 }
 
@@ -142,6 +164,7 @@ mod tests {
             test: Some(5 * DAY),
             valid_share: 0.25,
             test_share: 0.2,
+            rolling: 1,
         }
     }
 
@@ -169,6 +192,30 @@ mod tests {
         assert_eq!(days(&sides.test), (24, 29));
         assert_eq!(days(&sides.train).0, 0);
         assert_eq!(days(&sides.valid).1, 16);
+    }
+
+    #[test]
+    fn periods_that_roll_forward_follow_each_other() {
+        // Four events a day for forty days; periods of five days from day 20 on.
+        let times: Vec<i64> = (0..160).map(|i| i * DAY / 4).collect();
+        let rows: Vec<usize> = (0..160).collect();
+        let three = Periods {
+            rolling: 3,
+            ..weeks()
+        };
+        let sides = three.divide(&times, &rows);
+        assert_eq!(sides.earlier, [[20 * DAY, 5 * DAY], [25 * DAY, 5 * DAY]]);
+        let days = |rows: &[usize]| (times[rows[0]] / DAY, times[rows[rows.len() - 1]] / DAY);
+        assert_eq!((days(&sides.train).0, days(&sides.test)), (16, (30, 34)));
+        assert!(sides.how.contains("the last of 3 periods"), "{}", sides.how);
+        // Twenty days in three periods: six days each, and the last one has two more.
+        let open = Periods {
+            test: None,
+            ..three
+        };
+        let sides = open.divide(&times, &rows);
+        assert_eq!(sides.earlier, [[20 * DAY, 6 * DAY], [26 * DAY, 6 * DAY]]);
+        assert_eq!(days(&sides.test), (32, 39));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use retune_eval::Evaluation;
 
 use super::found::Found;
 use super::history::History;
-use super::{FRAUD, Known, TASKS, evaluation, task};
+use super::{FRAUD, Known, TASKS, evaluation, task, unread};
 use crate::error::Problem;
 use crate::plan::data::tables;
 use crate::plan::{out_folder, unknown};
@@ -139,6 +139,8 @@ pub struct Plan {
     pub test: Rows,
     /// Where each row went and why.
     pub split: SplitRecord,
+    /// Beginning and length of test periods before this one that are measured, too, in seconds.
+    pub earlier: Vec<[i64; 2]>,
     /// Columns and divisions that may make the figures better than they will be.
     pub leaks: Vec<Finding>,
     /// Sentences worth reading before the run.
@@ -157,6 +159,11 @@ impl Plan {
             None => out_folder(recipe, &mut problems),
         };
         let family = family(recipe).map_err(|problem| problems.push(problem));
+        problems.extend(
+            family
+                .iter()
+                .flat_map(|family| unread::of_family(recipe, *family)),
+        );
         let named = recipe.task.as_deref();
         if let Some(name) = named.filter(|name| task(name).is_none()) {
             problems.push(unknown("task", name, TASKS.iter().map(|t| t.name())));

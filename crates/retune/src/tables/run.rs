@@ -6,16 +6,19 @@ use burn::module::Module as _;
 use retune_data::fields::Cells;
 use retune_data::processor::Labels;
 use retune_eval::metrics::point;
-use retune_eval::{Cost, Event, Matrix, metric};
+use retune_eval::{Cost, Evaluated, Event, Matrix, metric};
 use retune_kernels::process;
 
 use super::bundle::{self, Kept, Saved};
+use super::correction::{Correction, corrected};
 use super::figures::{self, Measured, Rival};
 use super::gbdt::{self, Trees};
 use super::inputs::Inputs;
 use super::linear;
 use super::net::{self, Job, Net, NetForm, Pace};
 use super::plan::{Family, Plan, Rows};
+use super::rolling;
+use super::undersample::learned;
 use crate::error::{Error, Result};
 use crate::floors::classical::Effort;
 use crate::losses::Objective;
@@ -70,7 +73,7 @@ fn started(plan: &Plan) -> Result<Started> {
     })
 }
 
-/// A model that was trained and what it answers.
+/// A model that was trained and what it answers, as it says it.
 struct Trained {
     kept: Kept,
     valid: Matrix,
@@ -101,6 +104,8 @@ fn carry_out(
         peak_rss_bytes: process::peak_resident_bytes(),
         ..meter.cost()
     };
+    let before = plan.earlier.iter().filter(|_| !trained.interrupted);
+    let earlier = rolling::earlier(plan, before, (&mut folder, &mut record))?;
     let mut on = |event: &Event| record(event, &mut folder);
     if !trained.interrupted {
         notes.extend(other(plan, &mut rivals, &mut on)?);
@@ -108,13 +113,17 @@ fn carry_out(
     }
     notes.extend(trained.note);
     stage(&mut on, "evaluate", Some(plan.test.at.len() as u64));
-    let measured = Measured::of(plan, (&trained.valid, trained.test), rivals, (cost, notes))?;
+    let right = corrected(plan, trained.valid, trained.test)?;
+    notes.extend(right.note);
+    let mut measured = Measured::of(plan, (&right.valid, right.test), rivals, (cost, notes))?;
     stage(&mut on, "save", None);
+    rolling::write(&folder, (plan, earlier), &mut measured.evaluated)?;
     let manifest = bundle::save(
         &folder,
         &Saved {
             plan,
             kept: &trained.kept,
+            correction: &right.correction,
             measured: &measured,
             steps: trained.steps,
             seconds: clock.elapsed().as_secs_f64(),
@@ -135,7 +144,7 @@ fn carry_out(
     })
 }
 
-type Recorder<'a> = &'a mut dyn FnMut(&Event, &mut RunFolder) -> Flow;
+pub(super) type Recorder<'a> = &'a mut dyn FnMut(&Event, &mut RunFolder) -> Flow;
 
 /// The model that was asked for.
 fn trained(
@@ -154,10 +163,11 @@ fn trained(
     taught(plan, "train", (Some(save), from), &mut on)
 }
 
-/// Metrics of answers to the validation rows and the one that selects.
+/// Metrics of answers to the validation rows, as a model says them, and the one that selects.
 fn validation(plan: &Plan, scores: &Matrix) -> Validation {
     let evaluation = plan.evaluation();
-    let predictions = figures::predictions(plan, &plan.valid, scores.clone());
+    let scores = Correction::of_prior(plan).apply(scores.clone(), plan.positive);
+    let predictions = figures::predictions(plan, &plan.valid, scores);
     let metrics = point(&predictions, &evaluation);
     let asked = plan.recipe.train.metric.clone();
     let name = asked.unwrap_or_else(|| selecting(plan));
@@ -178,12 +188,8 @@ fn selecting(plan: &Plan) -> String {
 }
 
 /// Rows per step of a network: as the recipe says, or so many that a pass has thirty-two steps, from 32 to 256.
-fn batch(plan: &Plan) -> usize {
-    let usual = || {
-        (plan.train.targets.len() / 32)
-            .next_power_of_two()
-            .clamp(32, 256)
-    };
+fn batch(plan: &Plan, rows: usize) -> usize {
+    let usual = || (rows / 32).next_power_of_two().clamp(32, 256);
     plan.recipe.tables.rows_per_step.unwrap_or_else(usual)
 }
 
@@ -200,15 +206,16 @@ fn sign(name: &str) -> f64 {
 fn straight(plan: &Plan, rivals: &mut Vec<Rival>, on: On) -> Option<String> {
     stage(on, "linear", None);
     let meter = Meter::start();
+    let train = learned(plan, &plan.train);
     let sides = linear::Sides {
-        cells: [&plan.train.cells, &plan.valid.cells, &plan.test.cells],
-        targets: &plan.train.targets,
+        cells: [&train.cells, &plan.valid.cells, &plan.test.cells],
+        targets: &train.targets,
     };
     let score = |scores: &Matrix| validation(plan, scores).score;
     let (_, test, c) = linear::scores(&sides, &plan.labels, &plan.words(), effort(plan), &score)?;
     rivals.push(Rival {
         name: "linear",
-        scores: test,
+        scores: Correction::of_prior(plan).apply(test, plan.positive),
         cost: meter.cost(),
     });
     Some(format!(
@@ -231,17 +238,7 @@ fn other(plan: &Plan, rivals: &mut Vec<Rival>, on: On) -> Result<Option<String>>
         (Family::Tabular, _) => Family::Gbdt,
     };
     let meter = Meter::start();
-    let found = match wanted {
-        Family::Gbdt => grown(plan, on)?,
-        Family::Tabular => {
-            let mut watch = |event: &Event| match event {
-                Event::Step { step, .. } => on(&Event::Progress { done: *step }),
-                Event::Stage { .. } => on(event),
-                _ => Flow::Continue,
-            };
-            taught(plan, "network", (None, None), &mut watch)?
-        }
-    };
+    let found = unsaved(plan, wanted, on)?;
     if found.interrupted {
         return Ok(Some(
             "stopped before the other family was measured".to_string(),
@@ -252,10 +249,35 @@ fn other(plan: &Plan, rivals: &mut Vec<Rival>, on: On) -> Result<Option<String>>
             Family::Gbdt => "gbdt",
             Family::Tabular => "network",
         },
-        scores: found.test,
+        scores: Correction::of_prior(plan).apply(found.test, plan.positive),
         cost: meter.cost(),
     });
     Ok(found.note)
+}
+
+/// A model of this family that leaves neither steps nor states behind.
+fn unsaved(plan: &Plan, family: Family, on: On) -> Result<Trained> {
+    if family == Family::Gbdt {
+        return grown(plan, on);
+    }
+    let mut watch = |event: &Event| match event {
+        Event::Step { step, .. } => on(&Event::Progress { done: *step }),
+        Event::Stage { .. } => on(event),
+        _ => Flow::Continue,
+    };
+    taught(plan, "network", (None, None), &mut watch)
+}
+
+/// Figures of a model that is measured and not saved; nothing where its training was stopped.
+pub(super) fn alone(plan: &Plan, on: On) -> Result<Option<Evaluated>> {
+    let trained = unsaved(plan, plan.family, on)?;
+    if trained.interrupted {
+        return Ok(None);
+    }
+    let right = corrected(plan, trained.valid, trained.test)?;
+    let rest = (Cost::default(), Vec::new());
+    let measured = Measured::of(plan, (&right.valid, right.test), Vec::new(), rest)?;
+    Ok(Some(measured.evaluated))
 }
 
 /// Trees: the setting is selected on the validation rows, which then train too.
@@ -274,6 +296,7 @@ fn grown_on(plan: &Plan, [train, valid, test]: [&Rows; 3], on: On) -> Result<Tra
     let mut done = |done: usize| {
         on(&Event::Progress { done: done as u64 });
     };
+    let train = learned(plan, train);
     let found = Trees::select(
         (&train.known(), &valid.cells),
         &plan.labels,
@@ -282,7 +305,7 @@ fn grown_on(plan: &Plan, [train, valid, test]: [&Rows; 3], on: On) -> Result<Tra
         &mut done,
     )?;
     let answers = found.scores(&valid.cells);
-    let all = train.and(valid);
+    let all = train.and(&learned(plan, valid));
     let trees = Trees::grow(&all.known(), &plan.labels, fit, found.setting)?;
     done(settings as usize + 1);
     let test = trees.scores(&test.cells);
@@ -334,7 +357,8 @@ fn taught(
     on: On,
 ) -> Result<Trained> {
     let engineered = plan.inputs().len() - plan.fields.fields.len();
-    let inputs = Inputs::fit(&plan.fields.fields, engineered, &plan.train.cells);
+    let train = learned(plan, &plan.train);
+    let inputs = Inputs::fit(&plan.fields.fields, engineered, &train.cells);
     let of = &plan.recipe.tables;
     let form = NetForm {
         inputs: inputs.width(),
@@ -351,17 +375,17 @@ fn taught(
     let objective = match plan.labels {
         Labels::Number { .. } => None,
         _ => Some(
-            Objective::of(&plan.recipe.loss, &plan.labels, &plan.train.targets)
+            Objective::of(&plan.recipe.loss, &plan.labels, &train.targets)
                 .map_err(|problem| Error::Problems(vec![problem]))?,
         ),
     };
     let units = units(&plan.labels);
     let job = Job {
         inputs: &inputs,
-        pace: pace(plan),
+        pace: pace(plan, train.targets.len()),
         objective: objective.as_ref(),
         units,
-        train: plan.train.known(),
+        train: train.known(),
         valid: plan.valid.known(),
     };
     stage(on, name, Some(job.steps().0));
@@ -393,14 +417,14 @@ pub(super) fn units(labels: &Labels) -> (f64, f64) {
     }
 }
 
-fn pace(plan: &Plan) -> Pace {
+fn pace(plan: &Plan, rows: usize) -> Pace {
     let (epochs, patience, lr, _) = USUAL;
     let train = &plan.recipe.train;
     Pace {
         epochs: train.epochs.unwrap_or(epochs),
         patience: train.patience.unwrap_or(patience),
         lr: train.lr.unwrap_or(lr),
-        batch: batch(plan),
+        batch: batch(plan, rows),
         weight_decay: train.weight_decay,
         clip_norm: train.clip_norm,
         average: Some(train.ema.unwrap_or(AVERAGE)).filter(|decay| *decay > 0.0),

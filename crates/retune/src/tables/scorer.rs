@@ -15,7 +15,8 @@ use serde_json::{Map, Value};
 use super::bundle::{Opened, TableBundle};
 use super::figures::{figure, of_two};
 use super::history::Live;
-use super::{attribution, evaluation, net, run};
+use super::queue::{Queue, times};
+use super::{FRAUD, alerts, attribution, evaluation, net, run};
 use crate::error::{Error, Result};
 use crate::predictor::write_answers;
 use crate::tasks::Answer;
@@ -198,6 +199,12 @@ impl Scorer {
 
     /// Probabilities or values of rows: `[rows, outputs]`.
     pub fn scores(&self, cells: &Cells) -> Matrix {
+        let config = &self.bundle.config;
+        config.correction.apply(self.said(cells), config.positive)
+    }
+
+    /// The same as the model says them.
+    fn said(&self, cells: &Cells) -> Matrix {
         match &self.bundle.model {
             Opened::Trees(trees) => trees.scores(cells),
             Opened::Net { net, inputs } => {
@@ -231,7 +238,8 @@ impl Scorer {
         write_answers((table, answers), &self.bundle.config.labels, path)
     }
 
-    /// Figures of the model on the labelled rows of a table.
+    /// Figures of the model on the labelled rows of a table: of events those of the queue of alerts, at the score of an alert
+    /// that the run chose.
     ///
     /// # Errors
     /// As [`Scorer::cells`]; a label that is missing or not known.
@@ -257,6 +265,18 @@ impl Scorer {
             .map(|row| config.labels.target(table, *row, &config.label));
         let targets: Vec<_> = targets.collect::<retune_data::Result<_>>()?;
         let scores = self.scores(&self.cells(table)?.select(&rows));
+        let seed = self.bundle.manifest.split.seed;
+        if self.bundle.task.name() == FRAUD.name {
+            let queue = Queue {
+                table,
+                cast: &config.cast,
+                times: times(table, &config.cast)?.into(),
+                positive: config.positive,
+                rows: &rows,
+                targets: &targets,
+            };
+            return alerts::again(config, (&queue, &scores), (split, slices, seed));
+        }
         let predictions = Predictions {
             scores,
             targets: self.bundle.task.targets(&targets),
@@ -268,7 +288,7 @@ impl Scorer {
             decision: self.bundle.manifest.decision.clone(),
         };
         let of = evaluation(self.bundle.task, &config.labels);
-        let mut evaluated = evaluate(&predictions, &of, split, self.bundle.manifest.split.seed);
+        let mut evaluated = evaluate(&predictions, &of, split, seed);
         let labels = (&config.labels, config.positive);
         evaluated.metrics.extend(of_two(labels, &predictions));
         Ok(evaluated)
@@ -315,7 +335,7 @@ impl Scorer {
             _ => config.positive,
         };
         let score = match &self.bundle.model {
-            Opened::Trees(trees) => trees.score(row)[positive],
+            Opened::Trees(trees) => config.correction.probability(trees.score(row)[positive]),
             Opened::Net { .. } => {
                 let cells = Cells {
                     width: row.len(),
