@@ -269,6 +269,22 @@ impl Column {
         }
     }
 
+    /// Takes the values of some rows away.
+    pub fn blank(&mut self, which: &dyn Fn(usize) -> bool) {
+        fn clear<T>(values: &mut [Option<T>], which: &dyn Fn(usize) -> bool) {
+            let rows = values.iter_mut().enumerate();
+            rows.filter(|(row, _)| which(*row))
+                .for_each(|(_, value)| *value = None);
+        }
+        match &mut self.values {
+            Values::Text(v) => clear(v, which),
+            Values::Number(v) => clear(v, which),
+            Values::Bool(v) => clear(v, which),
+            Values::List(v) => clear(v, which),
+            Values::Picture(v) => clear(v, which),
+        }
+    }
+
     /// Whether the column has no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -77,6 +77,10 @@ pub(super) struct TableArgs {
     #[arg(long, value_name = "HOW", value_parser = word::<Calibrate>)]
     calibrate: Option<Calibrate>,
 
+    /// Share of the labels before the test that is used, to see what more of them are worth [default: 1]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    label_share: Option<f64>,
+
     /// Networks that share their layers [default: 16]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     members: Option<usize>,
@@ -112,6 +116,7 @@ impl TableArgs {
             self.event_layers => recipe.event_layers,
             self.keep_legitimate => recipe.keep_legitimate,
             self.calibrate => recipe.calibrate,
+            self.label_share => recipe.label_share,
             self.members => recipe.members,
             self.net_width => recipe.net_width,
             self.net_layers => recipe.net_layers,

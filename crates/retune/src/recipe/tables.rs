@@ -54,6 +54,8 @@ pub struct TablesRecipe {
     pub keep_legitimate: f64,
     /// How probabilities of two classes are set right on the validation rows: `platt`, `isotonic`, `temperature` or `off`.
     pub calibrate: Calibrate,
+    /// Share of the labels before the test that is used, drawn at random: what it is worth to have more of them.
+    pub label_share: f64,
     /// Networks that share their layers.
     pub members: usize,
     /// Width of their hidden layers.
@@ -138,6 +140,7 @@ impl Default for TablesRecipe {
             event_layers: 2,
             keep_legitimate: 1.0,
             calibrate: Calibrate::Off,
+            label_share: 1.0,
             members: 16,
             net_width: 128,
             net_layers: 2,
@@ -148,7 +151,12 @@ impl Default for TablesRecipe {
 
 impl TablesRecipe {
     pub(super) fn problems(&self) -> Vec<Problem> {
-        let checks: [Check; 8] = [
+        let checks: [Check; 9] = [
+            (
+                above(self.label_share, 1.0),
+                "label_share",
+                "is out of range 0 to 1; try 0.1, or 1 for all of them",
+            ),
             (
                 (16..=512).contains(&self.event_width) && self.event_width.is_multiple_of(16),
                 "event_width",

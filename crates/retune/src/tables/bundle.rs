@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::model::Pooling;
 use crate::run_folder::RunFolder;
 use crate::tasks::Task;
-use crate::weights::{HostTensor, LoadReport, Place, Source};
+use crate::weights::{HostTensor, LoadReport, Place, Source, host_values};
 
 const CONFIG: &str = "config.json";
 const TREES: &str = "trees.json";
@@ -80,6 +80,8 @@ pub(super) enum Kept {
 pub(super) struct Saved<'a> {
     pub plan: &'a Plan,
     pub kept: &'a Kept,
+    /// Weights of the model of events that learned with a network.
+    pub past: Option<&'a [HostTensor]>,
     pub correction: &'a Correction,
     pub measured: &'a Measured,
     /// Step of the weights, and steps done.
@@ -116,7 +118,9 @@ pub(super) fn save(run: &RunFolder, saved: &Saved) -> Result<Manifest> {
         names.push(PAST);
     }
     if let Some(history) = &plan.history {
-        checkpoint::write(&folder.join(HISTORY[0]), &history.weights(), &[])?;
+        let own = || host_values(&history.model);
+        let weights = saved.past.map_or_else(own, <[HostTensor]>::to_vec);
+        checkpoint::write(&folder.join(HISTORY[0]), &weights, &[])?;
         run.write(HISTORY[1], &history.timelines.to_bytes()?)?;
         names.extend(HISTORY);
     }

@@ -184,7 +184,7 @@ fn advice(plan: &Plan, evaluated: &Evaluated) -> Option<String> {
     let gain = |name: &str| evaluated.gains.get(name).map(|gain| gain.value);
     let verdict = evaluated.verdict.as_ref()?;
     let word = |name: &str| verdict.floors.get(name).map(|floor| floor.word);
-    let trees = gain("gbdt").filter(|_| plan.family == Family::Tabular);
+    let trees = gain("gbdt").filter(|_| plan.family != Family::Gbdt);
     if let Some(gain) = trees.filter(|gain| *gain < 0.0) {
         let sure = if word("gbdt") == Some(Word::Worse) {
             "better"

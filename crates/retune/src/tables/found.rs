@@ -11,6 +11,7 @@ use retune_data::roles::{Reason, RoleRequest, Roles, TaskKind, detect_label};
 use retune_data::split::{Given, Split, SplitOptions, SplitRecord, is_split, split};
 use retune_data::windows::{Engine, EngineSpec, as_label, features_of};
 use retune_data::{Column, DataError, Table, Target};
+use retune_kernels::dropout::mix;
 
 use super::alerts::PATTERNS;
 use super::history::History;
@@ -20,6 +21,9 @@ use super::{FRAUD, task, undersample, unread};
 use crate::error::Problem;
 use crate::recipe::{Calibrate, Recipe, Span};
 use crate::tasks::Task;
+
+/// Keeps the drawing of labels apart from other draws.
+const LABELS: u64 = 0x6c61_6265_6c73;
 
 fn wrong(key: &str) -> impl Fn(DataError) -> Problem + '_ {
     move |error| Problem::new(key, error.to_string())
@@ -107,24 +111,25 @@ impl Found {
         let time = self.cast.time.as_deref();
         let times = time.map_or(Ok(Vec::new()), |time| seconds(&self.table, time));
         let times = times.map_err(wrong("data.time"))?;
-        let (sides, record) = self.divide(recipe, (&times, &label))?;
+        let (mut sides, record) = self.divide(recipe, (&times, &label))?;
+        self.hide_labels(recipe, &label, &mut sides);
         let (fields, reasons) = self.fields(recipe, &label, &sides.train)?;
         self.roles.reasons.extend(reasons);
-        let (engine, past, history) = self.past(recipe, (&label, &sides.train))?;
+        let (engine, past, history) = self.past(recipe, family, (&label, &sides.train))?;
         let labels = Labels::fit(&self.table, &sides.train, &label, self.task.kind());
         let labels = labels.map_err(wrong("data.label"))?;
         self.decidable(recipe, &labels)?;
+        let told = |at: &[usize]| match &history {
+            Some(told) if family != Family::Events => told.columns(&told.model, at),
+            _ => Cells::default(),
+        };
         let rows = |at: &[usize]| -> Result<Rows, DataError> {
             let own = fields.encode(&self.table, at)?;
             let targets = at
                 .iter()
                 .map(|row| labels.target(&self.table, *row, &label));
             Ok(Rows {
-                cells: own.beside(&past.select(at)).beside(
-                    &history
-                        .as_ref()
-                        .map_or_else(Cells::default, |told| told.columns(at)),
-                ),
+                cells: own.beside(&past.select(at)).beside(&told(at)),
                 targets: targets.collect::<Result<_, _>>()?,
                 at: at.to_vec(),
             })
@@ -163,34 +168,53 @@ impl Found {
         })
     }
 
+    /// Takes the labels of all events but the test's and the recipe's share of the others away.
+    fn hide_labels(&mut self, recipe: &Recipe, label: &str, sides: &mut Sides) {
+        let share = recipe.tables.label_share;
+        if share >= 1.0 {
+            return;
+        }
+        let key = mix(recipe.seed ^ LABELS);
+        let drawn = |row: usize| (mix(key ^ row as u64) >> 11) as f64 / (1u64 << 53) as f64;
+        let test: HashSet<usize> = sides.test.iter().copied().collect();
+        let column = self.table.columns.iter_mut().find(|c| c.name == label);
+        if let Some(column) = column {
+            column.blank(&|row| drawn(row) >= share && !test.contains(&row));
+        }
+        sides.train.retain(|row| drawn(*row) < share);
+        sides.valid.retain(|row| drawn(*row) < share);
+        self.notes.push(format!(
+            "{:.3} % of the labels before the test are used: {} events train, {} validate",
+            share * 100.0,
+            sides.train.len(),
+            sides.valid.len()
+        ));
+    }
+
     /// What makes features of the past, these of every row of the table, and what a model of events says of it.
     fn past(
         &self,
         recipe: &Recipe,
+        family: Family,
         (label, train): (&str, &[usize]),
     ) -> Result<(Option<Engine>, Cells, Option<History>), Problem> {
-        let folder = recipe.tables.event_model.as_deref();
+        let wanted = family == Family::Events || recipe.tables.event_model.is_some();
         let Some(mut engine) = self.engine(recipe, label)? else {
-            return match folder {
-                None => Ok((None, Cells::default(), None)),
-                Some(_) => {
-                    let text = "there is no past to read: it needs --task fraud, a time and an entity; leave --event-model out";
-                    Err(Problem::new("tables.event_model", text))
-                }
-            };
-        };
-        let (values, history) = match folder {
-            None => (
-                features_of(&self.table, &mut engine).map_err(wrong("tables"))?,
-                None,
-            ),
-            Some(folder) => {
-                let taken = self.taken(recipe, label);
-                let rows = (&self.table, train);
-                let (history, values) =
-                    History::of(recipe, folder, rows, (&self.cast, &taken), &mut engine)?;
-                (values, Some(history))
+            if !wanted {
+                return Ok((None, Cells::default(), None));
             }
+            let text = "there are no events to read: it needs --task fraud, a time (--time) and whom each event belongs \
+                        to (--entity)";
+            return Err(Problem::new("tables.event_model", text));
+        };
+        let (history, values) = if wanted {
+            let (taken, rows) = (self.taken(recipe, label), (&self.table, train));
+            let state = family == Family::Events;
+            let found = History::of(recipe, state, rows, (&self.cast, &taken), &mut engine)?;
+            (Some(found.0), found.1)
+        } else {
+            let found = features_of(&self.table, &mut engine);
+            (None, found.map_err(wrong("tables"))?)
         };
         let width = engine.spec().names().len();
         Ok((Some(engine), Cells { width, values }, history))

@@ -14,13 +14,14 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Problem, Result};
 use crate::events::batch::EventBatch;
+use crate::events::bundle::fresh;
 use crate::events::plan::{codes, fits, form};
 use crate::events::{EventBase, EventForm, EventModel, load};
 use crate::model::Pass;
 use crate::ops::Precision;
 use crate::recipe::Recipe;
 use crate::scoring::to_host;
-use crate::weights::{Place, host_values};
+use crate::weights::Place;
 
 /// Rows whose timelines are read at once.
 const ROWS: usize = 64;
@@ -33,17 +34,26 @@ pub struct HistoryForm {
     pub form: EventForm,
     /// The fields of a row that events have.
     pub fields: Fields,
+    /// Whether the state after an event stands beside what surprises about it.
+    #[serde(default)]
+    pub state: bool,
 }
+
+/// What the numbers of a state are called.
+pub(super) const STATE: &str = "what the card did";
 
 /// A model of events with the timelines of a table.
 pub struct History {
     /// How it reads events.
     pub of: HistoryForm,
-    /// The model.
+    /// The model as it was gone on from, or of random numbers.
     pub model: EventModel,
     /// The timelines after the last event of the table.
     pub timelines: Timelines,
-    told: Told,
+    /// The events of the table.
+    pub told: Told,
+    /// What was gone on from, and whether the fields of its events are those of these.
+    base: Option<(EventBase, bool)>,
 }
 
 impl History {
@@ -51,81 +61,130 @@ impl History {
     /// may teach how large an amount is.
     pub(super) fn of(
         recipe: &Recipe,
-        folder: &Path,
+        state: bool,
         (table, train): (&Table, &[usize]),
         (cast, taken): (&Cast, &[&str]),
         engine: &mut Engine,
     ) -> std::result::Result<(Self, Vec<f32>), Problem> {
         let wrong = |error: DataError| Problem::new("tables", error.to_string());
         let lost = |error: Error| Problem::new("tables.event_model", error.to_string());
-        let base = EventBase::open(folder).map_err(lost)?;
-        let (fields, spec) = codes((table, train), (cast, taken), Some(&base)).map_err(wrong)?;
-        let form = form(recipe, &spec, Some(&base))?;
+        let folder = recipe.tables.event_model.as_deref();
+        let base = folder.map(EventBase::open).transpose().map_err(lost)?;
+        let (fields, spec) = codes((table, train), (cast, taken), base.as_ref()).map_err(wrong)?;
+        let form = form(recipe, &spec, base.as_ref())?;
+        let base = base.map(|base| {
+            let same = fits(&base, table);
+            (base, same)
+        });
         let place = Place::cpu(false, Precision::F32);
-        let (model, _) = base
-            .model(&form, fits(&base, table), &place, recipe.seed)
-            .map_err(lost)?;
+        let model = begun(base.as_ref(), &form, &place, recipe.seed).map_err(lost)?;
         let rows: Vec<usize> = (0..table.rows()).collect();
         let cells = fields.encode(table, &rows).map_err(wrong)?;
         let mut timelines = Timelines::new(spec).map_err(wrong)?;
         let (features, told) =
             moments_of(table, engine, (&mut timelines, &cells)).map_err(wrong)?;
-        let of = HistoryForm { form, fields };
+        let of = HistoryForm {
+            form,
+            fields,
+            state,
+        };
         Ok((
             Self {
                 of,
                 model,
                 timelines,
                 told,
+                base,
             },
             features,
         ))
     }
 
-    /// What the model finds surprising about rows of the table: `[rows, HistoryForm::width]`.
-    pub(super) fn columns(&self, rows: &[usize]) -> Cells {
-        let width = self.of.width();
-        let mut values = Vec::with_capacity(rows.len() * width);
-        for some in rows.chunks(ROWS) {
-            let timelines: Vec<(u64, Vec<u32>)> =
-                some.iter().map(|row| (0, self.told.seen(*row))).collect();
-            values.extend(said(
-                &self.model,
-                &EventBatch::of_rows(&self.told, &timelines),
-            ));
-        }
-        Cells { width, values }
+    /// The model to train.
+    pub(super) fn begin(&self, place: &Place, seed: u64) -> Result<EventModel> {
+        begun(self.base.as_ref(), &self.of.form, place, seed)
     }
 
-    /// The weights by path.
-    pub(super) fn weights(&self) -> Vec<crate::weights::HostTensor> {
-        host_values(&self.model)
+    /// Whether it goes on from a model that learned without labels.
+    pub(super) fn goes_on(&self) -> bool {
+        self.base.is_some()
+    }
+
+    /// The timelines that rows of the table end.
+    pub(super) fn batch(&self, rows: &[usize]) -> EventBatch {
+        batch(&self.told, rows)
+    }
+
+    /// What a model says of rows of the table: `[rows, HistoryForm::width]`.
+    pub(super) fn columns(&self, model: &EventModel, rows: &[usize]) -> Cells {
+        columns((&self.of, model), &self.told, rows)
+    }
+}
+
+/// The timelines that rows end, by keys of the rows.
+fn batch(told: &Told, rows: &[usize]) -> EventBatch {
+    let timelines: Vec<(u64, Vec<u32>)> = rows
+        .iter()
+        .map(|row| (*row as u64, told.seen(*row)))
+        .collect();
+    EventBatch::of_rows(told, &timelines)
+}
+
+fn columns((of, model): (&HistoryForm, &EventModel), told: &Told, rows: &[usize]) -> Cells {
+    let some = rows.chunks(ROWS);
+    Cells {
+        width: of.width(),
+        values: some
+            .flat_map(|rows| of.said(model, &batch(told, rows)))
+            .collect(),
+    }
+}
+
+/// A model that goes on from another, or begins with random numbers.
+fn begun(
+    base: Option<&(EventBase, bool)>,
+    form: &EventForm,
+    place: &Place,
+    seed: u64,
+) -> Result<EventModel> {
+    match base {
+        Some((base, same)) => Ok(base.model(form, *same, place, seed)?.0),
+        None => fresh(form, place, seed),
     }
 }
 
 impl HistoryForm {
     /// Number of columns.
     pub fn width(&self) -> usize {
-        self.form.surprises()
+        self.states() + self.form.surprises()
+    }
+
+    /// Of these the numbers of a state.
+    fn states(&self) -> usize {
+        if self.state { self.form.body.width } else { 0 }
     }
 
     /// The names of the columns, in plain words.
     pub fn names(&self, spec: &TimelineSpec) -> Vec<String> {
         let parts = spec.names();
+        let states = std::iter::repeat_n(STATE.to_string(), self.states());
         let surprises = self
             .form
             .foretold()
             .map(|at| format!("surprise of {}", parts[at]));
-        surprises
-            .chain(["share of larger amounts expected".to_string()])
-            .collect()
+        let larger = "share of larger amounts expected".to_string();
+        states.chain(surprises).chain([larger]).collect()
     }
-}
 
-/// Surprises of the last event of each timeline, row by row.
-fn said(model: &EventModel, batch: &EventBatch) -> Vec<f32> {
-    let states = model.states(batch, &Pass::over_many());
-    to_host(model.surprises(&states, batch, &batch.last_rows()))
+    /// The columns of the last event of each timeline, row by row.
+    fn said(&self, model: &EventModel, batch: &EventBatch) -> Vec<f32> {
+        let pass = Pass::over_many();
+        if self.state {
+            return to_host(model.last(batch, &pass));
+        }
+        let states = model.states(batch, &pass);
+        to_host(model.surprises(&states, batch, &batch.last_rows()))
+    }
 }
 
 /// A model of events that reads a stream.
@@ -169,7 +228,8 @@ impl Live {
     /// What surprises about an event, which is put into the past if it is to be `kept`: `[HistoryForm::width]`.
     pub(super) fn columns(&mut self, event: &EventRow<'_>, cells: &[f32], kept: bool) -> Vec<f32> {
         self.timelines.step(event, cells, kept, &mut self.seen);
-        said(&self.model, &EventBatch::of_moments(&self.seen))
+        self.of
+            .said(&self.model, &EventBatch::of_moments(&self.seen))
     }
 
     /// Surprises and features of every row of a table, whose events hold their own past.
@@ -178,13 +238,6 @@ impl Live {
         let cells = self.of.fields.encode(table, &rows)?;
         let mut timelines = Timelines::new(self.timelines.spec().clone())?;
         let (features, told) = moments_of(table, engine, (&mut timelines, &cells))?;
-        let width = self.of.width();
-        let mut values = Vec::with_capacity(rows.len() * width);
-        for some in rows.chunks(ROWS) {
-            let timelines: Vec<(u64, Vec<u32>)> =
-                some.iter().map(|row| (0, told.seen(*row))).collect();
-            values.extend(said(&self.model, &EventBatch::of_rows(&told, &timelines)));
-        }
-        Ok((Cells { width, values }, features))
+        Ok((columns((&self.of, &self.model), &told, &rows), features))
     }
 }

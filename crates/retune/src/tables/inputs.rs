@@ -26,6 +26,8 @@ enum Input {
     Steps(Vec<f32>),
     /// A flag for each of so many words, one for all others and one for a missing value.
     Flags(usize),
+    /// As it is.
+    Plain,
 }
 
 impl Inputs {
@@ -48,6 +50,18 @@ impl Inputs {
         };
         fitted.mean = fitted.mean_of(cells);
         fitted
+    }
+
+    /// The same with numbers behind them that are read as they are, of which these are those of the training rows.
+    #[must_use]
+    pub fn and_plain(mut self, told: &Cells) -> Self {
+        let plain = Self {
+            fields: vec![Input::Plain; told.width],
+            mean: Vec::new(),
+        };
+        self.mean.extend(plain.mean_of(told));
+        self.fields.extend(plain.fields);
+        self
     }
 
     /// Mean of each input over rows: `[width]`.
@@ -109,12 +123,14 @@ impl Input {
         match self {
             Self::Steps(edges) => edges.len().saturating_sub(1).max(1) + 1,
             Self::Flags(words) => words + 2,
+            Self::Plain => 1,
         }
     }
 
     fn push(&self, value: f32, out: &mut Vec<f32>) {
         let end = out.len() + self.width();
         match self {
+            Self::Plain => out.push(value),
             _ if value.is_nan() => {
                 out.resize(end - 1, 0.0);
                 out.push(1.0);

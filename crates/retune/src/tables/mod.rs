@@ -16,6 +16,7 @@ mod found;
 pub mod gbdt;
 pub mod history;
 pub mod inputs;
+pub mod joint;
 pub mod linear;
 pub mod net;
 mod periods;

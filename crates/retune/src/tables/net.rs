@@ -231,21 +231,7 @@ impl Job<'_> {
         (mut save, from): (Option<Save<'_>>, Option<Snapshot>),
         on: &mut dyn FnMut(&Event) -> Flow,
     ) -> Result<Fitted<Net>> {
-        let (steps, steps_per_epoch) = self.steps();
-        let pace = &self.pace;
-        let options = TrainOptions {
-            steps,
-            steps_per_epoch,
-            lr: pace.lr,
-            schedule: Schedule::Constant,
-            patience: Some(pace.patience),
-            weight_decay: pace.weight_decay,
-            clip_norm: pace.clip_norm,
-            seed: pace.seed,
-            average: pace.average,
-            save: pace.save,
-            ..TrainOptions::default()
-        };
+        let options = self.options();
         let saves = save.is_some();
         let mut keep = |snapshot: &Snapshot| save.as_mut().map_or(Ok(()), |save| save(snapshot));
         let parts = Parts {
@@ -268,7 +254,35 @@ impl Job<'_> {
         train::fit(net, parts, &options, from)
     }
 
+    /// How the loop trains.
+    pub(super) fn options(&self) -> TrainOptions {
+        let (steps, steps_per_epoch) = self.steps();
+        let pace = &self.pace;
+        TrainOptions {
+            steps,
+            steps_per_epoch,
+            lr: pace.lr,
+            schedule: Schedule::Constant,
+            patience: Some(pace.patience),
+            weight_decay: pace.weight_decay,
+            clip_norm: pace.clip_norm,
+            seed: pace.seed,
+            average: pace.average,
+            save: pace.save,
+            ..TrainOptions::default()
+        }
+    }
+
     fn lessons(&self, epoch: u64) -> train::EpochBatches<'_, Lesson> {
+        Box::new(self.batches(epoch).map(|rows| {
+            let x = tensor(self.inputs, self.train.cells, &rows, true);
+            let n = rows.len() as u64;
+            Ok((Lesson { rows, x }, n))
+        }))
+    }
+
+    /// The training rows of each step of a pass.
+    pub(super) fn batches(&self, epoch: u64) -> impl Iterator<Item = Vec<usize>> + use<> {
         let options = BatchOptions {
             rows: self.pace.batch,
             max_tokens: usize::MAX,
@@ -276,22 +290,20 @@ impl Job<'_> {
             seed: self.pace.seed,
         };
         let lengths = vec![1; self.train.targets.len()];
-        let batches = plan_batches(&lengths, &options, epoch).into_iter();
-        Box::new(batches.map(|rows| {
-            let x = tensor(self.inputs, self.train.cells, &rows, true);
-            let n = rows.len() as u64;
-            Ok((Lesson { rows, x }, n))
-        }))
+        plan_batches(&lengths, &options, epoch).into_iter()
     }
 
     /// Sum over members and rows.
     fn loss(&self, net: &Net, lesson: &Lesson, pass: &Pass) -> Loss {
         let keys: Vec<u64> = lesson.rows.iter().map(|row| *row as u64).collect();
-        let n = lesson.rows.len();
-        let said = net.forward(lesson.x.clone(), &keys, pass); // [rows * members, outputs]
-        let members = said.dims()[0] / n.max(1);
+        self.penalty(net.forward(lesson.x.clone(), &keys, pass), &lesson.rows)
+    }
+
+    /// The same of what members said of rows, `[rows * members, outputs]`.
+    pub(super) fn penalty(&self, said: Tensor<2>, rows: &[usize]) -> Loss {
+        let members = said.dims()[0] / rows.len().max(1);
         let own = |row: &usize| std::iter::repeat_n(self.train.targets[*row].clone(), members);
-        let targets: Vec<Target> = lesson.rows.iter().flat_map(own).collect();
+        let targets: Vec<Target> = rows.iter().flat_map(own).collect();
         let weights = vec![1f32; targets.len()];
         if let Some(objective) = self.objective {
             return objective.cross_entropy(said, &targets, &weights);
@@ -324,7 +336,7 @@ pub fn answers(
 }
 
 /// The inputs of some rows, `[rows, inputs]`, on the device with gradients when `train`.
-fn tensor(inputs: &Inputs, cells: &Cells, rows: &[usize], train: bool) -> Tensor<2> {
+pub(super) fn tensor(inputs: &Inputs, cells: &Cells, rows: &[usize], train: bool) -> Tensor<2> {
     let width = inputs.width();
     let mut values = Vec::with_capacity(rows.len() * width);
     for row in rows {

@@ -28,17 +28,20 @@ pub enum Family {
     Gbdt,
     /// Networks that share their layers.
     Tabular,
+    /// The same networks over what a model of events says of a card, which learns with them.
+    Events,
 }
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 2] = [Self::Gbdt, Self::Tabular];
+    pub const ALL: [Self; 3] = [Self::Gbdt, Self::Tabular, Self::Events];
 
     /// Its name in recipes.
     pub fn name(self) -> &'static str {
         match self {
             Self::Gbdt => "gbdt",
             Self::Tabular => "tabular",
+            Self::Events => "events",
         }
     }
 
@@ -50,6 +53,9 @@ impl Family {
             }
             Self::Tabular => {
                 "networks that share their layers (TabM-mini, arXiv:2410.24210); for tables"
+            }
+            Self::Events => {
+                "the same networks over a transformer of each card's events; for frauds"
             }
         }
     }
@@ -193,7 +199,11 @@ impl Plan {
     pub fn inputs(&self) -> Vec<String> {
         let mut names = self.fields.names();
         names.extend(self.engine.iter().flat_map(|engine| engine.spec().names()));
-        let told = self.history.iter();
+        // A network of events reads them itself.
+        let told = self
+            .history
+            .iter()
+            .filter(|_| self.family != Family::Events);
         names.extend(told.flat_map(|history| history.of.names(history.timelines.spec())));
         names
     }

@@ -13,13 +13,16 @@ use super::bundle::{self, Kept, Saved};
 use super::correction::{Correction, corrected};
 use super::figures::{self, Measured, Rival};
 use super::gbdt::{self, Trees};
+use super::history::History;
 use super::inputs::Inputs;
+use super::joint::{Ground, Joint};
 use super::linear;
 use super::net::{self, Job, Net, NetForm, Pace};
 use super::plan::{Family, Plan, Rows};
 use super::rolling;
 use super::undersample::learned;
 use crate::error::{Error, Result};
+use crate::events::bundle::fresh;
 use crate::floors::classical::Effort;
 use crate::losses::Objective;
 use crate::proof::Meter;
@@ -28,7 +31,7 @@ use crate::run::{Begun, Finished, Flow, gates, recorder, stage};
 use crate::run_folder::{RunFolder, Started};
 use crate::train::state::Snapshot;
 use crate::train::{Fitted, SaveWhen, Validation};
-use crate::weights::{Place, Source};
+use crate::weights::{HostTensor, Place, Source};
 
 /// Passes, validations without improvement, learning rate and dropout of networks where the recipe names none.
 const USUAL: (f64, usize, f64, f64) = (40.0, 8, 2e-3, 0.1);
@@ -82,6 +85,8 @@ struct Trained {
     steps: (u64, u64),
     interrupted: bool,
     note: Option<String>,
+    /// Weights of the model of events that learned with a network.
+    past: Option<Vec<HostTensor>>,
 }
 
 fn carry_out(
@@ -110,6 +115,7 @@ fn carry_out(
     if !trained.interrupted {
         notes.extend(other(plan, &mut rivals, &mut on)?);
         notes.extend(without_history(plan, &mut rivals, &mut on)?);
+        notes.extend(from_scratch(plan, &mut rivals, &mut on)?);
     }
     notes.extend(trained.note);
     stage(&mut on, "evaluate", Some(plan.test.at.len() as u64));
@@ -123,6 +129,7 @@ fn carry_out(
         &Saved {
             plan,
             kept: &trained.kept,
+            past: trained.past.as_deref(),
             correction: &right.correction,
             measured: &measured,
             steps: trained.steps,
@@ -160,7 +167,7 @@ fn trained(
     let shared = std::cell::RefCell::new(&mut *folder);
     let save: net::Save = &mut |snapshot| shared.borrow_mut().save(snapshot, keep);
     let mut on = |event: &Event| record(event, &mut shared.borrow_mut());
-    taught(plan, "train", (Some(save), from), &mut on)
+    taught(plan, ("train", Start::Gone), (Some(save), from), &mut on)
 }
 
 /// Metrics of answers to the validation rows, as a model says them, and the one that selects.
@@ -235,7 +242,7 @@ fn other(plan: &Plan, rivals: &mut Vec<Rival>, on: On) -> Result<Option<String>>
     let wanted = match (plan.family, plan.recipe.verdict) {
         (_, VerdictLevel::Off) | (Family::Gbdt, VerdictLevel::Fast) => return Ok(None),
         (Family::Gbdt, VerdictLevel::Full) => Family::Tabular,
-        (Family::Tabular, _) => Family::Gbdt,
+        (Family::Tabular | Family::Events, _) => Family::Gbdt,
     };
     let meter = Meter::start();
     let found = unsaved(plan, wanted, on)?;
@@ -247,7 +254,7 @@ fn other(plan: &Plan, rivals: &mut Vec<Rival>, on: On) -> Result<Option<String>>
     rivals.push(Rival {
         name: match wanted {
             Family::Gbdt => "gbdt",
-            Family::Tabular => "network",
+            Family::Tabular | Family::Events => "network",
         },
         scores: Correction::of_prior(plan).apply(found.test, plan.positive),
         cost: meter.cost(),
@@ -265,7 +272,7 @@ fn unsaved(plan: &Plan, family: Family, on: On) -> Result<Trained> {
         Event::Stage { .. } => on(event),
         _ => Flow::Continue,
     };
-    taught(plan, "network", (None, None), &mut watch)
+    taught(plan, ("network", Start::Random), (None, None), &mut watch)
 }
 
 /// Figures of a model that is measured and not saved; nothing where its training was stopped.
@@ -316,6 +323,7 @@ fn grown_on(plan: &Plan, [train, valid, test]: [&Rows; 3], on: On) -> Result<Tra
         )),
         steps: (trees.setting.trees as u64, trees.setting.trees as u64),
         kept: Kept::Trees(trees),
+        past: None,
         valid: answers,
         test,
         interrupted: false,
@@ -349,16 +357,57 @@ fn without_history(plan: &Plan, rivals: &mut Vec<Rival>, on: On) -> Result<Optio
     Ok(Some(told.to_string()))
 }
 
+/// Adds the same networks with a model of events of random numbers, beside one that learned without labels.
+fn from_scratch(plan: &Plan, rivals: &mut Vec<Rival>, on: On) -> Result<Option<String>> {
+    let goes_on = plan.history.as_ref().is_some_and(History::goes_on);
+    if plan.family != Family::Events || !goes_on || plan.recipe.verdict == VerdictLevel::Off {
+        return Ok(None);
+    }
+    let meter = Meter::start();
+    let mut watch = |event: &Event| match event {
+        Event::Step { step, .. } => on(&Event::Progress { done: *step }),
+        Event::Stage { .. } => on(event),
+        _ => Flow::Continue,
+    };
+    let found = taught(plan, ("scratch", Start::Random), (None, None), &mut watch)?;
+    rivals.push(Rival {
+        name: "scratch",
+        scores: found.test,
+        cost: meter.cost(),
+    });
+    let told = "scratch is the same model from random numbers, on the same labels";
+    Ok(Some(told.to_string()))
+}
+
+/// Where a model of events begins.
+#[derive(Debug, Clone, Copy)]
+enum Start {
+    /// With the one that the recipe goes on from, if it names one.
+    Gone,
+    /// With random numbers.
+    Random,
+}
+
 /// A network, from random numbers.
 fn taught(
     plan: &Plan,
-    name: &str,
+    (name, start): (&str, Start),
     saved: (Option<net::Save<'_>>, Option<Snapshot>),
     on: On,
 ) -> Result<Trained> {
     let engineered = plan.inputs().len() - plan.fields.fields.len();
     let train = learned(plan, &plan.train);
-    let inputs = Inputs::fit(&plan.fields.fields, engineered, &train.cells);
+    let fields = Inputs::fit(&plan.fields.fields, engineered, &train.cells);
+    let joint = plan
+        .history
+        .as_ref()
+        .filter(|_| plan.family == Family::Events);
+    let inputs = match joint {
+        Some(history) => fields
+            .clone()
+            .and_plain(&history.columns(&history.model, &train.at)),
+        None => fields.clone(),
+    };
     let of = &plan.recipe.tables;
     let form = NetForm {
         inputs: inputs.width(),
@@ -390,6 +439,14 @@ fn taught(
     };
     stage(on, name, Some(job.steps().0));
     let rate = |scores: &Matrix| validation(plan, scores);
+    if let Some(history) = joint {
+        let ground = Ground {
+            history,
+            fields: &fields,
+            at: [&train.at, &plan.valid.at],
+        };
+        return taught_jointly(plan, (&ground, &job, form), net, (&rate, start, saved), on);
+    }
     let fitted: Fitted<Net> = job.fit(net, &rate, saved, on)?;
     crate::ops::cpu::release();
     let plain = fitted.model.valid();
@@ -406,6 +463,40 @@ fn taught(
             form,
             inputs,
         },
+        past: None,
+    })
+}
+
+/// The same with a model of events, which goes on from one that learned without labels where the recipe names it.
+fn taught_jointly(
+    plan: &Plan,
+    (ground, job, form): (&Ground, &Job, NetForm),
+    net: Net,
+    (rate, start, (save, from)): (net::Rate, Start, (Option<net::Save<'_>>, Option<Snapshot>)),
+    on: On,
+) -> Result<Trained> {
+    let place = Place::cpu(true, plan.recipe.products());
+    let seed = plan.recipe.seed;
+    let past = match start {
+        Start::Gone => ground.history.begin(&place, seed)?,
+        Start::Random => fresh(&ground.history.of.form, &place, seed)?,
+    };
+    let fitted = ground.fit(job, Joint { past, net }, (rate, save, from), on)?;
+    crate::ops::cpu::release();
+    let plain = fitted.model.valid();
+    let of = |rows: &Rows| ground.answers(job, &plain, (&rows.cells, &rows.at));
+    Ok(Trained {
+        valid: of(&plan.valid),
+        test: of(&plan.test),
+        steps: (fitted.best_step, fitted.steps),
+        interrupted: fitted.interrupted,
+        note: None,
+        kept: Kept::Net {
+            weights: crate::weights::host_values(&plain.net),
+            form,
+            inputs: job.inputs.clone(),
+        },
+        past: Some(crate::weights::host_values(&plain.past)),
     })
 }
 

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use super::bundle::{Opened, TableBundle};
 use super::figures::{figure, of_two};
-use super::history::Live;
+use super::history::{Live, STATE};
 use super::queue::{Queue, times};
 use super::{FRAUD, alerts, attribution, evaluation, net, run};
 use crate::error::{Error, Result};
@@ -376,6 +376,7 @@ impl Scorer {
                 attribution::of_fields((net, inputs), row, positive, says)
             }
         };
+        let by = self.state_as_one(by);
         let mut order: Vec<usize> = (0..row.len()).filter(|at| by[*at] > 0.0).collect();
         order.sort_by(|a, b| by[*b].total_cmp(&by[*a]));
         let fields = &self.bundle.config.fields.fields;
@@ -383,9 +384,23 @@ impl Scorer {
             let value = fields
                 .get(at)
                 .map_or_else(|| figure(row[at]), |field| field.show(row[at]));
+            if self.names[at] == STATE {
+                return STATE.to_string();
+            }
             format!("{} is {value}", self.names[at])
         };
         order.into_iter().take(REASONS).map(say).collect()
+    }
+
+    /// Attributions in which the first number of a state stands for all of them.
+    fn state_as_one(&self, mut by: Vec<f64>) -> Vec<f64> {
+        let state = |at: &usize| self.names[*at] == STATE;
+        let all: Vec<usize> = (0..by.len()).filter(state).collect();
+        let sum = all.iter().map(|at| std::mem::take(&mut by[*at])).sum();
+        if let Some(first) = all.first() {
+            by[*first] = sum;
+        }
+        by
     }
 }
 
