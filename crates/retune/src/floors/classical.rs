@@ -20,6 +20,7 @@ use retune_data::processor::{ImageProcessor, Labels};
 use retune_eval::Matrix;
 
 use crate::error::Result;
+pub use outputs::Outputs;
 use outputs::Training;
 use sparse::{Sparse, Vocabulary};
 
@@ -189,31 +190,51 @@ pub fn picture_scores(
 /// The columns of a row that are not zero, with their values, ascending.
 pub type Columns = Vec<(u32, f32)>;
 
-/// Answers to validation and test rows of a linear model on training rows as they are, all as columns and values
-/// ascending by column of `cols`, with the best penalty, and that penalty; `None` without training rows. See [`scores`].
-pub fn linear_scores(
+/// A linear model that was fitted to rows of columns.
+pub struct Fitted {
+    /// The model with the best penalty.
+    pub outputs: Outputs,
+    /// That penalty.
+    pub c: f64,
+    /// Answers to the validation rows.
+    pub valid: Matrix,
+    /// Answers to the test rows.
+    pub test: Matrix,
+}
+
+/// A linear model on training rows as they are, all as columns and values ascending by column of `cols`; `None` without
+/// training rows. See [`scores`].
+pub fn linear(
     (cols, sides): (usize, [Vec<Columns>; 3]),
     (targets, labels): (&[Target], &Labels),
     effort: Effort,
     score: &dyn Fn(&Matrix) -> f64,
-) -> Option<(Matrix, Matrix, f64)> {
+) -> Option<Fitted> {
     if targets.is_empty() {
         return None;
     }
-    let rows = sides.map(|side| {
-        let mut rows = Sparse::with_room(cols, side.iter().map(Vec::len).sum());
-        for row in side {
-            rows.push(row);
-        }
-        rows
-    });
+    let rows = sides.map(|side| sparse(cols, side));
     let fit = Fit {
         targets,
         labels,
         grid: effort.grid(),
     };
     let found = fit.best(&rows, score)?;
-    Some((found.valid, found.test, found.c))
+    Some(Fitted {
+        outputs: found.outputs,
+        c: found.c,
+        valid: found.valid,
+        test: found.test,
+    })
+}
+
+/// Rows as columns and values, ascending by column of `cols`.
+pub fn sparse(cols: usize, side: Vec<Columns>) -> Sparse {
+    let mut rows = Sparse::with_room(cols, side.iter().map(Vec::len).sum());
+    for row in side {
+        rows.push(row);
+    }
+    rows
 }
 
 /// Colours and edges of `rows` as vectors, `[rows, features]`, in units of the training rows.
@@ -245,6 +266,7 @@ struct Fit<'a> {
 struct Found {
     score: f64,
     c: f64,
+    outputs: Outputs,
     valid: Matrix,
     test: Matrix,
 }
@@ -268,6 +290,7 @@ impl Fit<'_> {
                     c,
                     test: outputs.scores(test),
                     valid: answers,
+                    outputs,
                 });
             }
         }

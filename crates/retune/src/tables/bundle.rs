@@ -15,6 +15,7 @@ use super::figures::Measured;
 use super::gbdt::Trees;
 use super::history::{HistoryForm, Live};
 use super::inputs::Inputs;
+use super::linear::Line;
 use super::net::{Net, NetForm};
 use super::plan::Plan;
 use super::task;
@@ -28,6 +29,7 @@ use crate::weights::{HostTensor, LoadReport, Place, Source, host_values};
 
 const CONFIG: &str = "config.json";
 const TREES: &str = "trees.json";
+const LINEAR: &str = "linear.json";
 const WEIGHTS: &str = "model.safetensors";
 /// Weights of the model of events, and what every card has done after the last event of the data.
 const HISTORY: [&str; 2] = ["history.safetensors", "timelines.state"];
@@ -69,6 +71,7 @@ pub struct Config {
 /// A model that was trained.
 pub(super) enum Kept {
     Trees(Trees),
+    Linear(Line),
     Net {
         weights: Vec<HostTensor>,
         form: NetForm,
@@ -100,6 +103,11 @@ pub(super) fn save(run: &RunFolder, saved: &Saved) -> Result<Manifest> {
             let text = serde_json::to_vec(trees).map_err(|e| Error::Internal(e.to_string()))?;
             run.write(TREES, &text)?;
             names.push(TREES);
+        }
+        Kept::Linear(line) => {
+            let text = serde_json::to_vec(line).map_err(|e| Error::Internal(e.to_string()))?;
+            run.write(LINEAR, &text)?;
+            names.push(LINEAR);
         }
         Kept::Net {
             weights,
@@ -186,6 +194,7 @@ const MODEL_TYPE: &str = "retune-tables";
 /// A model that answers.
 pub(super) enum Opened {
     Trees(Trees),
+    Linear(Line),
     Net { net: Box<Net>, inputs: Inputs },
 }
 
@@ -229,6 +238,9 @@ impl TableBundle {
         manifest.check(folder)?;
         let config: Config = read_json(&folder.join(CONFIG))?;
         let model = match &config.net {
+            None if folder.join(LINEAR).is_file() => {
+                Opened::Linear(read_json(&folder.join(LINEAR))?)
+            }
             None => Opened::Trees(read_json(&folder.join(TREES))?),
             Some((form, inputs)) => {
                 let checkpoint = Checkpoint::open(&folder.join(WEIGHTS))?;

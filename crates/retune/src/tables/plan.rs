@@ -26,6 +26,8 @@ use crate::tasks::Task;
 pub enum Family {
     /// Gradient-boosted trees.
     Gbdt,
+    /// A linear model.
+    Linear,
     /// Networks that share their layers.
     Tabular,
     /// The same networks over what a model of events says of a card, which learns with them.
@@ -33,13 +35,19 @@ pub enum Family {
 }
 
 impl Family {
+    /// Whether it is trained step by step.
+    pub fn is_network(self) -> bool {
+        matches!(self, Self::Tabular | Self::Events)
+    }
+
     /// Every family.
-    pub const ALL: [Self; 3] = [Self::Gbdt, Self::Tabular, Self::Events];
+    pub const ALL: [Self; 4] = [Self::Gbdt, Self::Linear, Self::Tabular, Self::Events];
 
     /// Its name in recipes.
     pub fn name(self) -> &'static str {
         match self {
             Self::Gbdt => "gbdt",
+            Self::Linear => "linear",
             Self::Tabular => "tabular",
             Self::Events => "events",
         }
@@ -51,6 +59,7 @@ impl Family {
             Self::Gbdt => {
                 "gradient-boosted trees (Friedman 2001), by the forust-ml crate; for tables"
             }
+            Self::Linear => "logistic or ridge regression; for tables, and for few labels",
             Self::Tabular => {
                 "networks that share their layers (TabM-mini, arXiv:2410.24210); for tables"
             }

@@ -159,8 +159,10 @@ fn trained(
     from: Option<Snapshot>,
     (folder, record): (&mut RunFolder, Recorder),
 ) -> Result<Trained> {
-    if plan.family == Family::Gbdt {
-        return grown(plan, &mut |event| record(event, folder));
+    match plan.family {
+        Family::Gbdt => return grown(plan, &mut |event| record(event, folder)),
+        Family::Linear => return lined(plan, [&plan.train, &plan.valid, &plan.test]),
+        Family::Tabular | Family::Events => {}
     }
     let keep = plan.recipe.train.keep_checkpoints;
     // The loop saves and reports in turn, both into the one folder.
@@ -211,23 +213,51 @@ fn sign(name: &str) -> f64 {
 
 /// Adds the linear model; says what was selected.
 fn straight(plan: &Plan, rivals: &mut Vec<Rival>, on: On) -> Option<String> {
+    if plan.family == Family::Linear {
+        return None;
+    }
     stage(on, "linear", None);
     let meter = Meter::start();
-    let train = learned(plan, &plan.train);
-    let sides = linear::Sides {
-        cells: [&train.cells, &plan.valid.cells, &plan.test.cells],
-        targets: &train.targets,
-    };
-    let score = |scores: &Matrix| validation(plan, scores).score;
-    let (_, test, c) = linear::scores(&sides, &plan.labels, &plan.words(), effort(plan), &score)?;
+    let found = straightened(plan, [&plan.train, &plan.valid, &plan.test])?;
     rivals.push(Rival {
         name: "linear",
-        scores: Correction::of_prior(plan).apply(test, plan.positive),
+        scores: Correction::of_prior(plan).apply(found.test, plan.positive),
         cost: meter.cost(),
     });
     Some(format!(
-        "linear is a linear model on the same fields: C = {c}"
+        "linear is a linear model on the same fields: C = {}",
+        found.c
     ))
+}
+
+/// The linear model on these rows of training, validation and test.
+fn straightened(plan: &Plan, [train, valid, test]: [&Rows; 3]) -> Option<linear::Found> {
+    let train = learned(plan, train);
+    let sides = linear::Sides {
+        cells: [&train.cells, &valid.cells, &test.cells],
+        targets: &train.targets,
+    };
+    let words: Vec<_> = plan.words().into_iter().take(train.cells.width).collect();
+    let score = |scores: &Matrix| validation(plan, scores).score;
+    linear::fit(&sides, &plan.labels, &words, effort(plan), &score)
+}
+
+/// The same as a model of its own.
+fn lined(plan: &Plan, sides: [&Rows; 3]) -> Result<Trained> {
+    let found = straightened(plan, sides);
+    let found = found.ok_or_else(|| Error::User("no row is left to learn from".to_string()))?;
+    Ok(Trained {
+        kept: Kept::Linear(found.line),
+        past: None,
+        valid: found.valid,
+        test: found.test,
+        steps: (1, 1),
+        interrupted: false,
+        note: Some(format!(
+            "linear is the best of its penalties on the validation rows: C = {}",
+            found.c
+        )),
+    })
 }
 
 fn effort(plan: &Plan) -> Effort {
@@ -242,7 +272,7 @@ fn other(plan: &Plan, rivals: &mut Vec<Rival>, on: On) -> Result<Option<String>>
     let wanted = match (plan.family, plan.recipe.verdict) {
         (_, VerdictLevel::Off) | (Family::Gbdt, VerdictLevel::Fast) => return Ok(None),
         (Family::Gbdt, VerdictLevel::Full) => Family::Tabular,
-        (Family::Tabular | Family::Events, _) => Family::Gbdt,
+        _ => Family::Gbdt,
     };
     let meter = Meter::start();
     let found = unsaved(plan, wanted, on)?;
@@ -254,7 +284,7 @@ fn other(plan: &Plan, rivals: &mut Vec<Rival>, on: On) -> Result<Option<String>>
     rivals.push(Rival {
         name: match wanted {
             Family::Gbdt => "gbdt",
-            Family::Tabular | Family::Events => "network",
+            _ => "network",
         },
         scores: Correction::of_prior(plan).apply(found.test, plan.positive),
         cost: meter.cost(),
@@ -264,8 +294,10 @@ fn other(plan: &Plan, rivals: &mut Vec<Rival>, on: On) -> Result<Option<String>>
 
 /// A model of this family that leaves neither steps nor states behind.
 fn unsaved(plan: &Plan, family: Family, on: On) -> Result<Trained> {
-    if family == Family::Gbdt {
-        return grown(plan, on);
+    match family {
+        Family::Gbdt => return grown(plan, on),
+        Family::Linear => return lined(plan, [&plan.train, &plan.valid, &plan.test]),
+        Family::Tabular | Family::Events => {}
     }
     let mut watch = |event: &Event| match event {
         Event::Step { step, .. } => on(&Event::Progress { done: *step }),
@@ -330,30 +362,29 @@ fn grown_on(plan: &Plan, [train, valid, test]: [&Rows; 3], on: On) -> Result<Tra
     })
 }
 
-/// Adds trees without what a model of events says, beside those with it.
+/// Adds trees, or a linear model, without what a model of events says, beside those with it.
 fn without_history(plan: &Plan, rivals: &mut Vec<Rival>, on: On) -> Result<Option<String>> {
-    let Some(history) = plan
-        .history
-        .as_ref()
-        .filter(|_| plan.family == Family::Gbdt)
-    else {
+    let Some(history) = plan.history.as_ref().filter(|_| !plan.family.is_network()) else {
         return Ok(None);
     };
     if plan.recipe.verdict == VerdictLevel::Off {
         return Ok(None);
     }
-    stage(on, "trees without history", None);
+    stage(on, "without history", None);
     let meter = Meter::start();
     let width = plan.train.cells.width - history.of.width();
     let sides = [&plan.train, &plan.valid, &plan.test].map(|rows| rows.first(width));
-    let found = grown_on(plan, sides.each_ref(), &mut |_| Flow::Continue)?;
+    let sides = sides.each_ref();
+    let found = match plan.family {
+        Family::Linear => lined(plan, sides)?,
+        _ => grown_on(plan, sides, &mut |_| Flow::Continue)?,
+    };
     rivals.push(Rival {
         name: "no_history",
-        scores: found.test,
+        scores: Correction::of_prior(plan).apply(found.test, plan.positive),
         cost: meter.cost(),
     });
-    let told =
-        "no_history are trees on the same rows without what the model of events finds surprising";
+    let told = "no_history is the same kind of model on the same rows, without what the model of events finds surprising";
     Ok(Some(told.to_string()))
 }
 
@@ -372,7 +403,7 @@ fn from_scratch(plan: &Plan, rivals: &mut Vec<Rival>, on: On) -> Result<Option<S
     let found = taught(plan, ("scratch", Start::Random), (None, None), &mut watch)?;
     rivals.push(Rival {
         name: "scratch",
-        scores: found.test,
+        scores: Correction::of_prior(plan).apply(found.test, plan.positive),
         cost: meter.cost(),
     });
     let told = "scratch is the same model from random numbers, on the same labels";

@@ -207,6 +207,7 @@ impl Scorer {
     fn said(&self, cells: &Cells) -> Matrix {
         match &self.bundle.model {
             Opened::Trees(trees) => trees.scores(cells),
+            Opened::Linear(line) => line.scores(cells),
             Opened::Net { net, inputs } => {
                 let labels = &self.bundle.config.labels;
                 let classes = !matches!(labels, Labels::Number { .. });
@@ -336,7 +337,7 @@ impl Scorer {
         };
         let score = match &self.bundle.model {
             Opened::Trees(trees) => config.correction.probability(trees.score(row)[positive]),
-            Opened::Net { .. } => {
+            Opened::Linear(_) | Opened::Net { .. } => {
                 let cells = Cells {
                     width: row.len(),
                     values: row.to_vec(),
@@ -369,6 +370,7 @@ impl Scorer {
                 let each = trees.contributions(row).into_iter();
                 each.map(|by| by * sign).collect()
             }
+            Opened::Linear(line) => line.contributions(row, positive),
             Opened::Net { net, inputs } => {
                 let labels = &self.bundle.config.labels;
                 let classes = !matches!(labels, Labels::Number { .. });

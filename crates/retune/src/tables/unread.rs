@@ -9,7 +9,7 @@ use crate::recipe::{Recipe, TablesRecipe, TrainRecipe, VerdictLevel};
 /// Keys that a model of this family does not read, however the rows are divided. Trees read none of those of networks, unless
 /// a full verdict measures a network beside them.
 pub(super) fn of_family(recipe: &Recipe, family: Family) -> Vec<Problem> {
-    let network = family != Family::Gbdt || recipe.verdict == VerdictLevel::Full;
+    let network = family.is_network() || recipe.verdict == VerdictLevel::Full;
     let usual = Recipe::default();
     let mut read = Recipe {
         memory: None,
@@ -17,7 +17,7 @@ pub(super) fn of_family(recipe: &Recipe, family: Family) -> Vec<Problem> {
         processor: usual.processor,
         pictures: usual.pictures,
         recommend: usual.recommend,
-        train: training(&recipe.train, network, family != Family::Gbdt),
+        train: training(&recipe.train, network, family.is_network()),
         ..recipe.clone()
     };
     read.data.text.clear();

@@ -4,6 +4,7 @@
 //! `mean over rows of loss(z, target) + |W|² / (2 c rows)`
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::lbfgs::minimise;
 use super::sparse::Sparse;
@@ -75,7 +76,7 @@ pub struct Problem<'a> {
 }
 
 /// A fitted linear model.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Linear {
     outputs: usize,
     /// `[features + 1, outputs]`: the last row holds the biases, which carry no penalty.
@@ -91,6 +92,16 @@ impl Linear {
             outputs: problem.outputs,
             weights: minimise(&f, start),
         }
+    }
+
+    /// How much a unit of a column adds to an output.
+    pub fn weight(&self, column: usize, output: usize) -> f64 {
+        self.weights[column * self.outputs + output]
+    }
+
+    /// Number of outputs.
+    pub fn width(&self) -> usize {
+        self.outputs
     }
 
     /// The outputs of every row, `[rows, outputs]`.

@@ -6,6 +6,7 @@
 use retune_data::Target;
 use retune_data::processor::Labels;
 use retune_eval::Matrix;
+use serde::{Deserialize, Serialize};
 
 use super::linear::{Linear, Loss, Problem, sigmoid, softmax};
 use super::sparse::Sparse;
@@ -19,7 +20,7 @@ pub struct Training<'a> {
 }
 
 /// What answers for a task.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Outputs {
     /// Classes.
     Classes {
@@ -44,7 +45,7 @@ pub enum Outputs {
 }
 
 /// The answer for one label.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Flag {
     /// A logistic model.
     Fitted(Linear),
