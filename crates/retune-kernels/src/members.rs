@@ -114,8 +114,10 @@ impl Shape {
         let mut turned = vec![0f32; weight.len()];
         let size = (self.width * self.outputs).max(1);
         for (to, from) in turned.chunks_mut(size).zip(weight.chunks(size)) {
-            for (i, value) in from.iter().enumerate() {
-                to[i % self.outputs * self.width + i / self.outputs] = *value;
+            for (w, values) in from.chunks(self.outputs).enumerate() {
+                for (o, value) in values.iter().enumerate() {
+                    to[o * self.width + w] = *value;
+                }
             }
         }
         turned
@@ -196,8 +198,10 @@ pub fn outputs_backward<E: Element>(
     parallel::each(each.enumerate().collect(), |(member, (dweight, dbias))| {
         let mut turned = vec![0f32; size];
         sums_of_member(isa, shape, member, (dout, x), (&mut turned, dbias));
-        for (i, value) in dweight.iter_mut().enumerate() {
-            *value = turned[i % shape.outputs * shape.width + i / shape.outputs];
+        for (w, values) in dweight.chunks_mut(shape.outputs).enumerate() {
+            for (o, value) in values.iter_mut().enumerate() {
+                *value = turned[o * shape.width + w];
+            }
         }
     });
 }

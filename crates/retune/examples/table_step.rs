@@ -56,7 +56,10 @@ fn main() -> Result<(), Failed> {
             Some((key, value)) if settings.contains_key(key) => {
                 let known = SETTINGS.into_iter().find(|(name, _)| *name == key);
                 let (name, _) = known.ok_or("no such setting")?;
-                settings.insert(name, value.parse()?);
+                let least = f64::from(u8::from(!["dropout", "warmup"].contains(&name)));
+                let given = value.parse().ok().filter(|given| *given >= least);
+                let given = given.ok_or(format!("`{word}`: give a number from {least} on"))?;
+                settings.insert(name, given);
             }
             _ => return Err(format!("`{word}` is no setting; write rows=512 or the like").into()),
         }
@@ -94,6 +97,14 @@ fn table(inputs: usize, rows: usize) -> Result<(Vec<Field>, Cells), Failed> {
     Ok((fields, Cells { width, values }))
 }
 
+/// A network of random numbers.
+fn net(form: &NetForm, precision: Precision) -> Result<Net, Failed> {
+    let place = Place::cpu(true, precision);
+    let keys = |path: &str| vec![path.to_string()];
+    let mut source = Source::new(None, &keys, &place, 1, Net::spread(form));
+    Ok(Net::load(&mut source, form)?)
+}
+
 fn measured(of: &dyn Fn(&str) -> f64, precision: Precision) -> Result<Value, Failed> {
     let whole = |name: &str| of(name) as usize;
     let (rows, classes) = (whole("rows"), whole("classes"));
@@ -109,10 +120,7 @@ fn measured(of: &dyn Fn(&str) -> f64, precision: Precision) -> Result<Value, Fai
         layers: whole("layers"),
         dropout: of("dropout"),
     };
-    let place = Place::cpu(true, precision);
-    let keys = |path: &str| vec![path.to_string()];
-    let mut source = Source::new(None, &keys, &place, 1, Net::spread(&form));
-    let net = Net::load(&mut source, &form)?;
+    let net = net(&form, precision)?;
     let few: Vec<usize> = (0..rows).collect();
     let objective = Objective::plain();
     let warmup = of("warmup") as u64;
@@ -132,6 +140,7 @@ fn measured(of: &dyn Fn(&str) -> f64, precision: Precision) -> Result<Value, Fai
     };
     let before = process::peak_resident_bytes();
     let Timed { ms, waits, losses } = timed(&job, net, warmup)?;
+    let all: f64 = ms.iter().chain(&waits).sum();
     Ok(json!({
         "workload": "table",
         "isa": retune::bench::isa(),
@@ -147,8 +156,7 @@ fn measured(of: &dyn Fn(&str) -> f64, precision: Precision) -> Result<Value, Fai
         "ms_per_step_median": median(&ms),
         "ms_per_step_min": ms.iter().copied().fold(f64::INFINITY, f64::min),
         "wait_ms_per_step_median": median(&waits),
-        "rows_per_s": rows as f64 * 1e3 * ms.len() as f64
-            / ms.iter().chain(&waits).sum::<f64>(),
+        "rows_per_s": rows as f64 * 1e3 * ms.len() as f64 / all,
         "peak_rss_bytes": process::peak_resident_bytes(),
         "peak_rss_before_steps_bytes": before,
         "first_loss": losses.first(),

@@ -146,7 +146,7 @@ impl Linear {
     /// Of every member of an ensemble that shares the layer and scales its inputs by a row of `scales`, `[members, in]`:
     /// x `[rows, in]`, result `[rows * members, out]`, member by member within each row.
     ///
-    /// The scales go where they cost less, to the weight or to the rows; a weight with its scales also saves the backward
+    /// The scales go where they cost less, to few rows or to the weight; a weight with its scales also saves the backward
     /// pass a product, since rows that are data have no gradient.
     pub fn forward_members(
         &self,
@@ -157,7 +157,7 @@ impl Linear {
         let ([rows, input], [members, _]) = (x.dims(), scales.dims());
         let layer = self.affine();
         let [out, _] = layer.weight.dims();
-        if rows < out || layer.low_rank.is_some() {
+        if 2 * rows < out || layer.low_rank.is_some() {
             let x = x.reshape([rows, 1, input]) * scales.reshape([1, members, input]); // [rows, members, in]
             return self.forward(x.reshape([rows * members, input]), activation);
         }
