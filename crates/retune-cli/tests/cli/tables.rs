@@ -86,9 +86,17 @@ fn a_table_is_told_from_its_columns_and_measured_and_used() {
     assert!(eval.stdout.contains("\"auroc\""), "{}", eval.stdout);
 }
 
-/// The run's figures are those of a queue on other events, too, and by segment.
+/// Events without labels are answered, and the figures of others are those of a queue, too, and by segment.
 #[track_caller]
 fn rated_as_a_queue(folder: &Folder) {
+    folder.write(
+        "new.csv",
+        "event_time,customer_id,terminal_id,amount\n2018-05-01T10:00:00,5,3,900\n2018-05-01T10:01:00,5,3,12.5\n",
+    );
+    let answers = folder
+        .retune(&["predict", "run", "--data", "new.csv"])
+        .succeeds();
+    assert_eq!(answers.stdout.lines().count(), 2, "{}", answers.stdout);
     let eval = folder
         .retune(&[
             "eval",

@@ -191,9 +191,14 @@ fn told(plan: &Plan, before: &Matrix, after: &Matrix) -> String {
         (mean, rows().zip(&truth).map(loss).sum::<f64>() / n)
     };
     let ((mean, loss), (now, loss_now)) = (of(before), of(after));
+    let advice = if loss_now > loss {
+        ", which is worse: leave --calibrate out, or give it more validation rows"
+    } else {
+        ""
+    };
     format!(
         "calibrated on {} validation rows: of the test rows {share:.5} are `{}`, and the mean score is {mean:.5} before and \
-         {now:.5} after; log loss {loss:.5} before and {loss_now:.5} after",
+         {now:.5} after; log loss {loss:.5} before and {loss_now:.5} after{advice}",
         plan.valid.at.len(),
         plan.labels
             .names()

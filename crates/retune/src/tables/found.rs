@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use retune_data::fields::{Cast, CastRequest, Cells, Fields, cast, seconds};
 use retune_data::leaks::{Finding, LeakRequest, leaks};
@@ -138,17 +138,14 @@ impl Found {
         let train = side(&sides.train)?;
         let positive = self.positive(recipe, &labels, &train.targets);
         let valid = side(&sides.valid)?;
-        correctable(recipe, (&labels, positive), [&train, &valid])?;
+        let corrected = correctable(recipe, (&labels, positive), [&train, &valid])?;
+        self.notes.extend(corrected);
         let leaks = self.leaks(recipe, (&label, &labels, positive), &sides)?;
-        let mut recipe = recipe.clone();
-        recipe.task = Some(self.task.name().to_string());
-        recipe.model = Some(family.name().to_string());
-        recipe.out = Some(out.clone());
         Ok(Plan {
             train,
             valid,
             test: side(&sides.test)?,
-            recipe,
+            recipe: resolved(recipe, self.task, (&out, family)),
             out,
             family,
             task: self.task,
@@ -476,12 +473,22 @@ impl Found {
     }
 }
 
-/// Whether probabilities can be set right as the recipe asks.
+/// The recipe with every choice filled in.
+fn resolved(recipe: &Recipe, task: &dyn Task, (out, family): (&Path, Family)) -> Recipe {
+    Recipe {
+        task: Some(task.name().to_string()),
+        model: Some(family.name().to_string()),
+        out: Some(out.to_path_buf()),
+        ..recipe.clone()
+    }
+}
+
+/// Whether probabilities can be set right as the recipe asks; what to say of it.
 fn correctable(
     recipe: &Recipe,
     (labels, positive): (&Labels, usize),
     [train, valid]: [&Rows; 2],
-) -> Result<(), Problem> {
+) -> Result<Option<String>, Problem> {
     let of = &recipe.tables;
     let two = labels.names().len() == 2;
     let asked = [
@@ -504,8 +511,7 @@ fn correctable(
         );
         return Err(Problem::new("tables.calibrate", text));
     }
-    let draw = (of.keep_legitimate, recipe.seed);
-    undersample::problem(train, positive, draw).map_or(Ok(()), Err)
+    undersample::note(train, positive, (of.keep_legitimate, recipe.seed))
 }
 
 /// Whether there are events of every side.

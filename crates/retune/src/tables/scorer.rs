@@ -181,12 +181,10 @@ impl Scorer {
             return Ok(own);
         };
         let mut spec = engine.spec().clone();
-        if spec
-            .label
-            .as_ref()
-            .is_some_and(|label| table.column(label).is_err())
-        {
-            spec.label = None;
+        // New events have no labels yet, and may have no numbers.
+        for column in [&mut spec.label, &mut spec.label_time, &mut spec.id] {
+            let there = |name: &String| table.column(name).is_ok();
+            *column = column.take().filter(there);
         }
         let mut engine = Engine::new(spec)?;
         let (told, values) = match &self.bundle.live {

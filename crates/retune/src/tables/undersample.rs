@@ -4,7 +4,6 @@
 use std::borrow::Cow;
 
 use retune_data::Target;
-use retune_data::fields::Cells;
 use retune_kernels::dropout::mix;
 
 use super::plan::{Plan, Rows};
@@ -22,29 +21,37 @@ pub(super) fn learned<'a>(plan: &Plan, rows: &'a Rows) -> Cow<'a, Rows> {
     let kept = kept(rows, plan.positive, (share, plan.recipe.seed));
     Cow::Owned(Rows {
         at: kept.iter().map(|i| rows.at[*i]).collect(),
-        cells: Cells {
-            width: rows.cells.width,
-            ..rows.cells.select(&kept)
-        },
+        cells: rows.cells.select(&kept),
         targets: kept.iter().map(|i| rows.targets[*i].clone()).collect(),
     })
 }
 
-/// What is wrong with the share for these training rows.
-pub(super) fn problem(rows: &Rows, positive: usize, draw: (f64, u64)) -> Option<Problem> {
+/// How many of the legitimate training events are kept, in words; nothing where all are.
+///
+/// # Errors
+/// Too few of them.
+pub(super) fn note(
+    rows: &Rows,
+    positive: usize,
+    draw: (f64, u64),
+) -> Result<Option<String>, Problem> {
     if draw.0 >= 1.0 {
-        return None;
+        return Ok(None);
     }
-    let kept = kept(rows, positive, draw);
-    let legitimate = kept.iter().filter(|i| !is_fraud(rows, **i, positive));
-    let count = legitimate.count();
-    (count < FEWEST).then(|| {
+    let legitimate = |i: &usize| !is_fraud(rows, *i, positive);
+    let all = (0..rows.at.len()).filter(legitimate).count();
+    let kept = kept(rows, positive, draw).into_iter();
+    let kept = kept.filter(legitimate).count();
+    if kept < FEWEST {
         let text = format!(
-            "{} keeps {count} legitimate training events, and {FEWEST} are needed; keep a larger share",
+            "{} keeps {kept} legitimate training events, and {FEWEST} are needed; keep a larger share",
             draw.0
         );
-        Problem::new("tables.keep_legitimate", text)
-    })
+        return Err(Problem::new("tables.keep_legitimate", text));
+    }
+    Ok(Some(format!(
+        "of {all} legitimate training events {kept} train; scores are probabilities among all of them"
+    )))
 }
 
 /// Indices of the kept rows. Whether one is kept rests on the seed and its place in the table alone, so that every training of
@@ -63,6 +70,9 @@ fn is_fraud(rows: &Rows, i: usize, positive: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use retune_data::fields::Cells;
+
     use super::*;
 
     #[test]
@@ -89,8 +99,13 @@ mod tests {
         let tail: Vec<usize> = found.iter().copied().filter(|i| *i >= 4000).collect();
         assert_eq!(of_part, tail);
         assert_ne!(kept(&rows, 1, (0.1, 8)), found);
-        assert!(problem(&rows, 1, (0.1, 7)).is_none());
-        let told = problem(&rows, 1, (1e-4, 7)).map(|problem| problem.text);
-        assert!(told.is_some_and(|text| text.contains("20 are needed")));
+        let told = note(&rows, 1, (0.1, 7)).unwrap().unwrap();
+        assert!(
+            told.starts_with("of 9900 legitimate training events"),
+            "{told}"
+        );
+        assert_eq!(note(&rows, 1, (1.0, 7)).unwrap(), None);
+        let few = note(&rows, 1, (1e-4, 7)).unwrap_err();
+        assert!(few.text.contains("20 are needed"), "{few:?}");
     }
 }
