@@ -4,6 +4,7 @@
 mod folder;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -76,26 +77,13 @@ fn what_it_learned_without_labels_surprises_less_and_serves_trees_of_another_tab
 
     // Other names, another order, other money.
     let second = payments(dir.path(), "second.csv", 2);
-    let renamed: String = fs::read_to_string(&second)
-        .unwrap()
-        .lines()
-        .enumerate()
-        .map(|(at, line)| {
-            let cells: Vec<&str> = line.split(',').collect();
-            if at == 0 {
-                return "betrag,is_fraud,wer,wo,wann\n".to_string();
-            }
-            let amount: f64 = cells[4].parse().unwrap();
-            format!(
-                "{},{},{},{},{}\n",
-                amount * 100.0,
-                cells[5],
-                cells[2],
-                cells[3],
-                cells[1]
-            )
-        })
-        .collect();
+    let mut renamed = "betrag,is_fraud,wer,wo,wann\n".to_string();
+    for line in fs::read_to_string(&second).unwrap().lines().skip(1) {
+        let cells: Vec<&str> = line.split(',').collect();
+        let amount: f64 = cells[4].parse().unwrap();
+        let (fraud, card, place, time) = (cells[5], cells[2], cells[3], cells[1]);
+        writeln!(renamed, "{},{fraud},{card},{place},{time}", amount * 100.0).unwrap();
+    }
     fs::write(&second, renamed).unwrap();
     let mut recipe = recipe(&second, "fused");
     recipe.verdict = VerdictLevel::Fast;
@@ -122,7 +110,7 @@ fn streams_as_tables(data: &Path, bundle: &Path) {
     scorer.forget();
     let mut order: Vec<usize> = (0..table.rows()).collect();
     let time = table.column("wann").unwrap();
-    order.sort_by_key(|row| time.text(*row).map(|text| text.into_owned()));
+    order.sort_by_key(|row| time.text(*row).map(std::borrow::Cow::into_owned));
     let past = bundle.join("past.test");
     for (number, row) in order.into_iter().enumerate().take(1500) {
         if number == 700 {
@@ -192,6 +180,59 @@ fn an_interrupted_pre_training_ends_as_the_whole_one() {
     assert!(
         weights("whole") == weights("cut"),
         "the same weights, bit for bit"
+    );
+}
+
+#[test]
+fn the_model_that_comes_with_the_program_fits_any_payments() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut recipe = recipe(&payments(dir.path(), "own.csv", 6), "own");
+    recipe.verdict = VerdictLevel::Fast;
+    recipe.model = Some("linear".to_string());
+    recipe.tables.event_model = Some(PathBuf::from("retune-txn-base"));
+    recipe.tables.label_share = 0.5;
+    let plan = tables::Plan::resolve(&recipe, None).unwrap();
+    let finished = tables::train(plan, &mut |_| Flow::Continue).unwrap();
+    assert!(finished.evaluated.gains.contains_key("no_history"));
+    let mut scorer = Scorer::open(&finished.bundle).unwrap();
+    let record = serde_json::json!({
+        "event_time": "2018-06-01T12:00:00", "customer_id": "7", "terminal_id": "3", "amount": 9000.0
+    });
+    let scored = scorer.score(record.as_object().unwrap()).unwrap();
+    assert!((0.0..=1.0).contains(&scored.score));
+}
+
+#[test]
+fn networks_and_a_model_of_events_learn_together_and_serve() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = payments(dir.path(), "own.csv", 6);
+    let mut recipe = recipe(&data, "joint");
+    recipe.verdict = VerdictLevel::Off;
+    recipe.model = Some("events".to_string());
+    recipe.train.epochs = Some(2.0);
+    recipe.tables.members = 4;
+    recipe.tables.net_width = 32;
+    let plan = tables::Plan::resolve(&recipe, None).unwrap();
+    let rows = plan.train.at.clone();
+    let finished = tables::train(plan, &mut |_| Flow::Continue).unwrap();
+    let table = read(&data, &ReadOptions::default()).unwrap();
+    let scorer = Scorer::open(&finished.bundle).unwrap();
+    let scores = scorer.scores(&scorer.cells(&table).unwrap());
+    // It has learned something: the frauds of its own training rows stand above the others.
+    let fraud = table.column("is_fraud").unwrap();
+    let mean = |of: &str| {
+        let own: Vec<f32> = rows
+            .iter()
+            .filter(|row| fraud.text(**row).as_deref() == Some(of))
+            .map(|row| scores.row(*row)[scorer.bundle().config.positive])
+            .collect();
+        own.iter().sum::<f32>() / own.len() as f32
+    };
+    assert!(
+        mean("1") > 2.0 * mean("0"),
+        "{} and {}",
+        mean("1"),
+        mean("0")
     );
 }
 

@@ -57,7 +57,7 @@ pub(super) struct TableArgs {
     #[arg(long, value_name = "GOAL", value_parser = str::parse::<AlertGoal>)]
     alert: Option<AlertGoal>,
 
-    /// Folder of a model of events that `retune pretrain` made: what it finds surprising becomes columns
+    /// Folder of a model of events that `retune pretrain` made, or retune-txn-base: what it finds surprising becomes columns
     #[arg(long, value_name = "DIR")]
     event_model: Option<PathBuf>,
 

@@ -1,3 +1,4 @@
+//! Timelines: a stream is told as a table is, and damaged states are refused.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::*;

@@ -7,6 +7,7 @@ use retune_data::timelines::{ROLES, TimelineSpec};
 use serde::{Deserialize, Serialize};
 
 use super::model::{EventForm, EventModel};
+use super::shipped;
 use crate::bundle::{Parent, read_json, read_manifest, sha256};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
@@ -49,11 +50,18 @@ pub struct EventBase {
 }
 
 impl EventBase {
-    /// The model in `folder`.
+    /// The model in `folder`, or the one of this name that comes with the program.
     ///
     /// # Errors
     /// A folder without a whole model of events.
     pub fn open(folder: &Path) -> Result<Self> {
+        if folder == Path::new(shipped::NAME) && !folder.exists() {
+            return shipped::open();
+        }
+        Self::read(folder)
+    }
+
+    pub(super) fn read(folder: &Path) -> Result<Self> {
         let manifest = read_manifest(folder)?;
         if manifest.task != TASK {
             return Err(Error::User(format!(

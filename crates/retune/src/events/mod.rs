@@ -14,6 +14,7 @@ pub mod bundle;
 pub mod model;
 pub mod plan;
 pub mod pretrain;
+mod shipped;
 
 pub use bundle::{EventBase, load};
 pub use model::{EventForm, EventModel};

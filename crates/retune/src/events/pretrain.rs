@@ -105,16 +105,7 @@ fn carry_out(
     let plain = fitted.model.valid();
     let evaluated = evaluated(plan, &plain, (&train, &held));
     stage(&mut on, "save", None);
-    checkpoint::write(&folder.parts().join(WEIGHTS), &rooted(&plain), &[])?;
-    let config = Config {
-        model_type: MODEL_TYPE.to_string(),
-        form: plan.form.clone(),
-        spec: plan.spec.clone(),
-        fields: plan.fields.clone(),
-        cast: plan.cast.clone(),
-    };
-    folder.write(CONFIG, &pretty(&config)?)?;
-    folder.write("recipe.toml", plan.recipe.to_toml().as_bytes())?;
+    save(plan, &folder, &plain)?;
     folder.write("metrics.json", &pretty(&evaluated)?)?;
     let manifest = manifest(
         plan,
@@ -139,6 +130,20 @@ fn carry_out(
         forecast: None,
         interrupted: fitted.interrupted,
     })
+}
+
+/// Writes what the model is made of, and its weights.
+fn save(plan: &Plan, folder: &RunFolder, model: &EventModel) -> Result<()> {
+    checkpoint::write(&folder.parts().join(WEIGHTS), &rooted(model), &[])?;
+    let config = Config {
+        model_type: MODEL_TYPE.to_string(),
+        form: plan.form.clone(),
+        spec: plan.spec.clone(),
+        fields: plan.fields.clone(),
+        cast: plan.cast.clone(),
+    };
+    folder.write(CONFIG, &pretty(&config)?)?;
+    folder.write("recipe.toml", plan.recipe.to_toml().as_bytes())
 }
 
 /// The weights by path.
@@ -288,9 +293,9 @@ fn counted(plan: &Plan, train: &[Part], parts: &[Part]) -> Vec<(f64, f64)> {
     }
     for table in &mut tables {
         let all: f64 = table.iter().sum();
-        table
-            .iter_mut()
-            .for_each(|count| *count = (all / *count).ln());
+        for count in table.iter_mut() {
+            *count = (all / *count).ln();
+        }
     }
     let mut found: BTreeMap<u64, (f64, f64)> = BTreeMap::new();
     for (key, rows) in parts {

@@ -146,18 +146,20 @@ impl Linear {
     /// Of every member of an ensemble that shares the layer and scales its inputs by a row of `scales`, `[members, in]`:
     /// x `[rows, in]`, result `[rows * members, out]`, member by member within each row.
     ///
-    /// The scales go where they cost less, to few rows or to the weight; a weight with its scales also saves the backward
-    /// pass a product, since rows that are data have no gradient.
+    /// Training puts the scales where they cost less, on few rows or on the weight; a weight with its scales also saves the
+    /// backward pass a product, since rows that are data have no gradient. Elsewhere rows take them always: what a row is
+    /// answered then does not depend on its company, to the bit.
     pub fn forward_members(
         &self,
         x: Tensor<2>,
         scales: Tensor<2>,
         activation: Activation,
+        train: bool,
     ) -> Tensor<2> {
         let ([rows, input], [members, _]) = (x.dims(), scales.dims());
         let layer = self.affine();
         let [out, _] = layer.weight.dims();
-        if 2 * rows < out || layer.low_rank.is_some() {
+        if !train || 2 * rows < out || layer.low_rank.is_some() {
             let x = x.reshape([rows, 1, input]) * scales.reshape([1, members, input]); // [rows, members, in]
             return self.forward(x.reshape([rows * members, input]), activation);
         }

@@ -155,7 +155,7 @@ fn columns(row: &[f32], scales: &[Scale]) -> Vec<(u32, f32)> {
         match scale.of {
             Of::Number { .. } if value.is_nan() => found.push((scale.first + 1, 1.0)),
             Of::Number { mean, std } => {
-                found.push((scale.first, ((f64::from(*value) - mean) / std) as f32))
+                found.push((scale.first, ((f64::from(*value) - mean) / std) as f32));
             }
             Of::Words(_) if value.is_nan() => {}
             Of::Words(words) => {

@@ -26,6 +26,7 @@ mod rolling;
 pub mod run;
 pub mod scorer;
 mod show;
+mod taught;
 mod two;
 mod undersample;
 mod unread;

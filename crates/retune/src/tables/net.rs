@@ -115,7 +115,7 @@ impl Net {
         let keys: Arc<Vec<u64>> = Arc::new(keys.iter().flat_map(own).collect());
         for (site, layer) in (0..).zip(&self.layers) {
             x = match site {
-                0 => layer.forward_members(x, scales.clone(), Activation::Relu),
+                0 => layer.forward_members(x, scales.clone(), Activation::Relu, pass.train),
                 _ => layer.forward(x, Activation::Relu),
             }; // [rows * members, width]
             x = ops::dropout_rows(
@@ -343,4 +343,88 @@ pub(super) fn tensor(inputs: &Inputs, cells: &Cells, rows: &[usize], train: bool
         inputs.push(cells.row(*row), &mut values);
     }
     Tensor::from_data(TensorData::new(values, [rows.len(), width]), &cpu(train))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::ops::Precision;
+    use crate::train::optimizer::Gradients;
+    use crate::weights::Place;
+
+    const FORM: NetForm = NetForm {
+        inputs: 11,
+        outputs: 2,
+        members: 3,
+        width: 16,
+        layers: 2,
+        dropout: 0.3,
+    };
+    const ROWS: usize = 20;
+
+    fn net() -> Net {
+        let keys = |path: &str| vec![path.to_string()];
+        let place = Place::cpu(true, Precision::F32);
+        let mut source = Source::new(None, &keys, &place, 3, Net::spread(&FORM));
+        Net::load(&mut source, &FORM).unwrap()
+    }
+
+    fn matrix(rows: usize, columns: usize, first: usize) -> Tensor<2> {
+        let value = |i: usize| (mix((first * columns + i) as u64) >> 40) as f32 / 8_388_608.0 - 1.0;
+        let values: Vec<f32> = (0..rows * columns).map(value).collect();
+        Tensor::from_data(TensorData::new(values, [rows, columns]), &cpu(true))
+    }
+
+    /// What a net says of rows from `first` on, and the gradients of a weighted sum of it.
+    fn learned(net: &Net, first: usize, rows: usize, gradients: &mut Gradients) -> Vec<f32> {
+        let keys: Vec<u64> = (first..first + rows).map(|row| row as u64).collect();
+        let pass = Pass {
+            train: true,
+            seed: 5,
+            step: 9,
+            ..Pass::default()
+        };
+        let said = net.forward(matrix(rows, FORM.inputs, first), &keys, &pass);
+        let weights = matrix(rows * FORM.members, FORM.outputs, first * FORM.members);
+        let tape = (said.clone() * weights).sum().backward();
+        gradients.add(net, tape, &pass.rows);
+        to_host(said)
+    }
+
+    fn near(a: &[f32], b: &[f32]) {
+        let largest = a.iter().fold(0f32, |most, a| most.max(a.abs()));
+        assert!(a.len() == b.len() && largest > 0.01, "{largest}");
+        for (a, b) in a.iter().zip(b) {
+            assert!((a - b).abs() < 1e-5 * largest.max(1.0), "{a} and {b}");
+        }
+    }
+
+    #[test]
+    fn a_row_is_dropped_said_and_learned_alike_in_any_company() {
+        // Eight rows and more scale the weight of the first layer, fewer are scaled themselves.
+        let net = net();
+        let mut whole = Gradients::default();
+        let said = learned(&net, 0, ROWS, &mut whole);
+        let mut parts = Gradients::default();
+        let each = (0..ROWS).step_by(4);
+        let again: Vec<f32> = each
+            .flat_map(|first| learned(&net, first, 4, &mut parts))
+            .collect();
+        near(&said, &again);
+        assert_eq!(whole.found.len(), 7);
+        for ((a, whole), (b, parts)) in whole.found.into_iter().zip(parts.found) {
+            assert_eq!(a, b);
+            let host = |gradient: ops::Gradient| crate::weights::host(gradient.dense(&cpu(false)));
+            near(&host(whole), &host(parts));
+        }
+        let plain = net.says(matrix(ROWS, FORM.inputs, 0), ((1.0, 0.0), true));
+        assert_eq!(plain.dims(), [ROWS, FORM.outputs]);
+        let alone = net.says(matrix(1, FORM.inputs, 0), ((1.0, 0.0), true));
+        let first = plain.clone().narrow(0, 0, 1);
+        assert_eq!(to_host(alone), to_host(first), "to the bit");
+        let sums = to_host(plain.sum_dim(1));
+        assert!(sums.iter().all(|sum| (sum - 1.0).abs() < 1e-5), "{sums:?}");
+    }
 }

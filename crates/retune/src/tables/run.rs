@@ -2,8 +2,6 @@
 
 use std::time::Instant;
 
-use burn::module::Module as _;
-use retune_data::fields::Cells;
 use retune_data::processor::Labels;
 use retune_eval::metrics::point;
 use retune_eval::{Cost, Evaluated, Event, Matrix, metric};
@@ -14,32 +12,23 @@ use super::correction::{Correction, corrected};
 use super::figures::{self, Measured, Rival};
 use super::gbdt::{self, Trees};
 use super::history::History;
-use super::inputs::Inputs;
-use super::joint::{Ground, Joint};
 use super::linear;
-use super::net::{self, Job, Net, NetForm, Pace};
+use super::net;
 use super::plan::{Family, Plan, Rows};
 use super::rolling;
+use super::taught::{Start, taught};
 use super::undersample::learned;
 use crate::error::{Error, Result};
-use crate::events::bundle::fresh;
 use crate::floors::classical::Effort;
-use crate::losses::Objective;
 use crate::proof::Meter;
 use crate::recipe::VerdictLevel;
 use crate::run::{Begun, Finished, Flow, gates, recorder, stage};
 use crate::run_folder::{RunFolder, Started};
+use crate::train::Validation;
 use crate::train::state::Snapshot;
-use crate::train::{Fitted, SaveWhen, Validation};
-use crate::weights::{HostTensor, Place, Source};
+use crate::weights::HostTensor;
 
-/// Passes, validations without improvement, learning rate and dropout of networks where the recipe names none.
-const USUAL: (f64, usize, f64, f64) = (40.0, 8, 2e-3, 0.1);
-
-/// Decay of the average of a network's weights that is kept.
-const AVERAGE: f64 = 0.98;
-
-type On<'a> = &'a mut dyn FnMut(&Event) -> Flow;
+pub(super) type On<'a> = &'a mut dyn FnMut(&Event) -> Flow;
 
 /// Carries out a plan. Its folder appears at `plan.out` at once and becomes a bundle when all of it is there.
 ///
@@ -77,16 +66,16 @@ fn started(plan: &Plan) -> Result<Started> {
 }
 
 /// A model that was trained and what it answers, as it says it.
-struct Trained {
-    kept: Kept,
-    valid: Matrix,
-    test: Matrix,
+pub(super) struct Trained {
+    pub kept: Kept,
+    pub valid: Matrix,
+    pub test: Matrix,
     /// Step of the weights, and steps done.
-    steps: (u64, u64),
-    interrupted: bool,
-    note: Option<String>,
+    pub steps: (u64, u64),
+    pub interrupted: bool,
+    pub note: Option<String>,
     /// Weights of the model of events that learned with a network.
-    past: Option<Vec<HostTensor>>,
+    pub past: Option<Vec<HostTensor>>,
 }
 
 fn carry_out(
@@ -113,9 +102,9 @@ fn carry_out(
     let earlier = rolling::earlier(plan, before, (&mut folder, &mut record))?;
     let mut on = |event: &Event| record(event, &mut folder);
     if !trained.interrupted {
-        notes.extend(other(plan, &mut rivals, &mut on)?);
-        notes.extend(without_history(plan, &mut rivals, &mut on)?);
-        notes.extend(from_scratch(plan, &mut rivals, &mut on)?);
+        for rival in [other, without_history, from_scratch] {
+            notes.extend(rival(plan, &mut rivals, &mut on)?);
+        }
     }
     notes.extend(trained.note);
     stage(&mut on, "evaluate", Some(plan.test.at.len() as u64));
@@ -173,7 +162,7 @@ fn trained(
 }
 
 /// Metrics of answers to the validation rows, as a model says them, and the one that selects.
-fn validation(plan: &Plan, scores: &Matrix) -> Validation {
+pub(super) fn validation(plan: &Plan, scores: &Matrix) -> Validation {
     let evaluation = plan.evaluation();
     let scores = Correction::of_prior(plan).apply(scores.clone(), plan.positive);
     let predictions = figures::predictions(plan, &plan.valid, scores);
@@ -194,12 +183,6 @@ fn selecting(plan: &Plan) -> String {
         Labels::Classes { .. } if !plan.is_fraud() => "log_loss".to_string(),
         _ => plan.evaluation().primary,
     }
-}
-
-/// Rows per step of a network: as the recipe says, or so many that a pass has thirty-two steps, from 32 to 256.
-fn batch(plan: &Plan, rows: usize) -> usize {
-    let usual = || (rows / 32).next_power_of_two().clamp(32, 256);
-    plan.recipe.tables.rows_per_step.unwrap_or_else(usual)
 }
 
 /// 1 where a larger value of a metric is better, -1 where a smaller one is.
@@ -410,151 +393,10 @@ fn from_scratch(plan: &Plan, rivals: &mut Vec<Rival>, on: On) -> Result<Option<S
     Ok(Some(told.to_string()))
 }
 
-/// Where a model of events begins.
-#[derive(Debug, Clone, Copy)]
-enum Start {
-    /// With the one that the recipe goes on from, if it names one.
-    Gone,
-    /// With random numbers.
-    Random,
-}
-
-/// A network, from random numbers.
-fn taught(
-    plan: &Plan,
-    (name, start): (&str, Start),
-    saved: (Option<net::Save<'_>>, Option<Snapshot>),
-    on: On,
-) -> Result<Trained> {
-    let engineered = plan.inputs().len() - plan.fields.fields.len();
-    let train = learned(plan, &plan.train);
-    let fields = Inputs::fit(&plan.fields.fields, engineered, &train.cells);
-    let joint = plan
-        .history
-        .as_ref()
-        .filter(|_| plan.family == Family::Events);
-    let inputs = match joint {
-        Some(history) => fields
-            .clone()
-            .and_plain(&history.columns(&history.model, &train.at)),
-        None => fields.clone(),
-    };
-    let of = &plan.recipe.tables;
-    let form = NetForm {
-        inputs: inputs.width(),
-        outputs: plan.labels.outputs(),
-        members: of.members,
-        width: of.net_width,
-        layers: of.net_layers,
-        dropout: plan.recipe.train.dropout.unwrap_or(USUAL.3),
-    };
-    let place = Place::cpu(true, plan.recipe.products());
-    let keys = |path: &str| vec![path.to_string()];
-    let mut source = Source::new(None, &keys, &place, plan.recipe.seed, Net::spread(&form));
-    let net = Net::load(&mut source, &form).map_err(|error| Error::Internal(error.to_string()))?;
-    let objective = match plan.labels {
-        Labels::Number { .. } => None,
-        _ => Some(
-            Objective::of(&plan.recipe.loss, &plan.labels, &train.targets)
-                .map_err(|problem| Error::Problems(vec![problem]))?,
-        ),
-    };
-    let units = units(&plan.labels);
-    let job = Job {
-        inputs: &inputs,
-        pace: pace(plan, train.targets.len()),
-        objective: objective.as_ref(),
-        units,
-        train: train.known(),
-        valid: plan.valid.known(),
-    };
-    stage(on, name, Some(job.steps().0));
-    let rate = |scores: &Matrix| validation(plan, scores);
-    if let Some(history) = joint {
-        let ground = Ground {
-            history,
-            fields: &fields,
-            at: [&train.at, &plan.valid.at],
-        };
-        return taught_jointly(plan, (&ground, &job, form), net, (&rate, start, saved), on);
-    }
-    let fitted: Fitted<Net> = job.fit(net, &rate, saved, on)?;
-    crate::ops::cpu::release();
-    let plain = fitted.model.valid();
-    let classes = objective.is_some();
-    let of = |cells: &Cells| net::answers(&plain, &inputs, cells, units, classes);
-    Ok(Trained {
-        valid: of(&plan.valid.cells),
-        test: of(&plan.test.cells),
-        steps: (fitted.best_step, fitted.steps),
-        interrupted: fitted.interrupted,
-        note: None,
-        kept: Kept::Net {
-            weights: crate::weights::host_values(&plain),
-            form,
-            inputs,
-        },
-        past: None,
-    })
-}
-
-/// The same with a model of events, which goes on from one that learned without labels where the recipe names it.
-fn taught_jointly(
-    plan: &Plan,
-    (ground, job, form): (&Ground, &Job, NetForm),
-    net: Net,
-    (rate, start, (save, from)): (net::Rate, Start, (Option<net::Save<'_>>, Option<Snapshot>)),
-    on: On,
-) -> Result<Trained> {
-    let place = Place::cpu(true, plan.recipe.products());
-    let seed = plan.recipe.seed;
-    let past = match start {
-        Start::Gone => ground.history.begin(&place, seed)?,
-        Start::Random => fresh(&ground.history.of.form, &place, seed)?,
-    };
-    let fitted = ground.fit(job, Joint { past, net }, (rate, save, from), on)?;
-    crate::ops::cpu::release();
-    let plain = fitted.model.valid();
-    let of = |rows: &Rows| ground.answers(job, &plain, (&rows.cells, &rows.at));
-    Ok(Trained {
-        valid: of(&plan.valid),
-        test: of(&plan.test),
-        steps: (fitted.best_step, fitted.steps),
-        interrupted: fitted.interrupted,
-        note: None,
-        kept: Kept::Net {
-            weights: crate::weights::host_values(&plain.net),
-            form,
-            inputs: job.inputs.clone(),
-        },
-        past: Some(crate::weights::host_values(&plain.past)),
-    })
-}
-
 /// Standard deviation and mean of a number that is learned.
 pub(super) fn units(labels: &Labels) -> (f64, f64) {
     match labels {
         Labels::Number { mean, std } => (*std, *mean),
         _ => (1.0, 0.0),
-    }
-}
-
-fn pace(plan: &Plan, rows: usize) -> Pace {
-    let (epochs, patience, lr, _) = USUAL;
-    let train = &plan.recipe.train;
-    Pace {
-        epochs: train.epochs.unwrap_or(epochs),
-        patience: train.patience.unwrap_or(patience),
-        lr: train.lr.unwrap_or(lr),
-        batch: batch(plan, rows),
-        weight_decay: train.weight_decay,
-        clip_norm: train.clip_norm,
-        average: Some(train.ema.unwrap_or(AVERAGE)).filter(|decay| *decay > 0.0),
-        max_steps: train.max_steps,
-        save: match train.checkpoint_every {
-            Some(steps) => SaveWhen::Steps(steps),
-            None => SaveWhen::Time(crate::job::BETWEEN_STATES),
-        },
-        seed: plan.recipe.seed,
     }
 }

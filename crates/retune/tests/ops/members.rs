@@ -88,7 +88,7 @@ proptest! {
             let weight = Param::initialized(ParamId::new(), t[1].clone());
             let bias = Param::initialized(ParamId::new(), vector(&t[2]));
             let layer = Linear::new(weight, bias, precision);
-            layer.forward_members(t[0].clone(), t[3].clone(), Activation::Tanh).cast(DType::F32)
+            layer.forward_members(t[0].clone(), t[3].clone(), Activation::Tanh, true).cast(DType::F32)
         });
         let want = ops::with_twins(|| evaluate(&inputs, &|t| {
             let x: Tensor<3> = t[0].clone().reshape([rows, 1, input]) * t[3].clone().reshape([1, members, input]);

@@ -1,0 +1,180 @@
+//! Networks of tables: how they are trained on a plan's rows, alone or with a model of events.
+
+use burn::module::Module as _;
+use retune_data::fields::Cells;
+use retune_data::processor::Labels;
+use retune_eval::Matrix;
+
+use super::bundle::Kept;
+use super::inputs::Inputs;
+use super::joint::{Ground, Joint};
+use super::net::{self, Job, Net, NetForm, Pace};
+use super::plan::{Family, Plan, Rows};
+use super::run::{On, Trained, units, validation};
+use super::undersample::learned;
+use crate::error::{Error, Result};
+use crate::events::bundle::fresh;
+use crate::losses::Objective;
+use crate::run::stage;
+use crate::train::state::Snapshot;
+use crate::train::{Fitted, SaveWhen};
+use crate::weights::{Place, Source};
+
+/// Passes, validations without improvement, learning rate and dropout of networks where the recipe names none.
+const USUAL: (f64, usize, f64, f64) = (40.0, 8, 2e-3, 0.1);
+
+/// Decay of the average of a network's weights that is kept.
+const AVERAGE: f64 = 0.98;
+
+/// Where a model of events begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Start {
+    /// With the one that the recipe goes on from, if it names one.
+    Gone,
+    /// With random numbers.
+    Random,
+}
+
+/// A network, from random numbers.
+pub(super) fn taught(
+    plan: &Plan,
+    (name, start): (&str, Start),
+    saved: (Option<net::Save<'_>>, Option<Snapshot>),
+    on: On,
+) -> Result<Trained> {
+    let engineered = plan.inputs().len() - plan.fields.fields.len();
+    let train = learned(plan, &plan.train);
+    let fields = Inputs::fit(&plan.fields.fields, engineered, &train.cells);
+    let joint = plan
+        .history
+        .as_ref()
+        .filter(|_| plan.family == Family::Events);
+    let inputs = match joint {
+        Some(history) => fields
+            .clone()
+            .and_plain(&history.columns(&history.model, &train.at)),
+        None => fields.clone(),
+    };
+    let (form, net) = begun(plan, &inputs)?;
+    let objective = match plan.labels {
+        Labels::Number { .. } => None,
+        _ => Some(
+            Objective::of(&plan.recipe.loss, &plan.labels, &train.targets)
+                .map_err(|problem| Error::Problems(vec![problem]))?,
+        ),
+    };
+    let units = units(&plan.labels);
+    let job = Job {
+        inputs: &inputs,
+        pace: pace(plan, train.targets.len()),
+        objective: objective.as_ref(),
+        units,
+        train: train.known(),
+        valid: plan.valid.known(),
+    };
+    stage(on, name, Some(job.steps().0));
+    let rate = |scores: &Matrix| validation(plan, scores);
+    if let Some(history) = joint {
+        let ground = Ground {
+            history,
+            fields: &fields,
+            at: [&train.at, &plan.valid.at],
+        };
+        return taught_jointly(plan, (&ground, &job, form), net, (&rate, start, saved), on);
+    }
+    let fitted: Fitted<Net> = job.fit(net, &rate, saved, on)?;
+    crate::ops::cpu::release();
+    let plain = fitted.model.valid();
+    let classes = objective.is_some();
+    let of = |cells: &Cells| net::answers(&plain, &inputs, cells, units, classes);
+    Ok(Trained {
+        valid: of(&plan.valid.cells),
+        test: of(&plan.test.cells),
+        steps: (fitted.best_step, fitted.steps),
+        interrupted: fitted.interrupted,
+        note: None,
+        kept: Kept::Net {
+            weights: crate::weights::host_values(&plain),
+            form,
+            inputs,
+        },
+        past: None,
+    })
+}
+
+/// Networks of random numbers for these inputs.
+fn begun(plan: &Plan, inputs: &Inputs) -> Result<(NetForm, Net)> {
+    let of = &plan.recipe.tables;
+    let form = NetForm {
+        inputs: inputs.width(),
+        outputs: plan.labels.outputs(),
+        members: of.members,
+        width: of.net_width,
+        layers: of.net_layers,
+        dropout: plan.recipe.train.dropout.unwrap_or(USUAL.3),
+    };
+    let place = Place::cpu(true, plan.recipe.products());
+    let keys = |path: &str| vec![path.to_string()];
+    let mut source = Source::new(None, &keys, &place, plan.recipe.seed, Net::spread(&form));
+    let net = Net::load(&mut source, &form).map_err(|error| Error::Internal(error.to_string()))?;
+    Ok((form, net))
+}
+
+/// The same with a model of events, which goes on from one that learned without labels where the recipe names it.
+fn taught_jointly(
+    plan: &Plan,
+    (ground, job, form): (&Ground, &Job, NetForm),
+    net: Net,
+    (rate, start, (save, from)): (net::Rate, Start, (Option<net::Save<'_>>, Option<Snapshot>)),
+    on: On,
+) -> Result<Trained> {
+    let place = Place::cpu(true, plan.recipe.products());
+    let seed = plan.recipe.seed;
+    let past = match start {
+        Start::Gone => ground.history.begin(&place, seed)?,
+        Start::Random => fresh(&ground.history.of.form, &place, seed)?,
+    };
+    let fitted = ground.fit(job, Joint { past, net }, (rate, save, from), on)?;
+    crate::ops::cpu::release();
+    let plain = fitted.model.valid();
+    let of = |rows: &Rows| ground.answers(job, &plain, (&rows.cells, &rows.at));
+    Ok(Trained {
+        valid: of(&plan.valid),
+        test: of(&plan.test),
+        steps: (fitted.best_step, fitted.steps),
+        interrupted: fitted.interrupted,
+        note: None,
+        kept: Kept::Net {
+            weights: crate::weights::host_values(&plain.net),
+            form,
+            inputs: job.inputs.clone(),
+        },
+        past: Some(crate::weights::host_values(&plain.past)),
+    })
+}
+
+fn pace(plan: &Plan, rows: usize) -> Pace {
+    let (epochs, patience, lr, _) = USUAL;
+    let train = &plan.recipe.train;
+    Pace {
+        epochs: train.epochs.unwrap_or(epochs),
+        patience: train.patience.unwrap_or(patience),
+        lr: train.lr.unwrap_or(lr),
+        batch: batch(plan, rows),
+        weight_decay: train.weight_decay,
+        clip_norm: train.clip_norm,
+        average: Some(train.ema.unwrap_or(AVERAGE)).filter(|decay| *decay > 0.0),
+        max_steps: train.max_steps,
+        save: match train.checkpoint_every {
+            Some(steps) => SaveWhen::Steps(steps),
+            None => SaveWhen::Time(crate::job::BETWEEN_STATES),
+        },
+        seed: plan.recipe.seed,
+    }
+}
+
+/// Rows per step of a network: as the recipe says, or so many that a pass has thirty-two steps, from 32 to 256.
+fn batch(plan: &Plan, rows: usize) -> usize {
+    let usual = || (rows / 32).next_power_of_two().clamp(32, 256);
+    plan.recipe.tables.rows_per_step.unwrap_or_else(usual)
+}
