@@ -1,6 +1,10 @@
 //! Timelines: a stream is told as a table is, and damaged states are refused.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::fmt::Write as _;
+
+use sha2::Digest as _;
+
 use super::*;
 use crate::fields::Cells;
 use crate::read::{ReadOptions, read};
@@ -41,7 +45,7 @@ fn a_stream_is_told_as_a_table_is_after_a_restart_too() {
     let mut csv = "id,time,card,terminal,amount\n".to_string();
     for (id, time, card, terminal, amount) in &all {
         let card = card.as_deref().unwrap_or_default();
-        csv.push_str(&format!("{id},{time},{card},{terminal},{amount}\n"));
+        writeln!(csv, "{id},{time},{card},{terminal},{amount}").unwrap();
     }
     let file = tempfile::NamedTempFile::with_suffix(".csv").unwrap();
     std::fs::write(file.path(), csv).unwrap();
@@ -156,7 +160,6 @@ fn damaged_timelines_are_refused() {
         broken[at] ^= 0x10;
         assert!(Timelines::of_bytes(&broken).is_err(), "changed at {at}");
         // With a checksum that fits again it may be another sound state, but never a panic.
-        use sha2::Digest as _;
         let end = broken.len() - 32;
         let digest = sha2::Sha256::digest(&broken[..end]);
         broken[end..].copy_from_slice(&digest);
