@@ -32,7 +32,6 @@ use folder::copy;
 fn recipe(data: &Path, out: &str) -> Recipe {
     let mut recipe = Recipe {
         out: Some(data.parent().unwrap().join(out)),
-        precision: Some(Precision::F32),
         ..Recipe::default()
     };
     recipe.data.train = Some(data.to_path_buf());
@@ -334,4 +333,33 @@ fn an_event_does_not_see_those_after_it() {
     // A probability: that of all amounts at least as large.
     let share = *says(&whole, 12).last().unwrap();
     assert!((0.0..=1.0001).contains(&share), "{share}");
+}
+
+/// Memory of this process, in bytes.
+#[cfg(target_os = "linux")]
+fn resident() -> u64 {
+    let pages = fs::read_to_string("/proc/self/statm").unwrap();
+    4096 * pages
+        .split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<u64>()
+        .unwrap()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_service_does_not_grow_with_its_answers() {
+    let model = fresh(&form(), &Place::cpu(false, Precision::F32), 5).unwrap();
+    let batch = batch();
+    let answer = || {
+        let states = model.states(&batch, &Pass::default());
+        to_host(model.surprises(&states, &batch, &[39]))
+    };
+    (0..50).for_each(|_| drop(answer()));
+    let before = resident();
+    (0..2000).for_each(|_| drop(answer()));
+    // Steps that a graph remembers would take 130 MB; other tests of this program run beside it.
+    let grown = resident().saturating_sub(before) >> 20;
+    assert!(grown < 100, "{grown} MB for 2,000 answers");
 }

@@ -38,7 +38,7 @@ fn of_family(recipe: Recipe, family: Family, epochs: f64) -> Recipe {
         model: Some(family.name().to_string()),
         ..recipe
     };
-    if family != Family::Gbdt {
+    if family.is_network() {
         recipe.precision = Some(Precision::F32);
         recipe.train.epochs = Some(epochs);
     }

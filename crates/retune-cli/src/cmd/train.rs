@@ -153,16 +153,21 @@ pub fn tune(
         (watched(console, run)?, Use::Predict(input))
     };
     if finished.interrupted {
-        console.note(&format!(
-            "stopped early: {} holds the best model so far; to go on from it, type\n  \
-             {} train … --model {}",
-            finished.bundle.display(),
-            program(),
-            quoted(&finished.bundle.display().to_string()),
-        ));
+        console.note(&stopped(&finished));
     }
     console.note(&done(&finished));
     Ok(Tuned { finished, usage })
+}
+
+/// How to go on from a run that was stopped.
+fn stopped(finished: &Finished) -> String {
+    format!(
+        "stopped early: {} holds the best model so far; to go on from it, type\n  \
+             {} train … --model {}",
+        finished.bundle.display(),
+        program(),
+        quoted(&finished.bundle.display().to_string()),
+    )
 }
 
 /// What sees the events of a run and may stop it.

@@ -119,18 +119,16 @@ impl Found {
         let labels = Labels::fit(&self.table, &sides.train, &label, self.task.kind());
         let labels = labels.map_err(wrong("data.label"))?;
         self.decidable(recipe, &labels)?;
-        let told = |at: &[usize]| match &history {
-            Some(told) if family != Family::Events => told.columns(&told.model, at),
-            _ => Cells::default(),
-        };
+        let frozen = history.as_ref().filter(|_| family != Family::Events);
         let rows = |at: &[usize]| -> Result<Rows, DataError> {
-            let own = fields.encode(&self.table, at)?;
-            let targets = at
-                .iter()
-                .map(|row| labels.target(&self.table, *row, &label));
+            let cells = fields.encode(&self.table, at)?.beside(&past.select(at));
+            let target = |row: &usize| labels.target(&self.table, *row, &label);
             Ok(Rows {
-                cells: own.beside(&past.select(at)).beside(&told(at)),
-                targets: targets.collect::<Result<_, _>>()?,
+                cells: frozen.map_or_else(
+                    || cells.clone(),
+                    |told| cells.beside(&told.columns(&told.model, at)),
+                ),
+                targets: at.iter().map(target).collect::<Result<_, _>>()?,
                 at: at.to_vec(),
             })
         };

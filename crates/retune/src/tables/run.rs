@@ -86,8 +86,7 @@ fn carry_out(
 ) -> Result<Finished> {
     let clock = Instant::now();
     let mut record = recorder(on);
-    let mut rivals = Vec::new();
-    let mut notes = Vec::new();
+    let (mut rivals, mut notes) = (Vec::new(), Vec::new());
     if plan.recipe.verdict != VerdictLevel::Off {
         let mut on = |event: &Event| record(event, &mut folder);
         notes.extend(straight(plan, &mut rivals, &mut on));

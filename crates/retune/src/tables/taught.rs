@@ -56,13 +56,7 @@ pub(super) fn taught(
         None => fields.clone(),
     };
     let (form, net) = begun(plan, &inputs)?;
-    let objective = match plan.labels {
-        Labels::Number { .. } => None,
-        _ => Some(
-            Objective::of(&plan.recipe.loss, &plan.labels, &train.targets)
-                .map_err(|problem| Error::Problems(vec![problem]))?,
-        ),
-    };
+    let objective = objective(plan, &train)?;
     let units = units(&plan.labels);
     let job = Job {
         inputs: &inputs,
@@ -100,6 +94,17 @@ pub(super) fn taught(
         },
         past: None,
     })
+}
+
+/// What classes are learned by.
+fn objective(plan: &Plan, train: &Rows) -> Result<Option<Objective>> {
+    if matches!(plan.labels, Labels::Number { .. }) {
+        return Ok(None);
+    }
+    let found = Objective::of(&plan.recipe.loss, &plan.labels, &train.targets);
+    found
+        .map(Some)
+        .map_err(|problem| Error::Problems(vec![problem]))
 }
 
 /// Networks of random numbers for these inputs.

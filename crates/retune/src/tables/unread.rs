@@ -34,10 +34,10 @@ pub(super) fn of_family(recipe: &Recipe, family: Family) -> Vec<Problem> {
             ..read.tables
         };
     }
-    let who = if network {
-        "networks on tables"
-    } else {
-        "trees"
+    let who = match family {
+        _ if network => "networks on tables",
+        Family::Linear => "linear models on tables",
+        _ => "trees",
     };
     let mut found = refused(&read, recipe, who);
     if recipe.method != MethodRecipe::default() {
@@ -114,7 +114,7 @@ fn training(of: &TrainRecipe, network: bool, saved: bool) -> TrainRecipe {
 /// A problem for each key that is set otherwise than what is read.
 fn refused(read: &Recipe, recipe: &Recipe, who: &str) -> Vec<Problem> {
     let one = |change: crate::recipe::Change| {
-        let more = if change.key == "train.batch_size" && !who.starts_with("trees") {
+        let more = if change.key == "train.batch_size" && who.starts_with("networks") {
             " (rows per step are tables.rows_per_step)"
         } else {
             ""

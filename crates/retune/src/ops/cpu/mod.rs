@@ -106,17 +106,17 @@ impl<const N: usize> Inputs<N> {
         state: B::State,
         result: Plain,
     ) -> Tensor<D> {
+        if !self.graph {
+            // A step outside the graph would be remembered until the next backward pass, which may never come.
+            return Tensor::from_primitive::<Flex>(result);
+        }
         let guards = self.nodes.each_ref().map(Node::node);
         let step = backward.prepare::<NoCheckpointing>(guards).compute_bound();
         let node = match step.stateful() {
             OpsKind::Tracked(step) => step.finish(state, result),
             OpsKind::UnTracked(step) => step.finish(result),
         };
-        if self.graph {
-            Tensor::from_primitive::<Autodiff<Flex>>(node)
-        } else {
-            Tensor::from_primitive::<Flex>(node.into_primitive())
-        }
+        Tensor::from_primitive::<Autodiff<Flex>>(node)
     }
 }
 
