@@ -119,12 +119,6 @@ impl EventBase {
     }
 }
 
-/// Whether a folder holds a model of events.
-pub fn is_event_model(folder: &Path) -> bool {
-    folder.join("bundle.json").is_file()
-        && read_manifest(folder).is_ok_and(|manifest| manifest.task == TASK)
-}
-
 /// A model from weights that begin without [`ROOT`].
 ///
 /// # Errors

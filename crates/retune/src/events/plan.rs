@@ -22,6 +22,8 @@ use crate::tables::PATTERNS;
 const DROPOUT: f64 = 0.1;
 /// Width of an attention head.
 const HEAD: usize = 16;
+/// Cards with a past that a model needs to learn from some and be measured on others.
+const FEWEST: usize = 50;
 /// Longest timeline at once.
 pub(super) const LENGTH: usize = 64;
 
@@ -92,6 +94,7 @@ impl Plan {
         let mut timelines = Timelines::new(spec.clone()).map_err(wrong("data"))?;
         let (_, told) =
             moments_of(&table, &mut engine, (&mut timelines, &cells)).map_err(wrong("data"))?;
+        enough(&told).map_err(|problem| vec![problem])?;
         Ok(Self {
             form: form(recipe, &spec, origin.as_ref()).map_err(|problem| vec![problem])?,
             recipe: Recipe {
@@ -139,6 +142,18 @@ impl fmt::Display for Plan {
         }
         write!(f, "saves      {}", self.out.display())
     }
+}
+
+/// Whether there are cards enough to learn from some and to measure on others.
+fn enough(told: &Told) -> Result<(), Problem> {
+    let cards = told.timelines.iter().filter(|rows| rows.len() > 1).count();
+    if cards >= FEWEST {
+        return Ok(());
+    }
+    let text = format!(
+        "{cards} have more than one event, and {FEWEST} are needed; add events, or name whom they belong to with --entity"
+    );
+    Err(Problem::new("tables.entities", text))
 }
 
 /// The parts of events that the recipe names.

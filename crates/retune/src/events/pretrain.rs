@@ -36,7 +36,7 @@ const LEAST_STEPS: f64 = 400.0;
 /// Timelines per optimiser step, and per batch outside training.
 const TIMELINES: usize = 32;
 /// One of so many timelines is held back to measure on.
-const HELD_BACK: u64 = 10;
+const HELD_BACK: usize = 10;
 /// 97.5 % point of the normal distribution.
 const Z: f64 = 1.96;
 /// The figure that selects: nats by which each held-back event is a surprise, given those before it.
@@ -155,17 +155,20 @@ fn rooted(model: &EventModel) -> Vec<weights::HostTensor> {
 
 /// Timelines to learn from and those held back, in parts that the model reads at once.
 fn parts(plan: &Plan) -> (Vec<Part>, Vec<Part>) {
-    let (mut train, mut held) = (Vec::new(), Vec::new());
-    for (number, rows) in (0u64..).zip(&plan.told.timelines) {
-        let side = if mix(mix(plan.recipe.seed) ^ number).is_multiple_of(HELD_BACK) {
-            &mut held
-        } else {
-            &mut train
+    let timelines = &plan.told.timelines;
+    let mut order: Vec<u64> = (0..timelines.len() as u64).collect();
+    order.sort_by_key(|number| mix(mix(plan.recipe.seed) ^ number));
+    let (held, train) = order.split_at((timelines.len() / HELD_BACK).max(1));
+    let side = |numbers: &[u64]| {
+        let mut numbers = numbers.to_vec();
+        numbers.sort_unstable();
+        let own = |number: u64| {
+            let parts = timelines[number as usize].chunks(LENGTH).zip(0u64..);
+            parts.map(move |(rows, part)| (number << 32 | part, rows.to_vec()))
         };
-        let own = rows.chunks(LENGTH).zip(0u64..);
-        side.extend(own.map(|(rows, part)| (number << 32 | part, rows.to_vec())));
-    }
-    (train, held)
+        numbers.into_iter().flat_map(own).collect()
+    };
+    (side(train), side(held))
 }
 
 type Recorder<'a> = &'a mut dyn FnMut(&Event, &mut RunFolder) -> Flow;

@@ -105,6 +105,19 @@ impl History {
         begun(self.base.as_ref(), &self.of.form, place, seed)
     }
 
+    /// Where the model comes from, in words.
+    pub(super) fn origin(&self) -> String {
+        match &self.base {
+            Some((base, true)) => format!("what surprises {}", base.folder.display()),
+            Some((base, false)) => format!(
+                "what surprises {}, which has not seen the fields of these events: it reads their parts alone",
+                base.folder.display()
+            ),
+            None => "a model from random numbers; `retune pretrain` makes one that knows events"
+                .to_string(),
+        }
+    }
+
     /// Whether it goes on from a model that learned without labels.
     pub(super) fn goes_on(&self) -> bool {
         self.base.is_some()

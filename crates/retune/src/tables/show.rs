@@ -44,6 +44,9 @@ impl fmt::Display for Plan {
                 ),
             )?;
         }
+        if let Some(history) = &self.history {
+            line("events", history.origin())?;
+        }
         line(
             "rows",
             format!(

@@ -16,6 +16,7 @@ use retune_eval::{Decision, Evaluation, Targets};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::events;
 use crate::head::{Form, Units};
 use crate::losses::{Loss, Objective};
 use crate::model::Reads;
@@ -170,11 +171,18 @@ pub fn task(name: &str) -> Option<&'static dyn Task> {
 /// The task of a bundle in `folder` that names it so.
 ///
 /// # Errors
-/// A recommender, which is asked otherwise; a task of a newer version.
+/// A recommender, which is asked otherwise; a model of events, which is not asked; a task of a newer version.
 pub fn of_bundle(name: &str, folder: &Path) -> Result<&'static dyn Task> {
     if name == recommend::TASK {
         return Err(Error::User(format!(
             "{0} is a recommender: ask it with `retune recommend {0} --user USER`",
+            folder.display()
+        )));
+    }
+    if name == events::bundle::TASK {
+        return Err(Error::User(format!(
+            "{0} is a model of events, which answers nothing by itself: go on from it with `retune train EVENTS \
+             --event-model {0}`",
             folder.display()
         )));
     }
