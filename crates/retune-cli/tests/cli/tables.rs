@@ -308,3 +308,43 @@ fn wrong_events_are_told_with_their_line() {
     ];
     refused(&folder, &cases);
 }
+
+#[test]
+fn a_model_of_events_learns_without_labels_and_helps_with_few() {
+    let folder = payments("payments.csv");
+    let words = "pretrain payments.csv --event-width 16 --max-steps 60 --out history";
+    let words: Vec<&str> = words.split(' ').collect();
+    let told = folder.retune(&words).succeeds();
+    assert!(
+        told.stdout.contains("--event-model history"),
+        "{}",
+        told.stdout
+    );
+    let words =
+        "train payments.csv --model linear --event-model history --label-share 0.5 --out few";
+    let words: Vec<&str> = words.split(' ').collect();
+    let told = folder.retune(&words).succeeds();
+    assert!(told.stdout.contains("no_history"), "{}", told.stdout);
+    folder.write(
+        "tiny.csv",
+        "time,card,amount\n2020-01-01,a,1\n2020-01-02,b,3\n",
+    );
+    folder.write("plain.csv", readings());
+    let cases = [
+        ("pretrain plain.csv", "--entity"),
+        ("pretrain tiny.csv --time time --entity card", "are needed"),
+        ("pretrain nowhere.csv", "nowhere.csv"),
+        ("pretrain payments.csv --task fraud", "leave --task out"),
+        ("pretrain payments.csv --event-width 50", "try 64"),
+        ("train payments.csv --event-model nowhere", "nowhere"),
+        (
+            "train payments.csv --event-model few",
+            "retune pretrain EVENTS",
+        ),
+        ("train payments.csv --model events --past false", "--entity"),
+        ("train payments.csv --label-share 0", "try 0.1"),
+        ("eval history --data payments.csv", "--event-model history"),
+        ("score history --data payments.csv", "history"),
+    ];
+    refused(&folder, &cases);
+}

@@ -23,7 +23,7 @@ const DROPOUT: f64 = 0.1;
 /// Width of an attention head.
 const HEAD: usize = 16;
 /// Cards with a past that a model needs to learn from some and be measured on others.
-const FEWEST: usize = 50;
+const FEWEST: usize = 20;
 /// Longest timeline at once.
 pub(super) const LENGTH: usize = 64;
 

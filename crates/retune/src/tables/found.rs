@@ -108,9 +108,7 @@ impl Found {
         family: Family,
     ) -> Result<Plan, Problem> {
         let label = self.roles.label.clone().unwrap_or_default();
-        let time = self.cast.time.as_deref();
-        let times = time.map_or(Ok(Vec::new()), |time| seconds(&self.table, time));
-        let times = times.map_err(wrong("data.time"))?;
+        let times = self.times().map_err(wrong("data.time"))?;
         let (mut sides, record) = self.divide(recipe, (&times, &label))?;
         self.hide_labels(recipe, &label, &mut sides);
         let (fields, reasons) = self.fields(recipe, &label, &sides.train)?;
@@ -161,6 +159,12 @@ impl Found {
             leaks,
             notes: self.notes,
         })
+    }
+
+    /// Seconds of every row; none without a time.
+    fn times(&self) -> retune_data::Result<Vec<i64>> {
+        let time = self.cast.time.as_deref();
+        time.map_or(Ok(Vec::new()), |time| seconds(&self.table, time))
     }
 
     /// Takes the labels of all events but the test's and the recipe's share of the others away.
