@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::module::{Module, Param};
-use burn::tensor::{DType, Device, Int, Tensor, TensorData, activation};
+use burn::tensor::{DType, Tensor, activation};
 use retune_data::timelines::{DAY, NUMBERS};
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use super::batch::{EventBatch, Hidden};
 use crate::losses::Loss;
 use crate::model::Pass;
 use crate::nn::{LayerNorm, Linear};
-use crate::ops::lengths::upload;
+use crate::ops::lengths::{indices, upload};
 use crate::ops::{self, Activation, Lookup};
 use crate::seq::{Seq, SeqConfig};
 use crate::weights::{Init, Source, WeightsError};
@@ -159,7 +159,7 @@ impl EventModel {
         let after = self.body.forward(x, &batch.marks, &batch.inputs, pass); // [events, width]
         let before = Tensor::cat(vec![self.start.val(), after.clone()], 0); // [1 + events, width]
         States {
-            before: before.select(0, rows(&batch.before_rows(), &device)),
+            before: before.select(0, indices(&batch.before_rows(), &device)),
             after,
         }
     }
@@ -188,7 +188,7 @@ impl EventModel {
     /// the probability of an amount at least as large: `[at.len(), EventForm::surprises]`.
     pub fn surprises(&self, states: &States, batch: &EventBatch, at: &[u32]) -> Tensor<2> {
         let device = states.before.device();
-        let before = states.before.clone().select(0, rows(at, &device)); // [at, width]
+        let before = states.before.clone().select(0, indices(at, &device)); // [at, width]
         let mut found = Vec::new();
         let mut larger = None;
         for part in self.form.foretold() {
@@ -220,14 +220,7 @@ impl EventModel {
         let states = self.states(batch, pass);
         let at = batch.last_rows();
         let surprises = self.surprises(&states, batch, &at);
-        let state = states.after.select(0, rows(&at, &surprises.device()));
+        let state = states.after.select(0, indices(&at, &surprises.device()));
         Tensor::cat(vec![state, surprises], 1)
     }
-}
-
-/// Rows as a tensor of indices.
-fn rows(rows: &[u32], device: &Device) -> Tensor<1, Int> {
-    let rows: Vec<i64> = rows.iter().map(|row| i64::from(*row)).collect();
-    let n = rows.len();
-    Tensor::from_data(TensorData::new(rows, [n]), device)
 }

@@ -139,3 +139,10 @@ impl Lengths {
 pub fn upload<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
     Tensor::from_data(TensorData::new(values, shape), device)
 }
+
+/// Rows as a tensor of indices, `[rows]`.
+pub fn indices(rows: &[u32], device: &Device) -> Tensor<1, Int> {
+    let rows: Vec<i64> = rows.iter().map(|row| i64::from(*row)).collect();
+    let n = rows.len();
+    Tensor::from_data(TensorData::new(rows, [n]), device)
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::module::Module as _;
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::Tensor;
 use retune_data::batch::{BatchOptions, Order, plan_batches};
 use retune_eval::Event;
 use retune_eval::ranking::Seen;
@@ -16,6 +16,7 @@ use crate::error::Result;
 use crate::job::BETWEEN_STATES;
 use crate::losses::Loss;
 use crate::model::Pass;
+use crate::ops::lengths::indices;
 use crate::ops::{self, Drawn, Dropout, Precision, RankedRows};
 use crate::scoring;
 use crate::train::state::Snapshot;
@@ -264,7 +265,7 @@ impl Job<'_> {
 
     /// Sum over events of `-log p(next item)`.
     pub fn loss(&self, model: &Recommender, lesson: &Lesson, pass: &Pass) -> Loss {
-        let rows = rows_tensor(&lesson.rows, &scoring::cpu(true));
+        let rows = indices(&lesson.rows, &scoring::cpu(true));
         let texts = self.texts.as_ref().map(|texts| {
             let texts = texts.clone().select(0, rows.clone());
             match self.form.ids {
@@ -284,8 +285,8 @@ impl Job<'_> {
         let sum = match &lesson.drawn {
             None => ops::ranking_loss(states, items, scale, &rows),
             Some(ids) => {
-                let own = rows_tensor(next, &items.device());
-                let others = rows_tensor(ids, &items.device());
+                let own = indices(next, &items.device());
+                let others = indices(ids, &items.device());
                 let drawn = Drawn {
                     positives: items.clone().select(0, own),
                     negatives: items.select(0, others),
@@ -313,11 +314,4 @@ fn forgetting(rows: &[u32], pass: &Pass) -> Dropout {
         },
         keys: Arc::new(rows.iter().map(|row| u64::from(*row)).collect()),
     }
-}
-
-/// Rows as a tensor of indices.
-pub(super) fn rows_tensor(rows: &[u32], device: &burn::tensor::Device) -> Tensor<1, Int> {
-    let rows: Vec<i64> = rows.iter().map(|row| i64::from(*row)).collect();
-    let n = rows.len();
-    Tensor::from_data(TensorData::new(rows, [n]), device)
 }

@@ -8,10 +8,10 @@ use retune_data::interactions::protocol::Histories;
 use retune_eval::ranking::{Answer, Question, Seen, point};
 
 use super::PRIMARY;
-use super::job::rows_tensor;
 use super::recommender::Recommender;
 use super::sequences::{History, SequenceBatch};
 use crate::model::Pass;
+use crate::ops::lengths::indices;
 use crate::scoring::{self, to_host};
 use crate::seq::SeqConfig;
 
@@ -88,7 +88,7 @@ impl<'a> Asked<'a> {
 /// Vectors of all items, `[items, width]`, outside the gradient graph.
 pub fn item_vectors(model: &Recommender, texts: Option<&Tensor<2>>, items: usize) -> Tensor<2> {
     let rows: Vec<u32> = (0..items as u32).collect();
-    model.items(texts, &rows_tensor(&rows, &scoring::cpu(false)))
+    model.items(texts, &indices(&rows, &scoring::cpu(false)))
 }
 
 /// Standing of each user's next item, and the items with the highest scores.
@@ -128,7 +128,7 @@ pub fn last_states(
         .map(|(key, h)| (*key, h.last(body.max_length)));
     let batch = SequenceBatch::asking(&recent.collect::<Vec<_>>(), body.gaps);
     let states = model.states(items, &batch, &Pass::default());
-    let last = rows_tensor(&batch.last_rows(), &states.device());
+    let last = indices(&batch.last_rows(), &states.device());
     states.select(0, last)
 }
 
