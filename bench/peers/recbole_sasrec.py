@@ -26,7 +26,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import statistics
 import sys
 import tempfile
@@ -36,6 +35,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
+from process import mapped_mb, peak_mb
 
 
 def arguments() -> argparse.Namespace:
@@ -102,20 +103,6 @@ class Stopwatch:
                     if len(self.steps) == self.count:
                         return
                 asked = time.perf_counter()
-
-
-def peak_mb() -> float:
-    """Largest resident size so far, in 10^6 bytes."""
-    # Linux counts in kibibytes, macOS in bytes.
-    unit = 1 if sys.platform == "darwin" else 1024
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
-
-
-def mapped_mb() -> float | None:
-    """Resident pages of mapped files, which are the libraries', in 10^6 bytes; Linux alone tells."""
-    status = Path("/proc/self/status")
-    lines = status.read_text().splitlines() if status.is_file() else []
-    return next((round(int(line.split()[1]) * 1024 / 1e6, 1) for line in lines if line.startswith("RssFile")), None)
 
 
 def measure(args: argparse.Namespace) -> dict:

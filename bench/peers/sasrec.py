@@ -34,7 +34,6 @@ import contextlib
 import json
 import os
 import platform
-import resource
 import statistics
 import sys
 import time
@@ -45,6 +44,8 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from process import compiles, mapped_mb, peak_mb
 
 FEWEST_EVENTS = 5  # of a user who counts
 HELD_OUT = 2  # the last events of each user: validation and test
@@ -236,25 +237,6 @@ class Recommender(nn.Module):
             states, table = states.bfloat16(), table.bfloat16()
         options = torch.nn.LinearCrossEntropyOptions()
         return F.linear_cross_entropy(states, table, batch["following"], options=options)
-
-
-def compiles() -> int:
-    """Graphs that torch.compile has made so far."""
-    return torch._dynamo.utils.counters["stats"]["unique_graphs"]
-
-
-def peak_mb() -> float:
-    """Largest resident size so far, in 10^6 bytes."""
-    # Linux counts in kibibytes, macOS in bytes.
-    unit = 1 if sys.platform == "darwin" else 1024
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
-
-
-def mapped_mb() -> float | None:
-    """Resident pages of mapped files, which are the libraries', in 10^6 bytes; Linux alone tells."""
-    status = Path("/proc/self/status")
-    lines = status.read_text().splitlines() if status.is_file() else []
-    return next((round(int(line.split()[1]) * 1024 / 1e6, 1) for line in lines if line.startswith("RssFile")), None)
 
 
 def measure(args: argparse.Namespace) -> dict:

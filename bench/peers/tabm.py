@@ -29,7 +29,6 @@ import csv
 import json
 import os
 import platform
-import resource
 import statistics
 import sys
 import time
@@ -42,6 +41,8 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from process import compiles, mapped_mb, peak_mb
 
 STEPS = 32  # between quantiles of a number
 WORDS = 64  # of a column that have a flag of their own
@@ -179,25 +180,6 @@ class Members(nn.Module):
             x = self.dropout(layer(x).relu())
         said = (x.transpose(0, 1) @ self.out).transpose(0, 1) + self.bias
         return F.cross_entropy(said.flatten(0, 1).float(), y.repeat_interleave(said.shape[1]))
-
-
-def compiles() -> int:
-    """Graphs that torch.compile has made so far."""
-    return torch._dynamo.utils.counters["stats"]["unique_graphs"]
-
-
-def peak_mb() -> float:
-    """Largest resident size so far, in 10^6 bytes."""
-    # Linux counts in kibibytes, macOS in bytes.
-    unit = 1 if sys.platform == "darwin" else 1024
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
-
-
-def mapped_mb() -> float | None:
-    """Resident pages of mapped files, which are the libraries', in 10^6 bytes; Linux alone tells."""
-    status = Path("/proc/self/status")
-    lines = status.read_text().splitlines() if status.is_file() else []
-    return next((round(int(line.split()[1]) * 1024 / 1e6, 1) for line in lines if line.startswith("RssFile")), None)
 
 
 def plan(rows: int, args: argparse.Namespace, source: np.random.Generator) -> list[torch.Tensor]:

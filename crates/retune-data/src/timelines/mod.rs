@@ -16,7 +16,7 @@ mod step;
 
 pub use code::{AMOUNT, DAY, GAP, HOUR, NUMBERS, PARTNER, ROLES};
 pub use spec::{Extra, TimelineSpec};
-pub use step::{Moments, Place, Timelines, Told, first_seen, moments_of};
+pub use step::{Moments, Part, Place, Timelines, Told, first_seen, moments_of};
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! One event in, its codes out, and the timeline of its card one event longer.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::code::{NUMBERS, OWN, ROLES, clock, gap, numbers, partner};
 use super::spec::{TimelineSpec, logarithm};
@@ -245,7 +245,39 @@ pub struct Told {
     pub timelines: Vec<Vec<u32>>,
 }
 
+/// Rows of a table that are seen together, and those of them that are asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Part {
+    /// In order of their timeline.
+    pub rows: Vec<u32>,
+    /// Which of the wanted rows each is, and its place among `rows`.
+    pub asked: Vec<(usize, u32)>,
+}
+
 impl Told {
+    /// The parts of timelines that hold some rows: each is seen with the events before it in its part, as [`Told::seen`] says.
+    pub fn parts(&self, wanted: &[usize]) -> Vec<Part> {
+        let mut parts: BTreeMap<(u32, u64), Part> = BTreeMap::new();
+        let mut alone = Vec::new();
+        for (number, row) in wanted.iter().enumerate() {
+            let place = self.places[*row];
+            let index = u64::from(place.index);
+            let from = first_seen(index);
+            if !place.kept {
+                let rows = self.seen(*row);
+                let asked = vec![(number, rows.len() as u32 - 1)];
+                alone.push(Part { rows, asked });
+                continue;
+            }
+            let part = parts.entry((place.timeline, index / PART)).or_default();
+            let own = &self.timelines[place.timeline as usize];
+            let until = (place.index as usize + 1).max(from as usize + part.rows.len());
+            part.rows = own[from as usize..until].to_vec();
+            part.asked.push((number, (index - from) as u32));
+        }
+        parts.into_values().chain(alone).collect()
+    }
+
     /// The rows that a row is seen with, in order, itself last.
     pub fn seen(&self, row: usize) -> Vec<u32> {
         let place = self.places[row];

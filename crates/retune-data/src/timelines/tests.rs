@@ -39,6 +39,19 @@ fn spec(amounts: impl Iterator<Item = f64>) -> TimelineSpec {
     TimelineSpec::fit(amounts, &[], &Cells::default())
 }
 
+/// Rows of a part are seen with the same events as each by itself.
+fn parts_are_seen_as_their_rows_are(told: &Told) {
+    let wanted: Vec<usize> = (0..told.places.len()).step_by(3).collect();
+    let mut asked = 0;
+    for part in told.parts(&wanted) {
+        for (number, at) in part.asked {
+            assert_eq!(part.rows[..=at as usize], told.seen(wanted[number]));
+            asked += 1;
+        }
+    }
+    assert_eq!(asked, wanted.len());
+}
+
 #[test]
 fn a_stream_is_told_as_a_table_is_after_a_restart_too() {
     let all = events(900);
@@ -53,6 +66,7 @@ fn a_stream_is_told_as_a_table_is_after_a_restart_too() {
     let mut timelines = Timelines::new(spec(all.iter().map(|event| event.4))).unwrap();
     let empty = timelines.clone();
     let (_, told) = moments_of(&table, &mut engine(), (&mut timelines, &Cells::default())).unwrap();
+    parts_are_seen_as_their_rows_are(&told);
     let longest = told.timelines.iter().map(Vec::len).max().unwrap();
     assert!(longest > 2 * 64, "{longest}");
 

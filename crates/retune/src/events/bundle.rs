@@ -119,6 +119,23 @@ impl EventBase {
     }
 }
 
+/// The model to train: one that goes on from another, of which is said whether all parts of events are its own, or one of random
+/// numbers.
+///
+/// # Errors
+/// Weights that do not fit.
+pub fn begun(
+    origin: Option<&(EventBase, bool)>,
+    form: &EventForm,
+    place: &Place,
+    seed: u64,
+) -> Result<(EventModel, LoadReport)> {
+    match origin {
+        Some((base, same)) => base.model(form, *same, place, seed),
+        None => Ok((fresh(form, place, seed)?, LoadReport::default())),
+    }
+}
+
 /// A model from weights that begin without [`ROOT`].
 ///
 /// # Errors

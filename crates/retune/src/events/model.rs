@@ -214,13 +214,12 @@ impl EventModel {
         Tensor::cat(found, 1)
     }
 
-    /// What a network reads of the last event of each timeline: the state after it, and what surprises about it, `[timelines,
-    /// width + EventForm::surprises]`.
-    pub fn last(&self, batch: &EventBatch, pass: &Pass) -> Tensor<2> {
+    /// What a network reads of the events at `at`: the state after each, and what surprises about it, `[at.len(), width +
+    /// EventForm::surprises]`.
+    pub fn told(&self, batch: &EventBatch, at: &[u32], pass: &Pass) -> Tensor<2> {
         let states = self.states(batch, pass);
-        let at = batch.last_rows();
-        let surprises = self.surprises(&states, batch, &at);
-        let state = states.after.select(0, indices(&at, &surprises.device()));
+        let surprises = self.surprises(&states, batch, at);
+        let state = states.after.select(0, indices(at, &surprises.device()));
         Tensor::cat(vec![state, surprises], 1)
     }
 }

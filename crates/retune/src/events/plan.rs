@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use retune_data::fields::{Cast, CastRequest, Cells, Fields, cast};
+use retune_data::fields::{Cast, Cells, Fields, cast};
 use retune_data::split::is_split;
 use retune_data::timelines::{TimelineSpec, Timelines, Told, moments_of};
 use retune_data::windows::{Engine, EngineSpec, OfEvent};
@@ -16,7 +16,7 @@ use crate::plan::data::tables;
 use crate::plan::out_folder;
 use crate::recipe::{Recipe, TablesRecipe};
 use crate::seq::SeqConfig;
-use crate::tables::PATTERNS;
+use crate::tables::{PATTERNS, tells_fraud};
 
 /// Dropout where the recipe names none.
 const DROPOUT: f64 = 0.1;
@@ -45,8 +45,8 @@ pub struct Plan {
     pub spec: TimelineSpec,
     /// What the model is made of.
     pub form: EventForm,
-    /// The model gone on from.
-    pub origin: Option<EventBase>,
+    /// The model gone on from, and whether the fields of its events are those of these.
+    pub origin: Option<(EventBase, bool)>,
     /// Sentences worth reading before the run.
     pub notes: Vec<String>,
 }
@@ -85,11 +85,11 @@ impl Plan {
         };
         let taken = untold(&table, recipe);
         let taken: Vec<&str> = taken.iter().map(String::as_str).collect();
-        let (cast, _) = cast(&table, &taken, &request(recipe)).map_err(wrong("tables"))?;
+        let (cast, _) = cast(&table, &taken, &recipe.cast()).map_err(wrong("tables"))?;
         let mut engine = engine(&cast).map_err(|problem| vec![problem])?;
         let rows: Vec<usize> = (0..table.rows()).collect();
-        let (fields, spec) =
-            codes((&table, &rows), (&cast, &taken), origin.as_ref()).map_err(wrong("data"))?;
+        let Codes { fields, spec, same } =
+            Codes::of((&table, &rows), (&cast, &taken), origin.as_ref()).map_err(wrong("data"))?;
         let cells = fields.encode(&table, &rows).map_err(wrong("data"))?;
         let mut timelines = Timelines::new(spec.clone()).map_err(wrong("data"))?;
         let (_, told) =
@@ -108,7 +108,7 @@ impl Plan {
             fields,
             told,
             spec,
-            origin,
+            origin: origin.map(|base| (base, same)),
         })
     }
 }
@@ -134,7 +134,7 @@ impl fmt::Display for Plan {
             "model      {} layers of width {}",
             body.layers, body.width
         )?;
-        if let Some(base) = &self.origin {
+        if let Some((base, _)) = &self.origin {
             writeln!(f, "going on   from {}", base.folder.display())?;
         }
         for note in &self.notes {
@@ -156,23 +156,12 @@ fn enough(told: &Told) -> Result<(), Problem> {
     Err(Problem::new("tables.entities", text))
 }
 
-/// The parts of events that the recipe names.
-fn request(recipe: &Recipe) -> CastRequest {
-    let of = &recipe.tables;
-    CastRequest {
-        time: recipe.data.time.clone(),
-        entities: of.entities.clone(),
-        amount: of.amount.clone(),
-        label_time: of.label_time.clone(),
-    }
-}
-
 /// Columns that a model without labels must not see: the label, what is known with it, and sides.
 fn untold(table: &Table, recipe: &Recipe) -> Vec<String> {
     let named = recipe.data.label.iter().chain(&recipe.data.ignore).cloned();
     let labels = table.columns.iter().filter(|column| {
         let name = column.name.to_lowercase();
-        name.contains("fraud")
+        tells_fraud(&name)
             || name == "label"
             || PATTERNS.contains(&name.as_str())
             || is_split(column)
@@ -198,53 +187,68 @@ fn engine(cast: &Cast) -> Result<Engine, Problem> {
     Engine::new(spec).map_err(|error| Problem::new("tables", error.to_string()))
 }
 
-/// The fields that events have beside their roles, and how all become codes: those of the model gone on from where the table
-/// has them. Amounts are always compared with those of the table.
-///
-/// # Errors
-/// A column that is missing, or an amount that is no number.
-pub fn codes(
-    (table, rows): (&Table, &[usize]),
-    (cast, taken): (&Cast, &[&str]),
-    origin: Option<&EventBase>,
-) -> retune_data::Result<(Fields, TimelineSpec)> {
-    let mut taken = taken.to_vec();
-    taken.extend(cast.columns());
-    let own = origin.filter(|base| fits(base, table));
-    let fields = match own {
-        Some(base) => base.config.fields.clone(),
-        None => {
-            Fields::fit(table, rows, &taken).map_or_else(|_| Fields::default(), |found| found.0)
-        }
-    };
-    let cells = if own.is_some() {
-        Cells::default()
-    } else {
-        fields.encode(table, rows)?
-    };
-    let column: Option<&Column> = cast
-        .amount
-        .as_ref()
-        .map(|name| table.column(name))
-        .transpose()?;
-    let amounts = column
-        .into_iter()
-        .flat_map(|column| rows.iter().filter_map(|row| column.number(*row)));
-    let known: &[_] = if own.is_some() { &[] } else { &fields.fields };
-    let mut spec = TimelineSpec::fit(amounts, known, &cells);
-    if let Some(base) = own {
-        spec.extras.clone_from(&base.config.spec.extras);
-    }
-    Ok((fields, spec))
+/// How the events of a table become codes.
+pub struct Codes {
+    /// The fields of a row that events have.
+    pub fields: Fields,
+    /// How roles and fields become codes.
+    pub spec: TimelineSpec,
+    /// Whether the fields are those of the model gone on from.
+    pub same: bool,
 }
 
-/// Whether a table has every field of a model's events.
-pub fn fits(base: &EventBase, table: &Table) -> bool {
-    base.config
-        .fields
-        .fields
-        .iter()
-        .all(|field| table.column(&field.name).is_ok())
+impl Codes {
+    /// Of a table whose columns in `taken` are told to no model: with the fields of the model gone on from where the table has
+    /// them all, and else with its own. Amounts are always compared with those of `rows`.
+    ///
+    /// # Errors
+    /// A column that is missing.
+    pub fn of(
+        (table, rows): (&Table, &[usize]),
+        (cast, taken): (&Cast, &[&str]),
+        origin: Option<&EventBase>,
+    ) -> retune_data::Result<Self> {
+        let mut taken = taken.to_vec();
+        taken.extend(cast.columns());
+        let amount = cast
+            .amount
+            .as_ref()
+            .map(|name| table.column(name))
+            .transpose()?;
+        let numbers = |column| {
+            rows.iter()
+                .filter_map(move |row| Column::number(column, *row))
+        };
+        let amounts = amount.into_iter().flat_map(numbers);
+        if let Some(config) = origin
+            .map(|base| &base.config)
+            .filter(|own| fits(&own.fields, table, &taken))
+        {
+            return Ok(Self {
+                fields: config.fields.clone(),
+                spec: TimelineSpec {
+                    extras: config.spec.extras.clone(),
+                    ..TimelineSpec::fit(amounts, &[], &Cells::default())
+                },
+                same: true,
+            });
+        }
+        // A table may have no columns but those of roles.
+        let fields =
+            Fields::fit(table, rows, &taken).map_or_else(|_| Fields::default(), |found| found.0);
+        let cells = fields.encode(table, rows)?;
+        Ok(Self {
+            spec: TimelineSpec::fit(amounts, &fields.fields, &cells),
+            fields,
+            same: false,
+        })
+    }
+}
+
+/// Whether a table has every field of a model's events, none of which is told to no model here, as a label is.
+fn fits(fields: &Fields, table: &Table, taken: &[&str]) -> bool {
+    let mut names = fields.fields.iter().map(|field| field.name.as_str());
+    names.all(|name| table.column(name).is_ok() && !taken.contains(&name))
 }
 
 /// What a model of these events is made of.

@@ -16,7 +16,7 @@ use retune_kernels::process;
 use super::batch::{EventBatch, Hidden};
 use super::bundle::{self, CONFIG, Config, MODEL_TYPE, TASK, WEIGHTS};
 use super::model::EventModel;
-use super::plan::{LENGTH, Plan, fits};
+use super::plan::{LENGTH, Plan};
 use crate::bundle::{BaseRecord, Manifest, Prior, pretty, sha256};
 use crate::checkpoint;
 use crate::error::Result;
@@ -77,7 +77,9 @@ fn carry_out(
 ) -> Result<Finished> {
     let clock = Instant::now();
     let mut record = recorder(on);
-    let (model, loaded) = begun(plan)?;
+    let place = Place::cpu(true, plan.recipe.products());
+    let (model, loaded) =
+        bundle::begun(plan.origin.as_ref(), &plan.form, &place, plan.recipe.seed)?;
     let (train, held) = parts(plan);
     let fitted = fit(
         plan,
@@ -117,19 +119,6 @@ fn carry_out(
         forecast: None,
         interrupted: fitted.interrupted,
     })
-}
-
-/// The model to train: the one that is gone on from, or one of random numbers.
-fn begun(plan: &Plan) -> Result<(EventModel, LoadReport)> {
-    let place = Place::cpu(true, plan.recipe.products());
-    let seed = plan.recipe.seed;
-    match &plan.origin {
-        Some(base) => base.model(&plan.form, fits(base, &plan.table), &place, seed),
-        None => Ok((
-            bundle::fresh(&plan.form, &place, seed)?,
-            LoadReport::default(),
-        )),
-    }
 }
 
 /// Writes what the model is made of, and its weights.
@@ -373,7 +362,7 @@ fn manifest(
             revision: None,
             files: BTreeMap::new(),
         },
-        parent: plan.origin.as_ref().map(|base| base.parent.clone()),
+        parent: plan.origin.as_ref().map(|(base, _)| base.parent.clone()),
         loaded,
         split: SplitRecord::default(),
         data: started.data.clone(),

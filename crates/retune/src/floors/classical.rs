@@ -190,18 +190,6 @@ pub fn picture_scores(
 /// The columns of a row that are not zero, with their values, ascending.
 pub type Columns = Vec<(u32, f32)>;
 
-/// A linear model that was fitted to rows of columns.
-pub struct Fitted {
-    /// The model with the best penalty.
-    pub outputs: Outputs,
-    /// That penalty.
-    pub c: f64,
-    /// Answers to the validation rows.
-    pub valid: Matrix,
-    /// Answers to the test rows.
-    pub test: Matrix,
-}
-
 /// A linear model on training rows as they are, all as columns and values ascending by column of `cols`; `None` without
 /// training rows. See [`scores`].
 pub fn linear(
@@ -209,7 +197,7 @@ pub fn linear(
     (targets, labels): (&[Target], &Labels),
     effort: Effort,
     score: &dyn Fn(&Matrix) -> f64,
-) -> Option<Fitted> {
+) -> Option<Found> {
     if targets.is_empty() {
         return None;
     }
@@ -219,13 +207,7 @@ pub fn linear(
         labels,
         grid: effort.grid(),
     };
-    let found = fit.best(&rows, score)?;
-    Some(Fitted {
-        outputs: found.outputs,
-        c: found.c,
-        valid: found.valid,
-        test: found.test,
-    })
+    fit.best(&rows, score)
 }
 
 /// Rows as columns and values, ascending by column of `cols`.
@@ -262,13 +244,17 @@ struct Fit<'a> {
     grid: &'a [f64],
 }
 
-/// Answers with the best penalty.
-struct Found {
+/// The linear model with the best penalty.
+pub struct Found {
     score: f64,
-    c: f64,
-    outputs: Outputs,
-    valid: Matrix,
-    test: Matrix,
+    /// The larger, the weaker its penalty.
+    pub c: f64,
+    /// The model.
+    pub outputs: Outputs,
+    /// Answers to the validation rows.
+    pub valid: Matrix,
+    /// Answers to the test rows.
+    pub test: Matrix,
 }
 
 impl Fit<'_> {

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use retune_data::fields::CastRequest;
 use retune_eval::fraud::AlertGoal;
 use serde::{Deserialize, Serialize};
 
-use super::{Check, above, out_of_range};
+use super::{Check, Recipe, above, out_of_range};
 use crate::error::Problem;
 
 /// How a model of a table or of a stream of events is made.
@@ -145,6 +146,19 @@ impl Default for TablesRecipe {
             net_width: 128,
             net_layers: 2,
             rows_per_step: None,
+        }
+    }
+}
+
+impl Recipe {
+    /// The parts of events that the recipe names.
+    pub(crate) fn cast(&self) -> CastRequest {
+        let of = &self.tables;
+        CastRequest {
+            time: self.data.time.clone(),
+            entities: of.entities.clone(),
+            amount: of.amount.clone(),
+            label_time: of.label_time.clone(),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
-use retune_data::fields::{Cast, CastRequest, Cells, Fields, cast, seconds};
+use retune_data::fields::{Cast, Cells, Fields, cast, seconds};
 use retune_data::leaks::{Finding, LeakRequest, leaks};
 use retune_data::processor::{Labels, labelled_rows};
 use retune_data::roles::{Reason, RoleRequest, Roles, TaskKind, detect_label};
@@ -17,7 +17,7 @@ use super::alerts::PATTERNS;
 use super::history::History;
 use super::periods::{Periods, Sides};
 use super::plan::{Family, Plan, Rows};
-use super::{FRAUD, task, undersample, unread};
+use super::{FRAUD, task, tells_fraud, undersample, unread};
 use crate::error::Problem;
 use crate::recipe::{Calibrate, Recipe, Span};
 use crate::tasks::Task;
@@ -69,7 +69,7 @@ impl Found {
         };
         let task: &'static dyn Task = match named {
             Some(task) => task,
-            None if is_fraud_label(&label) => &FRAUD,
+            None if tells_fraud(&label) => &FRAUD,
             None if kind == TaskKind::Regression => &super::REGRESSION,
             None => &super::CLASSIFICATION,
         };
@@ -81,7 +81,7 @@ impl Found {
         let mut taken = vec![label.as_str()];
         taken.extend(request.ignore.iter().map(String::as_str));
         let cast = if task.name() == FRAUD.name {
-            let found = cast(&table, &taken, &asked(recipe)).map_err(wrong("tables"))?;
+            let found = cast(&table, &taken, &recipe.cast()).map_err(wrong("tables"))?;
             roles.reasons.extend(found.1);
             found.0
         } else {
@@ -534,17 +534,6 @@ fn filled(sides: &Sides) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The parts that the recipe names.
-fn asked(recipe: &Recipe) -> CastRequest {
-    let of = &recipe.tables;
-    CastRequest {
-        time: recipe.data.time.clone(),
-        entities: of.entities.clone(),
-        amount: of.amount.clone(),
-        label_time: of.label_time.clone(),
-    }
-}
-
 /// SHA-256 over the rows of every side.
 fn fingerprint(sides: &Sides) -> String {
     use sha2::{Digest as _, Sha256};
@@ -560,11 +549,6 @@ fn fingerprint(sides: &Sides) -> String {
         }
     }
     crate::checkpoint::hex(&hash.finalize())
-}
-
-/// Whether a name says that the label tells frauds.
-fn is_fraud_label(name: &str) -> bool {
-    name.to_lowercase().contains("fraud")
 }
 
 /// The seconds of a date.

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Problem, Result};
 use crate::events::batch::EventBatch;
-use crate::events::bundle::fresh;
-use crate::events::plan::{codes, fits, form};
+use crate::events::bundle::begun;
+use crate::events::plan::{Codes, form};
 use crate::events::{EventBase, EventForm, EventModel, load};
 use crate::model::Pass;
 use crate::ops::Precision;
@@ -70,14 +70,14 @@ impl History {
         let lost = |error: Error| Problem::new("tables.event_model", error.to_string());
         let folder = recipe.tables.event_model.as_deref();
         let base = folder.map(EventBase::open).transpose().map_err(lost)?;
-        let (fields, spec) = codes((table, train), (cast, taken), base.as_ref()).map_err(wrong)?;
+        let Codes { fields, spec, same } =
+            Codes::of((table, train), (cast, taken), base.as_ref()).map_err(wrong)?;
         let form = form(recipe, &spec, base.as_ref())?;
-        let base = base.map(|base| {
-            let same = fits(&base, table);
-            (base, same)
-        });
+        let base = base.map(|base| (base, same));
         let place = Place::cpu(false, Precision::F32);
-        let model = begun(base.as_ref(), &form, &place, recipe.seed).map_err(lost)?;
+        let model = begun(base.as_ref(), &form, &place, recipe.seed)
+            .map_err(lost)?
+            .0;
         let rows: Vec<usize> = (0..table.rows()).collect();
         let cells = fields.encode(table, &rows).map_err(wrong)?;
         let mut timelines = Timelines::new(spec).map_err(wrong)?;
@@ -102,7 +102,7 @@ impl History {
 
     /// The model to train.
     pub(super) fn begin(&self, place: &Place, seed: u64) -> Result<EventModel> {
-        begun(self.base.as_ref(), &self.of.form, place, seed)
+        Ok(begun(self.base.as_ref(), &self.of.form, place, seed)?.0)
     }
 
     /// Where the model comes from, in words.
@@ -125,7 +125,11 @@ impl History {
 
     /// The timelines that rows of the table end.
     pub(super) fn batch(&self, rows: &[usize]) -> EventBatch {
-        batch(&self.told, rows)
+        let timelines: Vec<(u64, Vec<u32>)> = rows
+            .iter()
+            .map(|row| (*row as u64, self.told.seen(*row)))
+            .collect();
+        EventBatch::of_rows(&self.told, &timelines)
     }
 
     /// What a model says of rows of the table: `[rows, HistoryForm::width]`.
@@ -134,36 +138,31 @@ impl History {
     }
 }
 
-/// The timelines that rows end, by keys of the rows.
-fn batch(told: &Told, rows: &[usize]) -> EventBatch {
-    let timelines: Vec<(u64, Vec<u32>)> = rows
-        .iter()
-        .map(|row| (*row as u64, told.seen(*row)))
-        .collect();
-    EventBatch::of_rows(told, &timelines)
-}
-
+/// The columns of rows of a table. Rows of one part of a timeline are seen with the same events, which are read once.
 fn columns((of, model): (&HistoryForm, &EventModel), told: &Told, rows: &[usize]) -> Cells {
-    let some = rows.chunks(ROWS);
-    Cells {
-        width: of.width(),
-        values: some
-            .flat_map(|rows| of.said(model, &batch(told, rows)))
-            .collect(),
+    let width = of.width();
+    let mut values = vec![0f32; rows.len() * width];
+    let parts = told.parts(rows);
+    for some in parts.chunks(ROWS) {
+        let timelines: Vec<(u64, Vec<u32>)> =
+            some.iter().map(|part| (0, part.rows.clone())).collect();
+        let batch = EventBatch::of_rows(told, &timelines);
+        let starts = batch.inputs.lengths.starts();
+        let asked = || {
+            let parts = some.iter().zip(starts);
+            parts.flat_map(|(part, start)| {
+                part.asked
+                    .iter()
+                    .map(move |(row, at)| (*row, *start as u32 + at))
+            })
+        };
+        let at: Vec<u32> = asked().map(|(_, at)| at).collect();
+        let said = of.said(model, &batch, &at);
+        for ((row, _), said) in asked().zip(said.chunks_exact(width)) {
+            values[row * width..(row + 1) * width].copy_from_slice(said);
+        }
     }
-}
-
-/// A model that goes on from another, or begins with random numbers.
-fn begun(
-    base: Option<&(EventBase, bool)>,
-    form: &EventForm,
-    place: &Place,
-    seed: u64,
-) -> Result<EventModel> {
-    match base {
-        Some((base, same)) => Ok(base.model(form, *same, place, seed)?.0),
-        None => fresh(form, place, seed),
-    }
+    Cells { width, values }
 }
 
 impl HistoryForm {
@@ -189,14 +188,13 @@ impl HistoryForm {
         states.chain(surprises).chain([larger]).collect()
     }
 
-    /// The columns of the last event of each timeline, row by row.
-    fn said(&self, model: &EventModel, batch: &EventBatch) -> Vec<f32> {
-        let pass = Pass::over_many();
+    /// The columns of the events at `at`, row by row.
+    fn said(&self, model: &EventModel, batch: &EventBatch, at: &[u32]) -> Vec<f32> {
+        let pass = Pass::default();
         if self.state {
-            return to_host(model.last(batch, &pass));
+            return to_host(model.told(batch, at, &pass));
         }
-        let states = model.states(batch, &pass);
-        to_host(model.surprises(&states, batch, &batch.last_rows()))
+        to_host(model.surprises(&model.states(batch, &pass), batch, at))
     }
 }
 
@@ -241,8 +239,8 @@ impl Live {
     /// What surprises about an event, which is put into the past if it is to be `kept`: `[HistoryForm::width]`.
     pub(super) fn columns(&mut self, event: &EventRow<'_>, cells: &[f32], kept: bool) -> Vec<f32> {
         self.timelines.step(event, cells, kept, &mut self.seen);
-        self.of
-            .said(&self.model, &EventBatch::of_moments(&self.seen))
+        let batch = EventBatch::of_moments(&self.seen);
+        self.of.said(&self.model, &batch, &batch.last_rows())
     }
 
     /// Surprises and features of every row of a table, whose events hold their own past.

@@ -75,7 +75,9 @@ impl Ground<'_> {
         let parts = Parts {
             batches: &mut |epoch| self.lessons(job, epoch),
             loss: &|joint: &Joint, lesson: &Lesson, pass: &Pass| {
-                let told = joint.past.last(&lesson.events, pass); // [rows, what it says]
+                let told = joint
+                    .past
+                    .told(&lesson.events, &lesson.events.last_rows(), pass); // [rows, what it says]
                 let x = Tensor::cat(vec![lesson.x.clone(), told], 1);
                 let keys: Vec<u64> = lesson.rows.iter().map(|row| *row as u64).collect();
                 job.penalty(joint.net.forward(x, &keys, pass), &lesson.rows)

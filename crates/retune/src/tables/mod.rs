@@ -67,6 +67,11 @@ pub const FRAUD: Classification = Classification {
     reads: Reads::Fields,
 };
 
+/// Whether a column's name says that it tells frauds.
+pub(crate) fn tells_fraud(name: &str) -> bool {
+    name.to_lowercase().contains("fraud")
+}
+
 /// Rows with what is right of them.
 #[derive(Debug, Clone, Copy)]
 pub struct Known<'a> {

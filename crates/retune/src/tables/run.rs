@@ -281,12 +281,17 @@ fn unsaved(plan: &Plan, family: Family, on: On) -> Result<Trained> {
         Family::Linear => return lined(plan, [&plan.train, &plan.valid, &plan.test]),
         Family::Tabular | Family::Events => {}
     }
+    unwatched(plan, ("network", Start::Gone), on)
+}
+
+/// A network that leaves neither steps nor states behind.
+fn unwatched(plan: &Plan, start: (&str, Start), on: On) -> Result<Trained> {
     let mut watch = |event: &Event| match event {
         Event::Step { step, .. } => on(&Event::Progress { done: *step }),
         Event::Stage { .. } => on(event),
         _ => Flow::Continue,
     };
-    taught(plan, ("network", Start::Random), (None, None), &mut watch)
+    taught(plan, start, (None, None), &mut watch)
 }
 
 /// Figures of a model that is measured and not saved; nothing where its training was stopped.
@@ -377,12 +382,12 @@ fn from_scratch(plan: &Plan, rivals: &mut Vec<Rival>, on: On) -> Result<Option<S
         return Ok(None);
     }
     let meter = Meter::start();
-    let mut watch = |event: &Event| match event {
-        Event::Step { step, .. } => on(&Event::Progress { done: *step }),
-        Event::Stage { .. } => on(event),
-        _ => Flow::Continue,
-    };
-    let found = taught(plan, ("scratch", Start::Random), (None, None), &mut watch)?;
+    let found = unwatched(plan, ("scratch", Start::Random), on)?;
+    if found.interrupted {
+        return Ok(Some(
+            "stopped before the model from random numbers was measured".to_string(),
+        ));
+    }
     rivals.push(Rival {
         name: "scratch",
         scores: Correction::of_prior(plan).apply(found.test, plan.positive),
