@@ -4,7 +4,9 @@ python golden/make_seq.py
 
 The formulas are those of the papers that `seq.rs` and `recommend/recommender.rs` name: norms before their parts,
 SwiGLU, a valve `sigmoid(V x)` before each residual sum, places counted from the end of a history, item vectors from whitened
-texts through an adaptor plus gated vectors of their own, cosines with a learned sharpness, softmax over all items.
+texts through an adaptor plus gated vectors of their own, cosines with a learned sharpness, the logarithm of popularity
+with a learned weight, softmax over all items. Vectors of items end with that logarithm, and states with its weight over
+the sharpness.
 """
 
 import json
@@ -42,7 +44,9 @@ def parameters() -> dict[str, torch.Tensor]:
         shapes |= {f"{at}.down.weight": (WIDTH, INNER), f"{at}.down.bias": (WIDTH,)}
         for name in ["attention_norm", "norm"]:
             shapes |= {f"{at}.{name}.weight": (WIDTH,), f"{at}.{name}.bias": (WIDTH,)}
-    one = lambda name: 1.0 if name.endswith("norm.weight") or name in ("gate", "sharpness") else 0.0
+    shapes["popularity"] = (1,)
+    ones = ("gate", "sharpness", "popularity")
+    one = lambda name: 1.0 if name.endswith("norm.weight") or name in ones else 0.0
     draws = {name: one(name) + 0.4 * draw.standard_normal(shape) for name, shape in shapes.items()}
     return {name: torch.tensor(v.astype(np.float32)) for name, v in draws.items()}
 
@@ -51,6 +55,15 @@ def item_vectors(p, texts):
     inner = F.gelu(texts @ p["adaptor.inner.weight"].T + p["adaptor.inner.bias"])
     told = inner @ p["adaptor.out.weight"].T + p["adaptor.out.bias"]
     return F.normalize(told + p["gate"] * p["ids"], dim=1)
+
+
+def popularity():
+    taken = np.bincount(np.concatenate(HISTORIES), minlength=ITEMS)
+    return torch.tensor(np.log1p(taken / taken.mean()))
+
+
+def factor(p):
+    return torch.exp(p["sharpness"] + 1.66)
 
 
 def linear(p, at, x):
@@ -91,7 +104,7 @@ def loss_of(p, texts):
     total, count = 0.0, 0
     for history, seconds in zip(HISTORIES, SECONDS):
         state = states(p, items, history[:-1], seconds[:-1])
-        logits = torch.exp(p["sharpness"] + 1.66) * state @ items.T
+        logits = factor(p) * state @ items.T + p["popularity"] * popularity()
         total = total + F.cross_entropy(logits, torch.tensor(history[1:]), reduction="sum")
         count += len(history) - 1
     return total / count
@@ -118,10 +131,12 @@ def main():
     p = {name: v.double().requires_grad_() for name, v in single.items()}
     items = item_vectors(p, texts.double())
     whole = [states(p, items, h, s) for h, s in zip(HISTORIES, SECONDS)]
+    ended = lambda rows, last: torch.cat([rows, last.expand(len(rows), 1)], 1).flatten().tolist()
     loss_of(p, texts.double()).backward()
     expected = {
         "histories": HISTORIES, "seconds": SECONDS, "texts": texts.flatten().tolist(),
-        "items": items.flatten().tolist(), "states": torch.cat(whole).flatten().tolist(),
+        "popularity": popularity().tolist(), "items": ended(items, popularity()[:, None]),
+        "states": ended(torch.cat(whole), p["popularity"] / factor(p)),
         "gradients": {name: kept(v.grad) for name, v in p.items()},
         "losses": steps({n: v.double().requires_grad_() for n, v in single.items()}, texts.double(), 5),
     }  # fmt: skip

@@ -68,6 +68,7 @@ fn a_recommender_beats_popularity_and_answers_as_it_was_measured() {
     let dir = tempfile::tempdir().unwrap();
     let mut recipe = recipe(dir.path(), "ids");
     recipe.recommend.encoder = Some("none".to_string());
+    recipe.recommend.popularity = Some(true);
     recipe.train.epochs = Some(20.0);
     let finished = run(&recipe, dir.path());
     let verdict = finished.evaluated.verdict.as_ref().unwrap();
@@ -113,7 +114,7 @@ fn a_recommender_beats_popularity_and_answers_as_it_was_measured() {
             .number(row)
             .unwrap()
     };
-    let product: f64 = (0..32)
+    let product: f64 = (0..=32) // the last of them is about popularity
         .map(|at| value(&users, at, user) * value(&items, at, item))
         .sum();
     assert!(
@@ -165,9 +166,35 @@ fn a_model_of_texts_carries_over_and_begins_as_it_was() {
 }
 
 #[test]
+fn somebody_without_a_history_gets_what_is_popular() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut recipe = recipe(dir.path(), "run");
+    recipe.recommend.mode = Mode::Inductive;
+    let plan = plan(&recipe, dir.path());
+    let mut taken = vec![0; plan.items()];
+    for row in 0..plan.histories.len() {
+        for item in plan.histories.train(row) {
+            taken[*item as usize] += 1;
+        }
+    }
+    let finished = recommend::train(plan, &mut |_| Flow::Continue).unwrap();
+    let shelf = Shelf::open(&finished.bundle).unwrap();
+    let picks = &shelf
+        .recommend(&[&User::default()], &Wanted::default())
+        .unwrap()[0];
+    let ids: Vec<String> = picks.iter().map(|pick| pick.item.clone()).collect();
+    let rows = shelf.named(&ids).unwrap();
+    let counts: Vec<usize> = rows.iter().map(|row| taken[*row as usize]).collect();
+    taken.sort_unstable_by(|a, b| b.cmp(a));
+    assert_eq!(counts, taken[..counts.len()]);
+}
+
+#[test]
 fn a_new_item_can_be_recommended_by_its_text_at_once() {
     let dir = tempfile::tempdir().unwrap();
-    let finished = run(&recipe(dir.path(), "run"), dir.path());
+    let mut recipe = recipe(dir.path(), "run");
+    recipe.recommend.mode = Mode::Inductive;
+    let finished = run(&recipe, dir.path());
     let mut shelf = Shelf::open(&finished.bundle).unwrap();
     let before = shelf.items();
     let path = dir.path().join("new.csv");
@@ -270,7 +297,7 @@ mod golden {
     use retune::model::Pass;
     use retune::recommend::job::{Job, Pace};
     use retune::recommend::rank::Asked;
-    use retune::recommend::recommender::{Form, Recommender, Score};
+    use retune::recommend::recommender::{Form, Known, Recommender, Score};
     use retune::recommend::sequences::{History, SequenceBatch};
     use retune::scoring::{cpu, to_host};
     use retune::seq::SeqConfig;
@@ -284,6 +311,7 @@ mod golden {
         histories: Vec<Vec<u32>>,
         seconds: Vec<Vec<i64>>,
         texts: Vec<f32>,
+        popularity: Vec<f32>,
         items: Vec<f32>,
         states: Vec<f32>,
         gradients: BTreeMap<String, Vec<f32>>,
@@ -306,6 +334,7 @@ mod golden {
             text: 5,
             ids: 7,
             score: Score::Cosine,
+            popularity: true,
         }
     }
 
@@ -364,8 +393,15 @@ mod golden {
         .collect()
     }
 
-    fn texts(expected: &Expected, train: bool) -> Tensor<2> {
-        Tensor::from_data(TensorData::new(expected.texts.clone(), [7, 5]), &cpu(train))
+    fn known(expected: &Expected, train: bool) -> Known {
+        let tensor = |values: &[f32], width: usize| {
+            let data = TensorData::new(values.to_vec(), [7, width]);
+            Some(Tensor::from_data(data, &cpu(train)))
+        };
+        Known {
+            texts: tensor(&expected.texts, 5),
+            popularity: tensor(&expected.popularity, 1),
+        }
     }
 
     /// Five passes over the three histories at once.
@@ -389,7 +425,7 @@ mod golden {
         f(&Job {
             form: &form,
             pace: PACE,
-            texts: Some(texts(expected, true)),
+            known: known(expected, true),
             learn: histories(expected, &times),
             select: &select,
             items: 7,
@@ -400,7 +436,7 @@ mod golden {
     #[test]
     fn items_and_states_are_those_of_torch() {
         let (model, expected) = (model(false), expected());
-        let items = model.items(Some(&texts(&expected, false)), &rows(7));
+        let items = model.items(&known(&expected, false), &rows(7));
         near(&to_host(items.clone()), &expected.items, 1e-5, "items");
         let times = times(&expected);
         let batch = SequenceBatch::asking(&histories(&expected, &times), 4);

@@ -106,6 +106,11 @@ pub(super) struct RecommendArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     gaps: Option<usize>,
 
+    /// Whether what an item's popularity adds to its score is given instead of learned [default: as in the model gone
+    /// on from, else where items stand on their texts alone]
+    #[arg(long, value_name = "true|false")]
+    popularity: Option<bool>,
+
     /// Users per optimiser step [default: 128]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     users_per_step: Option<usize>,
@@ -140,6 +145,7 @@ impl RecommendArgs {
             self.heads => recipe.heads,
             self.history => recipe.history,
             self.gaps => recipe.gaps,
+            self.popularity => recipe.popularity,
             self.users_per_step => recipe.users_per_step,
             self.negatives => recipe.negatives,
         );

@@ -68,6 +68,10 @@ pub struct RecommendRecipe {
     pub history: usize,
     /// Buckets of the time between events; 0 for none.
     pub gaps: usize,
+    /// Whether what an item's popularity adds to its score is given instead of learned. Default: as in the model gone on
+    /// from, and else where items stand on their texts alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub popularity: Option<bool>,
     /// Users per optimiser step.
     pub users_per_step: usize,
     /// Items that each next item is told apart from: `auto`, `all`, or so many drawn at random.
@@ -161,6 +165,7 @@ impl Default for RecommendRecipe {
             heads: 2,
             history: 200,
             gaps: 0,
+            popularity: None,
             users_per_step: 128,
             negatives: Negatives::Auto,
         }

@@ -206,7 +206,7 @@ pub(super) struct Saved<'a> {
     /// Weights by path, low-rank updates added.
     pub weights: Vec<HostTensor>,
     pub whitening: Option<&'a Whitening>,
-    /// `[items, width]`.
+    /// `[items, vector width]`.
     pub vectors: Vec<f32>,
     pub loaded: LoadReport,
     /// Step of the weights, and steps done.
@@ -218,7 +218,7 @@ pub(super) struct Saved<'a> {
 pub(super) fn save(run: &RunFolder, saved: Saved) -> Result<Manifest> {
     let plan = saved.plan;
     let folder = run.parts();
-    let (width, items) = (plan.form.body.width, plan.items());
+    let (width, items) = (plan.form.vector_width(), plan.items());
     let mut weights = saved.weights;
     if let Some(whitening) = saved.whitening {
         let n = whitening.mean.len();
@@ -427,7 +427,7 @@ impl RecommenderBundle {
         let (model, _) = load(Some(&origin.checkpoint), &keys, &origin.form, &place, 0)?;
         let (items, events) = (table(folder, ITEMS)?, table(folder, EVENTS)?);
         let vectors = Checkpoint::open(&folder.join(ITEM_VECTORS))?.f32(VECTORS)?;
-        if vectors.len() != items.rows() * origin.form.body.width {
+        if vectors.len() != items.rows() * origin.form.vector_width() {
             return Err(Error::Damaged {
                 path: folder.join(ITEM_VECTORS),
                 what:

@@ -122,14 +122,7 @@ fn answers(
     if matches!(model, "popularity" | "item_knn") {
         return Ok(counted(plan, model, users, &test.questions()));
     }
-    let ground = Ground {
-        plan,
-        users: users.to_vec(),
-        valid: Asked::of_users(&plan.histories, Side::Valid, users),
-        test: Asked::of(&plan.histories, Side::Test),
-        texts: texts.cloned(),
-        seed,
-    };
+    let ground = Ground::of(plan, users.to_vec(), texts.cloned(), seed);
     let form = if model == "scratch_ids" {
         plan.form.ids_alone(plan.items())
     } else {

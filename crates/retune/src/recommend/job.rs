@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use burn::module::Module as _;
-use burn::tensor::Tensor;
 use retune_data::batch::{BatchOptions, Order, plan_batches};
 use retune_eval::Event;
-use retune_eval::ranking::Seen;
+use retune_eval::ranking::{Answer, Seen};
 use retune_kernels::dropout::{Stream, mix};
 
 use super::rank::{self, Asked};
-use super::recommender::{Form, Recommender};
+use super::recommender::{Form, Known, Recommender};
 use super::sequences::{History, SequenceBatch};
 use crate::error::Result;
 use crate::job::BETWEEN_STATES;
@@ -26,6 +25,9 @@ use crate::train::{self, EpochBatches, Fitted, Flow, Parts, SaveWhen, TrainOptio
 const LEAST_STEPS: u64 = 24;
 /// Validations at most where the recipe names no number of passes.
 const USUAL_VALIDATIONS: u64 = 100;
+
+/// Users asked in a validation below which p of their next items selects, not where these stand.
+const FEW_ASKED: usize = 1000;
 
 /// Dropout of texts, and its site, which lies above those of the transformer.
 const TEXT_DROPOUT: f64 = 0.3;
@@ -66,8 +68,8 @@ pub struct Job<'a> {
     pub form: &'a Form,
     /// How it trains.
     pub pace: Pace,
-    /// Whitened vectors of the items' texts, `[items, text]`, in the gradient graph's device.
-    pub texts: Option<Tensor<2>>,
+    /// What the model reads of the items, in the gradient graph's device.
+    pub known: Known,
     /// What each user took before what is asked, with the user's key.
     pub learn: Vec<(u64, History<'a>)>,
     /// What the best weights are selected by.
@@ -160,16 +162,10 @@ impl Job<'_> {
             },
             validate: &mut |model| {
                 let plain = model.valid();
-                let texts = self.texts.as_ref().map(|texts| texts.clone().inner());
-                let items = rank::item_vectors(&plain, texts.as_ref(), self.items);
+                let items = rank::item_vectors(&plain, &self.known.plain(), self.items);
                 let of = (&self.form.body, &items);
                 let answers = rank::answers(&plain, of, self.select, self.seen, &mut |_| ());
-                let found = rank::means(&answers);
-                Ok(Validation {
-                    loss: 1.0 - found[rank::BETWEEN_EQUALS],
-                    score: found[super::PRIMARY],
-                    metrics: found,
-                })
+                Ok(validation(answers))
             },
             on,
             first: None,
@@ -266,15 +262,13 @@ impl Job<'_> {
     /// Sum over events of `-log p(next item)`.
     pub fn loss(&self, model: &Recommender, lesson: &Lesson, pass: &Pass) -> Loss {
         let rows = indices(&lesson.rows, &scoring::cpu(true));
-        let texts = self.texts.as_ref().map(|texts| {
-            let texts = texts.clone().select(0, rows.clone());
-            match self.form.ids {
-                0 => ops::dropout_rows(texts, &forgetting(&lesson.rows, pass)),
-                _ => texts,
-            }
-        });
-        let items = model.items(texts.as_ref(), &rows); // [items in play, width]
-        let states = model.states(&items, &lesson.sequences, pass); // [events, width]
+        let mut known = self.known.select(&rows);
+        if self.form.ids == 0 {
+            let forget = |texts| ops::dropout_rows(texts, &forgetting(&lesson.rows, pass));
+            known.texts = known.texts.map(forget);
+        }
+        let items = model.items(&known, &rows); // [items in play, vector width]
+        let states = model.states(&items, &lesson.sequences, pass); // [events, vector width]
         let next = &lesson.sequences.next;
         let rows = RankedRows {
             targets: Arc::clone(next),
@@ -299,6 +293,21 @@ impl Job<'_> {
             sum,
             weight: next.len() as f64,
         }
+    }
+}
+
+/// What a validation found. Few users' standings say little: whether an item stands 10th or 11th is then chance, and
+/// what p the next items have tells the better model.
+fn validation(answers: Vec<(Answer, f64)>) -> Validation {
+    let losses: f64 = answers.iter().map(|(_, loss)| loss).sum();
+    let loss = losses / answers.len().max(1) as f64;
+    let few = answers.len() < FEW_ASKED;
+    let answers: Vec<Answer> = answers.into_iter().map(|(answer, _)| answer).collect();
+    let metrics = rank::means(&answers);
+    Validation {
+        loss,
+        score: if few { -loss } else { metrics[super::PRIMARY] },
+        metrics,
     }
 }
 

@@ -13,6 +13,7 @@ mod figures;
 pub mod job;
 mod mode;
 pub mod plan;
+mod popularity;
 pub mod rank;
 pub mod recommender;
 pub mod run;

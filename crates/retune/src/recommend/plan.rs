@@ -365,6 +365,7 @@ fn form(
         text,
         ids,
         score,
+        popularity: of.popularity.unwrap_or(ids == 0),
     })
 }
 

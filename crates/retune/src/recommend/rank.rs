@@ -8,7 +8,7 @@ use retune_data::interactions::protocol::Histories;
 use retune_eval::ranking::{Answer, Question, Seen, point};
 
 use super::PRIMARY;
-use super::recommender::Recommender;
+use super::recommender::{Known, Recommender};
 use super::sequences::{History, SequenceBatch};
 use crate::model::Pass;
 use crate::ops::lengths::indices;
@@ -17,10 +17,8 @@ use crate::seq::SeqConfig;
 
 /// Histories at a time outside training.
 const AT_ONCE: usize = 128;
-/// What a validation selects by where [`PRIMARY`] ties.
-pub(super) const BETWEEN_EQUALS: &str = "mrr@50";
 /// What a validation shows.
-const SELECTING: [&str; 3] = [PRIMARY, "hr@10", BETWEEN_EQUALS];
+const SHOWN: [&str; 3] = [PRIMARY, "hr@10", "mrr@50"];
 
 /// Users, and the item that each took next.
 #[derive(Debug, Clone, Default)]
@@ -85,23 +83,24 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// Vectors of all items, `[items, width]`, outside the gradient graph.
-pub fn item_vectors(model: &Recommender, texts: Option<&Tensor<2>>, items: usize) -> Tensor<2> {
+/// Vectors of all items, `[items, vector width]`, outside the gradient graph.
+pub fn item_vectors(model: &Recommender, known: &Known, items: usize) -> Tensor<2> {
     let rows: Vec<u32> = (0..items as u32).collect();
-    model.items(texts, &indices(&rows, &scoring::cpu(false)))
+    model.items(known, &indices(&rows, &scoring::cpu(false)))
 }
 
-/// Standing of each user's next item, and the items with the highest scores.
+/// Standing of each user's next item with the items of the highest scores, and `-log p` of it among all items.
 pub fn answers(
     model: &Recommender,
     (body, items): (&SeqConfig, &Tensor<2>),
     asked: &Asked,
     seen: Seen,
     on: &mut dyn FnMut(usize),
-) -> Vec<Answer> {
+) -> Vec<(Answer, f64)> {
     let questions = asked.questions();
     let [count, _] = items.dims();
-    let across = items.clone().transpose(); // [width, items]
+    let across = items.clone().transpose(); // [vector width, items]
+    let scale = to_host(model.scale(&items.device()).reshape([1, 1]))[0];
     let mut all = Vec::with_capacity(questions.len());
     for (histories, questions) in asked
         .histories
@@ -111,13 +110,24 @@ pub fn answers(
         let states = last_states(model, (body, items), histories);
         let scores = to_host(states.matmul(across.clone())); // [users, items]
         let rows = scores.par_chunks_exact(count.max(1)).zip(questions);
-        all.par_extend(rows.map(|(scores, question)| Answer::of(scores, question, seen)));
+        all.par_extend(rows.map(|(scores, question)| {
+            let loss = surprise(scores, question.targets[0], scale);
+            (Answer::of(scores, question, seen), loss)
+        }));
         on(all.len());
     }
     all
 }
 
-/// State after the last event of each history, `[histories, width]`.
+/// `-log p` of an item among all, whose scores times `scale` are logits.
+fn surprise(scores: &[f32], item: u32, scale: f32) -> f64 {
+    let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let below = |score: f32| f64::from((score - most) * scale);
+    let all: f64 = scores.iter().map(|score| below(*score).exp()).sum();
+    all.ln() - below(scores[item as usize])
+}
+
+/// State after the last event of each history, `[histories, vector width]`.
 pub fn last_states(
     model: &Recommender,
     (body, items): (&SeqConfig, &Tensor<2>),
@@ -132,8 +142,8 @@ pub fn last_states(
     states.select(0, last)
 }
 
-/// Means over users of what selects a model, by name.
+/// Means over users of what a validation shows, by name.
 pub fn means(all: &[Answer]) -> BTreeMap<String, f64> {
     let named = |key: &str| Some((key.to_string(), point(all, key)?));
-    SELECTING.iter().filter_map(|key| named(key)).collect()
+    SHOWN.iter().filter_map(|key| named(key)).collect()
 }

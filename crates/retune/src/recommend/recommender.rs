@@ -4,6 +4,9 @@
 //! "WhitenRec", Zhang et al., arXiv:2402.10602), plus a vector of its own behind a gate. The latter begins as zero, so a
 //! model that goes on from a pre-trained one begins as that one, and an item that nobody has taken yet stands on its
 //! text alone.
+//!
+//! What an item's popularity adds to its score can be given instead of learned: then its vector ends with the logarithm
+//! of its popularity, and every state ends with how much that counts.
 
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
@@ -43,9 +46,17 @@ pub struct Form {
     pub ids: usize,
     /// How a state and an item make a score.
     pub score: Score,
+    /// Whether what popularity adds to a score is given.
+    #[serde(default)]
+    pub popularity: bool,
 }
 
 impl Form {
+    /// Width of the vectors of items and of states, which end with what popularity is about where it is given.
+    pub fn vector_width(&self) -> usize {
+        self.body.width + usize::from(self.popularity)
+    }
+
     /// The same of items that are known by their ids alone.
     #[must_use]
     pub fn ids_alone(&self, items: usize) -> Self {
@@ -53,7 +64,47 @@ impl Form {
             text: 0,
             ids: items,
             score: Score::Dot,
+            popularity: false,
             ..self.clone()
+        }
+    }
+}
+
+/// What is known of items before anything is learned about each of them.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// Whitened vectors of their texts, `[items, text]`.
+    pub texts: Option<Tensor<2>>,
+    /// Logarithms of their popularity, `[items, 1]`.
+    pub popularity: Option<Tensor<2>>,
+}
+
+impl Known {
+    /// What a model of this form reads of it.
+    #[must_use]
+    pub fn of(&self, form: &Form) -> Self {
+        Self {
+            texts: self.texts.clone().filter(|_| form.text > 0),
+            popularity: self.popularity.clone().filter(|_| form.popularity),
+        }
+    }
+
+    /// Of the items of these rows.
+    #[must_use]
+    pub fn select(&self, rows: &Tensor<1, Int>) -> Self {
+        self.each(|known| known.select(0, rows.clone()))
+    }
+
+    /// The same outside the gradient graph.
+    #[must_use]
+    pub fn plain(&self) -> Self {
+        self.each(Tensor::inner)
+    }
+
+    fn each(&self, f: impl Fn(Tensor<2>) -> Tensor<2>) -> Self {
+        Self {
+            texts: self.texts.clone().map(&f),
+            popularity: self.popularity.clone().map(&f),
         }
     }
 }
@@ -88,12 +139,14 @@ pub struct Recommender {
     pub body: Seq,
     /// Logarithm of the factor of cosines, `[1]`.
     pub sharpness: Option<Param<Tensor<1>>>,
+    /// How much the logarithm of popularity counts, `[1]`.
+    pub popularity: Option<Param<Tensor<1>>>,
     #[module(skip)]
     width: usize,
 }
 
 impl Recommender {
-    /// Reads `adaptor`, `ids`, `gate`, `body` and `sharpness`; whatever the source lacks of ids starts anew.
+    /// Reads `adaptor`, `ids`, `gate`, `body`, `sharpness` and `popularity`; whatever the source lacks of ids starts anew.
     ///
     /// # Errors
     /// A tensor that is missing or of another shape.
@@ -109,6 +162,10 @@ impl Recommender {
         let body = Seq::load(source, "body", &form.body)?;
         let sharpness = (form.score == Score::Cosine)
             .then(|| source.param("sharpness", [1], Init::Ones))
+            .transpose()?;
+        let popularity = form
+            .popularity
+            .then(|| source.param("popularity", [1], Init::Ones))
             .transpose()?;
         source.allow_new();
         let fresh = match adaptor {
@@ -128,14 +185,14 @@ impl Recommender {
             gate,
             body,
             sharpness,
+            popularity,
             width,
         })
     }
 
-    /// Vectors of items, `[items, width]`, from the whitened vectors of their texts, `[items, text]`, and their rows
-    /// among the model's items.
-    pub fn items(&self, texts: Option<&Tensor<2>>, rows: &Tensor<1, Int>) -> Tensor<2> {
-        let told = texts.zip(self.adaptor.as_ref());
+    /// Vectors of items, `[items, vector width]`, from what is known of them and their rows among the model's items.
+    pub fn items(&self, of: &Known, rows: &Tensor<1, Int>) -> Tensor<2> {
+        let told = of.texts.as_ref().zip(self.adaptor.as_ref());
         let told = told.map(|(texts, adaptor)| adaptor.forward(texts.clone()));
         let known = self.ids.as_ref().map(|ids| {
             let own = ids.val().select(0, rows.clone()); // [items, width]
@@ -149,17 +206,21 @@ impl Recommender {
             (Some(one), None) | (None, Some(one)) => one,
             (None, None) => unreachable!("items have texts or vectors of their own"),
         };
-        self.scaled(vectors)
+        ended(self.scaled(vectors), of.popularity.clone())
     }
 
-    /// Vectors of new items, `[items, width]`, from the whitened vectors of their texts, `[items, text]`.
+    /// Vectors of new items, `[items, vector width]`, from the whitened vectors of their texts, `[items, text]`.
     ///
     /// # Panics
     /// When the model knows items by their ids alone.
     pub fn told(&self, texts: &Tensor<2>) -> Tensor<2> {
         let adaptor = self.adaptor.as_ref();
         let adaptor = adaptor.unwrap_or_else(|| unreachable!("a model of texts has an adaptor"));
-        self.scaled(adaptor.forward(texts.clone()))
+        let vectors = self.scaled(adaptor.forward(texts.clone()));
+        let [items, _] = vectors.dims();
+        let nobody = self.popularity.as_ref();
+        let nobody = nobody.map(|_| Tensor::zeros([items, 1], &vectors.device()));
+        ended(vectors, nobody)
     }
 
     /// Of length 1 where scores are cosines.
@@ -170,19 +231,36 @@ impl Recommender {
         }
     }
 
-    /// What is known after each event of a batch, `[events, width]`, in which events name rows of `items`.
+    /// What is known after each event of a batch, `[events, vector width]`, in which events name rows of `items`.
     pub fn states(&self, items: &Tensor<2>, batch: &SequenceBatch, pass: &Pass) -> Tensor<2> {
         let ids: Vec<i64> = batch.inputs.ids.iter().map(|id| i64::from(*id)).collect();
         let events = ids.len();
         let ids = Tensor::from_data(TensorData::new(ids, [events]), &items.device());
-        let mut vectors = items.clone().select(0, ids); // [events, width]
+        let vectors = items.clone().select(0, ids); // [events, vector width]
+        let mut vectors = vectors.slice([0..events, 0..self.width]); // [events, width]
         if self.sharpness.is_some() {
             vectors = vectors * (self.width as f64).sqrt(); // of variance 1
         }
-        self.scaled(
-            self.body
-                .forward(vectors, &batch.marks, &batch.inputs, pass),
-        )
+        let states = self
+            .body
+            .forward(vectors, &batch.marks, &batch.inputs, pass);
+        self.asking(self.scaled(states))
+    }
+
+    /// States of nothing known, `[users, vector width]`: all items score by their popularity alone.
+    pub fn blank(&self, users: usize, device: &Device) -> Tensor<2> {
+        self.asking(Tensor::zeros([users, self.width], device))
+    }
+
+    /// States that end with how much popularity counts, where it does: the factor that all products get does not touch
+    /// it.
+    fn asking(&self, states: Tensor<2>) -> Tensor<2> {
+        let [rows, _] = states.dims();
+        let counts = self.popularity.as_ref().map(|weight| {
+            let weight = weight.val() / self.scale(&states.device());
+            weight.reshape([1, 1]).repeat_dim(0, rows)
+        });
+        ended(states, counts)
     }
 
     /// Factor of the products of states and items that makes them logits, `[1]`.
@@ -191,6 +269,14 @@ impl Recommender {
             Some(sharpness) => (sharpness.val() + COLDEST).exp(),
             None => Tensor::ones([1], device),
         }
+    }
+}
+
+/// `[rows, width]` and, where there is one, a last column, `[rows, 1]`.
+fn ended(vectors: Tensor<2>, last: Option<Tensor<2>>) -> Tensor<2> {
+    match last {
+        Some(last) => Tensor::cat(vec![vectors, last], 1),
+        None => vectors,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use burn::module::Module as _;
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 use retune_eval::ranking::{self, Answer, History as PastHistory, Past, Popularity, Scorer};
 use retune_eval::{Cost, Event};
 use retune_kernels::process;
@@ -13,8 +13,9 @@ use super::bundle::{self, Saved};
 use super::figures::{BEFORE, Measured, Rival};
 use super::job::{Job, Pace};
 use super::plan::Plan;
+use super::popularity;
 use super::rank::{self, Asked, Side};
-use super::recommender::{Form, Recommender};
+use super::recommender::{Form, Known, Recommender};
 use super::sequences::History;
 use super::texts::{TextEncoder, TextVectors, Whitening};
 use super::{Mode, figures};
@@ -25,7 +26,7 @@ use crate::proof::Meter;
 use crate::recipe::VerdictLevel;
 use crate::run::{Begun, Finished, Flow, gates, recorder, stage};
 use crate::run_folder::{RunFolder, Started};
-use crate::scoring::to_host;
+use crate::scoring::{cpu, to_host};
 use crate::train::state::Snapshot;
 use crate::weights::{LoadReport, Place};
 
@@ -86,21 +87,27 @@ pub(super) struct Ground<'a> {
     pub users: Vec<usize>,
     pub valid: Asked<'a>,
     pub test: Asked<'a>,
-    /// Whitened vectors of the items' texts, in the gradient graph's device.
-    pub texts: Option<Tensor<2>>,
+    /// What is known of the items, in the gradient graph's device.
+    pub known: Known,
     pub seed: u64,
 }
 
 impl<'a> Ground<'a> {
-    /// That of the plan's own run.
-    fn of(plan: &'a Plan, texts: Option<Tensor<2>>) -> Self {
+    /// Learning from the users of these rows, and asking everybody.
+    pub fn of(plan: &'a Plan, users: Vec<usize>, texts: Option<Tensor<2>>, seed: u64) -> Self {
+        let taken = users.iter().map(|row| plan.histories.train(*row));
+        let popularity = popularity::logarithms(taken, plan.items());
+        let popularity = TensorData::new(popularity, [plan.items(), 1]);
         Self {
             plan,
-            users: (0..plan.histories.len()).collect(),
-            valid: Asked::of(&plan.histories, Side::Valid),
+            valid: Asked::of_users(&plan.histories, Side::Valid, &users),
             test: Asked::of(&plan.histories, Side::Test),
-            texts,
-            seed: plan.recipe.seed,
+            known: Known {
+                texts,
+                popularity: Some(Tensor::from_data(popularity, &cpu(true))),
+            },
+            users,
+            seed,
         }
     }
 
@@ -128,7 +135,7 @@ impl<'a> Ground<'a> {
                 seed: self.seed,
                 ..self.plan.pace.clone()
             },
-            texts: self.texts.clone().filter(|_| form.text > 0),
+            known: self.known.of(form),
             learn: learn.collect(),
             select: &self.valid,
             items: self.plan.items(),
@@ -146,18 +153,17 @@ impl<'a> Ground<'a> {
     ) -> (Vec<Answer>, Tensor<2>) {
         stage(on, name, Some(self.test.next.len() as u64));
         let plain = model.valid();
-        let texts = self
-            .texts
-            .clone()
-            .filter(|_| form.text > 0)
-            .map(Tensor::inner);
-        let items = rank::item_vectors(&plain, texts.as_ref(), self.plan.items());
+        let known = self.known.of(form).plain();
+        let items = rank::item_vectors(&plain, &known, self.plan.items());
         let mut progress = |done: usize| {
             on(&Event::Progress { done: done as u64 });
         };
         let of = (&form.body, &items);
         let answers = rank::answers(&plain, of, &self.test, self.plan.seen, &mut progress);
-        (answers, items)
+        (
+            answers.into_iter().map(|(answer, _)| answer).collect(),
+            items,
+        )
     }
 }
 
@@ -170,7 +176,8 @@ fn carry_out(
     let clock = Instant::now();
     let mut record = recorder(on);
     let (texts, whitening) = texts(plan, &mut |event| record(event, &mut folder))?;
-    let ground = Ground::of(plan, texts);
+    let everybody = (0..plan.histories.len()).collect();
+    let ground = Ground::of(plan, everybody, texts, plan.recipe.seed);
     let (model, loaded) = begin(plan, &plan.form, plan.recipe.seed)?;
     let mut rivals = counted(&ground, &mut |event| record(event, &mut folder))?;
     before(&ground, &model, &mut rivals, &mut |event| {

@@ -263,7 +263,7 @@ impl Shelf {
     pub fn recommend(&self, users: &[&User], wanted: &Wanted) -> Result<Vec<Vec<Pick>>> {
         let allow = self.allowed(&wanted.having)?;
         let hide = !wanted.show_seen.unwrap_or(self.bundle.config.show_seen);
-        let width = self.bundle.config.form.body.width;
+        let width = self.width();
         let items = self.item_tensor();
         let mut all = Vec::with_capacity(users.len());
         for some in users.chunks(AT_ONCE) {
@@ -317,32 +317,37 @@ impl Shelf {
         }
     }
 
-    /// Cosine of two items.
+    /// Width of the vectors of items and of states.
+    fn width(&self) -> usize {
+        self.bundle.config.form.vector_width()
+    }
+
+    /// Cosine of two items, whatever their popularity.
     fn alike(&self, a: u32, b: u32) -> f32 {
         let vector = |item: u32| {
-            let width = self.bundle.config.form.body.width;
-            &self.bundle.vectors[item as usize * width..][..width]
+            let what = self.bundle.config.form.body.width;
+            &self.bundle.vectors[item as usize * self.width()..][..what]
         };
         let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
         let (a, b) = (vector(a), vector(b));
         dot(a, b) / (dot(a, a) * dot(b, b)).sqrt().max(f32::MIN_POSITIVE)
     }
 
-    /// Vectors of the items, `[items, width]`.
+    /// Vectors of the items, `[items, vector width]`.
     fn item_tensor(&self) -> Tensor<2> {
-        let width = self.bundle.config.form.body.width;
+        let width = self.width();
         let items = TensorData::new(self.bundle.vectors.clone(), [self.items(), width]);
         Tensor::from_data(items, &cpu(false))
     }
 
-    /// States of these users, `[users, width]`. One without a history has the state of no event: zeros.
+    /// States of these users, `[users, vector width]`. One without a history has the state of nothing known.
     fn states(&self, users: &[&User], items: &Tensor<2>) -> Vec<f32> {
-        let width = self.bundle.config.form.body.width;
+        let width = self.width();
         let longest = users.iter().map(|user| user.items.len()).max();
         let unknown = vec![0; longest.unwrap_or(0)];
         let there = users.iter().filter(|user| !user.items.is_empty());
         let asked: Vec<(u64, History)> = there.map(|user| (0, user.history(&unknown))).collect();
-        let mut states = vec![0f32; users.len() * width];
+        let mut states = to_host(self.bundle.model.blank(users.len(), &cpu(false)));
         if asked.is_empty() {
             return states;
         }
@@ -432,7 +437,7 @@ impl Shelf {
     }
 
     fn vectors(&self, of: &str, names: Vec<String>, values: &[f32]) -> Table {
-        let width = self.bundle.config.form.body.width;
+        let width = self.width();
         let mut columns = vec![(
             of.to_string(),
             Values::Text(names.into_iter().map(Some).collect()),
