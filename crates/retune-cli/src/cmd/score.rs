@@ -7,9 +7,12 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Args;
-use retune::tables::scorer::{Scored, Scorer};
+use retune::data::Table;
+use retune::tables::scorer::{Scored, Scorer, record};
 use serde_json::{Map, Value};
 
+use super::table;
+use crate::args::FileArgs;
 use crate::console::tell;
 use crate::failure::Failure;
 
@@ -18,7 +21,7 @@ pub struct ScoreArgs {
     /// Folder of a model of events that `retune train --task fraud` wrote
     bundle: PathBuf,
 
-    /// Events, one JSON object per line, oldest first; - for those of stdin
+    /// Events, oldest first: one JSON object per line, or a table (.csv, .tsv, .parquet); - for lines from stdin
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
 
@@ -41,6 +44,9 @@ pub struct ScoreArgs {
     /// Write to this file in place of stdout
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+
+    #[command(flatten)]
+    read: FileArgs,
 }
 
 /// Scores every event.
@@ -52,11 +58,7 @@ pub fn run(args: &ScoreArgs) -> Result<ExitCode, Failure> {
     if let Some(path) = &args.past {
         scorer.load_past(path)?;
     }
-    let input: Box<dyn BufRead> = if args.data == Path::new("-") {
-        Box::new(io::stdin().lock())
-    } else {
-        Box::new(BufReader::new(open(&args.data)?))
-    };
+    let events = events(args, &scorer)?;
     let mut out: Box<dyn Write> = match &args.out {
         None => Box::new(io::stdout().lock()),
         Some(path) => Box::new(io::BufWriter::new(File::create(path).map_err(|e| {
@@ -67,7 +69,7 @@ pub fn run(args: &ScoreArgs) -> Result<ExitCode, Failure> {
         })?)),
     };
     let clock = Instant::now();
-    let (events, alerts) = stream(args, &mut scorer, input, &mut out)?;
+    let (events, alerts) = stream(args, &mut scorer, events, &mut out)?;
     let seconds = clock.elapsed().as_secs_f64();
     if let Some(path) = &args.keep_past {
         scorer.save_past(path)?;
@@ -80,33 +82,74 @@ pub fn run(args: &ScoreArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Scores every line; how many events and alerts there were.
+/// An event and its place, for people.
+type Told = (String, Map<String, Value>);
+type Events = Box<dyn Iterator<Item = Result<Told, Failure>>>;
+
+/// The events to score, one at a time.
+fn events(args: &ScoreArgs, scorer: &Scorer) -> Result<Events, Failure> {
+    let extension = args
+        .data
+        .extension()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    if ["csv", "tsv", "parquet"]
+        .iter()
+        .any(|known| extension == *known)
+    {
+        let table = table(&args.data, &args.read)?;
+        scorer.check(&table)?;
+        return Ok(rows(table));
+    }
+    Ok(if args.data == Path::new("-") {
+        lines(&args.data, io::stdin().lock())
+    } else {
+        lines(&args.data, BufReader::new(open(&args.data)?))
+    })
+}
+
+/// Those of a table.
+fn rows(table: Table) -> Events {
+    Box::new((0..table.rows()).map(move |row| Ok((table.place(row), record(&table, row)))))
+}
+
+/// Those of lines that are not empty.
+fn lines(path: &Path, input: impl BufRead + 'static) -> Events {
+    let path = path.display().to_string();
+    let one = move |(number, line): (usize, io::Result<String>)| {
+        let at = format!("{path}, line {}", number + 1);
+        let line = match line {
+            Ok(line) if line.trim().is_empty() => return None,
+            Ok(line) => line,
+            Err(e) => return Some(Err(Failure::user(format!("{at}: cannot be read: {e}")))),
+        };
+        let read = serde_json::from_str(&line).map_err(|e| {
+            Failure::user(format!(
+                "{at}: not a JSON object ({e}); write one event per line"
+            ))
+        });
+        Some(read.map(|record| (at, record)))
+    };
+    Box::new(input.lines().enumerate().filter_map(one))
+}
+
+/// Scores every event; how many events and alerts there were.
 fn stream(
     args: &ScoreArgs,
     scorer: &mut Scorer,
-    input: Box<dyn BufRead>,
+    told: Events,
     out: &mut dyn Write,
 ) -> Result<(u64, u64), Failure> {
     let (mut events, mut alerts) = (0, 0);
-    for (number, line) in input.lines().enumerate() {
-        let at = || format!("{}, line {}", args.data.display(), number + 1);
-        let line = line.map_err(|e| Failure::user(format!("{}: cannot be read: {e}", at())))?;
-        if line.trim().is_empty() {
-            continue;
-        }
-        let record: Map<String, Value> = serde_json::from_str(&line).map_err(|e| {
-            Failure::user(format!(
-                "{}: not a JSON object ({e}); write one event per line",
-                at()
-            ))
-        })?;
+    for told in told {
+        let (at, record) = told?;
         if let Some(known) = label_alone(&record) {
             scorer.learn(known.0, known.1, known.2);
             continue;
         }
         let scored = scorer
             .score(&record)
-            .map_err(|e| Failure::user(format!("{}: {e}", at())))?;
+            .map_err(|e| Failure::user(format!("{at}: {e}")))?;
         events += 1;
         alerts += u64::from(scored.alert == Some(true));
         let shown = !args.alerts || scored.alert == Some(true);

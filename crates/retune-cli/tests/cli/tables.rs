@@ -160,6 +160,16 @@ fn a_stream_of_payments_goes_the_whole_way() {
         .succeeds();
     assert_eq!(scores.stdout.lines().count(), 2, "{}", scores.stdout);
     assert!(scores.stderr.contains("events/s"), "{}", scores.stderr);
+    folder.write(
+        "today.csv",
+        "event_time,customer_id,terminal_id,amount\n\
+         2018-05-01T10:00:00,5,3,900\n\
+         2018-05-01T10:01:00,5,3,12.5\n",
+    );
+    let rows = folder
+        .retune(&["score", "run", "--data", "today.csv"])
+        .succeeds();
+    assert_eq!(rows.stdout, scores.stdout);
     folder
         .retune(&["score", "run", "--data", "today.jsonl", "--past", "past"])
         .succeeds();
@@ -300,9 +310,11 @@ fn wrong_events_are_told_with_their_line() {
         .retune(&["train", "machines.csv", "--out", "run", "--verdict", "off"])
         .succeeds();
     folder.write("events.jsonl", "{\"heat\": \"hot\"}\n");
+    folder.write("notes.txt", "a note\n");
     let cases = [
         ("score run --data events.jsonl", "line 1"),
-        ("score run --data machines.csv", "not a JSON object"),
+        ("score run --data payments.csv", "no column `heat`"),
+        ("score run --data notes.txt", "not a JSON object"),
         ("predict run a-text", "--data FILE"),
         ("predict run --data payments.csv", "no column `heat`"),
     ];

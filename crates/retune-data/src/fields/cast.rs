@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::interactions::SECOND;
 use crate::profile::{Kind, Profile, profile};
 use crate::roles::Reason;
-use crate::roles::names::plain;
+use crate::roles::names::{plain, whom};
 use crate::table::{Column, Table};
 use crate::windows::{self, times};
 
@@ -228,12 +228,7 @@ fn entities(free: &[Profile], asked: &CastRequest) -> Vec<(String, String)> {
             .map(|n| (n.clone(), "named by you".to_string()))
             .collect();
     }
-    let rank = |p: &Profile| {
-        let name = plain(&p.name);
-        ENTITIES
-            .iter()
-            .position(|e| name.split('_').any(|word| word == *e))
-    };
+    let rank = |p: &Profile| whom(&p.name, &ENTITIES);
     let fits = |p: &&Profile| {
         matches!(p.kind, Kind::Integer | Kind::Words | Kind::Names | Kind::Id)
             && p.distinct > 10
@@ -259,9 +254,7 @@ fn entities(free: &[Profile], asked: &CastRequest) -> Vec<(String, String)> {
 
 /// Whether a name says whom or what a row belongs to.
 pub(super) fn is_entity(name: &str) -> bool {
-    let name = plain(name);
-    let mut words = name.split('_');
-    words.clone().next_back() == Some("id") || words.any(|word| ENTITIES[..20].contains(&word))
+    plain(name).rsplit('_').next() == Some("id") || whom(name, &ENTITIES[..20]).is_some()
 }
 
 /// Whether the first values of a column are times: dates, or numbers.

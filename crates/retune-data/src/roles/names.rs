@@ -131,9 +131,28 @@ const OWNERS: [&str; 11] = [
     "thread", "kunde",
 ];
 
+/// Words that say that a name is about somebody or something itself, as in `customer_id` or `account_from`.
+const ITSELF: [&str; 17] = [
+    "id", "ids", "number", "no", "nr", "num", "nummer", "key", "code", "hash", "token", "uuid",
+    "ref", "name", "address", "from", "to",
+];
+
 /// Whether a column's name says that it holds the owner of several rows.
 pub(super) fn is_owner(name: &str) -> bool {
-    plain(name).split('_').any(|w| OWNERS.contains(&w))
+    whom(name, &OWNERS).is_some()
+}
+
+/// Which of `words` a column's name says that it holds. What is known about one, as `customer_age`, is not that one.
+pub(crate) fn whom(name: &str, words: &[&str]) -> Option<usize> {
+    let name = plain(name);
+    let about = |word: &&str| {
+        !word.is_empty() && !ITSELF.contains(word) && !word.bytes().all(|b| b.is_ascii_digit())
+    };
+    let last = name.rsplit('_').find(about)?;
+    let joined = name.replace('_', "");
+    let one =
+        |word: &&str| *word == last || last.strip_suffix("id") == Some(word) || *word == joined;
+    words.iter().position(one)
 }
 
 /// A name that says nothing about labels.
@@ -155,5 +174,33 @@ pub(super) fn tier(name: &str) -> usize {
         Some(last) if known(last) => 2,
         _ if words.any(known) => 3,
         _ => UNTOLD,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_about_somebody_is_not_somebody() {
+        let words = ["customer", "card", "account", "nameorig"];
+        let named = |name: &str| whom(name, &words).map(|at| words[at]);
+        for (name, wanted) in [
+            ("customer_id", Some("customer")),
+            ("CustomerID", Some("customer")),
+            ("customerid", Some("customer")),
+            ("Card Number", Some("card")),
+            ("card_2", Some("card")),
+            ("account_to", Some("account")),
+            ("sender_account", Some("account")),
+            ("nameOrig", Some("nameorig")),
+            ("customer_age", None),
+            ("card_type", None),
+            ("days_since_account_opened", None),
+            ("id", None),
+            ("", None),
+        ] {
+            assert_eq!(named(name), wanted, "{name}");
+        }
     }
 }

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use retune_data::Table;
 use retune_data::fields::{Cells, FieldKind, Fields};
 use retune_data::processor::Labels;
 use retune_data::roles::Roles;
 use retune_data::timelines::Timelines;
 use retune_data::windows::{self, Engine, Event, Taken, features_of};
+use retune_data::{Column, Table, Values};
 use retune_eval::{Evaluated, Matrix, Predictions, evaluate};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -326,6 +326,17 @@ impl Scorer {
         })
     }
 
+    /// Whether a table has the columns that the model reads of an event.
+    ///
+    /// # Errors
+    /// One that is not there.
+    pub fn check(&self, table: &Table) -> Result<()> {
+        for field in &self.bundle.config.fields.fields {
+            table.column(&field.name)?;
+        }
+        Ok(())
+    }
+
     /// What the model says of one row of inputs.
     fn one(&self, row: &[f32]) -> Scored {
         let config = &self.bundle.config;
@@ -411,6 +422,20 @@ fn text(value: &Value) -> String {
         Value::Number(number) if number.is_f64() => number.as_f64().unwrap_or_default().to_string(),
         other => other.to_string(),
     }
+}
+
+/// A row of a table as an event of a stream: its values as text, but for true and false.
+pub fn record(table: &Table, row: usize) -> Map<String, Value> {
+    let value = |column: &Column| match &column.values {
+        Values::Bool(flags) => flags[row].map(Value::Bool),
+        _ => column
+            .text(row)
+            .map(|text| Value::String(text.into_owned())),
+    };
+    let columns = table.columns.iter();
+    columns
+        .filter_map(|column| Some((column.name.clone(), value(column)?)))
+        .collect()
 }
 
 /// The file in which what a model of events remembers is left, beside that of the engine.
