@@ -81,6 +81,10 @@ pub(super) struct TableArgs {
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     label_share: Option<f64>,
 
+    /// Seed by which these labels are drawn [default: --seed]
+    #[arg(long, value_name = "N")]
+    label_seed: Option<u64>,
+
     /// Networks that share their layers [default: 16]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     members: Option<usize>,
@@ -117,6 +121,7 @@ impl TableArgs {
             self.keep_legitimate => recipe.keep_legitimate,
             self.calibrate => recipe.calibrate,
             self.label_share => recipe.label_share,
+            self.label_seed => recipe.label_seed,
             self.members => recipe.members,
             self.net_width => recipe.net_width,
             self.net_layers => recipe.net_layers,

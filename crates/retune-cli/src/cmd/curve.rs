@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 use retune::curve::{CURVE, Curve, CurveOptions, curve};
 use retune::eval::report::render_curve;
-use retune::recommend;
+use retune::{recommend, tables};
 
 use super::plan;
 use crate::args::RunArgs;
@@ -63,6 +63,13 @@ pub fn run(args: &CurveArgs) -> Result<ExitCode, Failure> {
         let plan = plan::recommender(&recipe, None, &mut console)?;
         interrupt::listen()?;
         recommend::curve::curve(&plan, &options, &out, &mut |event| {
+            console.event(event);
+            interrupt::flow()
+        })
+    } else if tables::asked(&recipe) {
+        let plan = plan::of_table(&recipe, None, &mut console)?;
+        interrupt::listen()?;
+        tables::curve::curve(&plan, &options, &out, &mut |event| {
             console.event(event);
             interrupt::flow()
         })

@@ -360,3 +360,37 @@ fn a_model_of_events_learns_without_labels_and_helps_with_few() {
     ];
     refused(&folder, &cases);
 }
+
+#[test]
+fn a_curve_tells_what_more_labels_are_worth() {
+    let folder = payments("payments.csv");
+    let told = ["--model", "linear", "--event-model", "retune-txn-base"];
+    let curve = |shares: &str, more: &[&str]| {
+        let args = ["curve", "payments.csv", "--seeds", "2", "--out", "curve"];
+        let asked = ["--json", "--shares", shares];
+        folder.retune(&[&args[..], &asked, &told, more].concat())
+    };
+    let some = curve("50", &[]).succeeds().json();
+    let points = some["curve"]["points"].as_array().unwrap();
+    assert_eq!(points.len(), 2 * 3, "{points:?}"); // tuned, scratch and gbdt, twice
+    assert_eq!(some["curve"]["gaps"].as_array().unwrap().len(), 1);
+    let all = curve("50,100", &[]).succeeds().json();
+    let more = all["curve"]["points"].as_array().unwrap();
+    assert_eq!((more.len(), &more[..6]), (12, &points[..]));
+    assert!(folder.read("curve/curve.html").contains("<svg"));
+    // With all labels it is the run.
+    let train = ["train", "payments.csv", "--out", "run", "--json"];
+    let run = folder
+        .retune(&[&train[..], &told].concat())
+        .succeeds()
+        .json();
+    let wanted = run["metrics"]["average_precision"]["value"].as_f64();
+    let mut whole = more.iter().filter(|p| p["share"] == 1.0);
+    let tuned = whole.find(|p| p["model"] == "tuned").unwrap();
+    let off = tuned["score"].as_f64().unwrap() - wanted.unwrap();
+    assert!(off.abs() < 1e-6, "{tuned} {wanted:?}");
+    // Points of another recipe are not mixed in, and a share without frauds is refused.
+    curve("50", &["--label-share", "0.5"]).refuses(&["another recipe"]);
+    let few = ["curve", "payments.csv", "--shares", "0.01", "--out", "few"];
+    folder.retune(&few).refuses(&["--shares"]);
+}

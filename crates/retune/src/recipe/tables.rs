@@ -57,6 +57,9 @@ pub struct TablesRecipe {
     pub calibrate: Calibrate,
     /// Share of the labels before the test that is used, drawn at random: what it is worth to have more of them.
     pub label_share: f64,
+    /// Seed by which they are drawn. Default: the run's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label_seed: Option<u64>,
     /// Networks that share their layers.
     pub members: usize,
     /// Width of their hidden layers.
@@ -142,6 +145,7 @@ impl Default for TablesRecipe {
             keep_legitimate: 1.0,
             calibrate: Calibrate::Off,
             label_share: 1.0,
+            label_seed: None,
             members: 16,
             net_width: 128,
             net_layers: 2,

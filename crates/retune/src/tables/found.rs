@@ -173,7 +173,7 @@ impl Found {
         if share >= 1.0 {
             return;
         }
-        let key = mix(recipe.seed ^ LABELS);
+        let key = mix(recipe.tables.label_seed.unwrap_or(recipe.seed) ^ LABELS);
         let drawn = |row: usize| (mix(key ^ row as u64) >> 11) as f64 / (1u64 << 53) as f64;
         let test: HashSet<usize> = sides.test.iter().copied().collect();
         let column = self.table.columns.iter_mut().find(|c| c.name == label);

@@ -11,6 +11,7 @@ mod alerts;
 pub mod attribution;
 pub mod bundle;
 pub mod correction;
+pub mod curve;
 mod figures;
 mod found;
 pub mod gbdt;

@@ -204,6 +204,16 @@ impl Plan {
         self.task.name() == FRAUD.name
     }
 
+    /// The model of events whose surprises are columns of trees or of a linear model.
+    pub(super) fn surprising(&self) -> Option<&History> {
+        self.history.as_ref().filter(|_| !self.family.is_network())
+    }
+
+    /// Whether a model of events that learned without labels learns on with the networks.
+    pub(super) fn learns_on(&self) -> bool {
+        self.family == Family::Events && self.history.as_ref().is_some_and(History::goes_on)
+    }
+
     /// Names of the inputs: fields, then features of the past, then surprises.
     pub fn inputs(&self) -> Vec<String> {
         let mut names = self.fields.names();

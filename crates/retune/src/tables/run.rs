@@ -57,7 +57,7 @@ pub fn resume(
     })
 }
 
-fn started(plan: &Plan) -> Result<Started> {
+pub(super) fn started(plan: &Plan) -> Result<Started> {
     Ok(Started {
         retune: env!("CARGO_PKG_VERSION").to_string(),
         data: plan.data_hashes()?,
@@ -275,7 +275,7 @@ fn other(plan: &Plan, rivals: &mut Vec<Rival>, on: On) -> Result<Option<String>>
 }
 
 /// A model of this family that leaves neither steps nor states behind.
-fn unsaved(plan: &Plan, family: Family, on: On) -> Result<Trained> {
+pub(super) fn unsaved(plan: &Plan, family: Family, on: On) -> Result<Trained> {
     match family {
         Family::Gbdt => return grown(plan, on),
         Family::Linear => return lined(plan, [&plan.train, &plan.valid, &plan.test]),
@@ -351,7 +351,7 @@ fn grown_on(plan: &Plan, [train, valid, test]: [&Rows; 3], on: On) -> Result<Tra
 
 /// Adds trees, or a linear model, without what a model of events says, beside those with it.
 fn without_history(plan: &Plan, rivals: &mut Vec<Rival>, on: On) -> Result<Option<String>> {
-    let Some(history) = plan.history.as_ref().filter(|_| !plan.family.is_network()) else {
+    let Some(history) = plan.surprising() else {
         return Ok(None);
     };
     if plan.recipe.verdict == VerdictLevel::Off {
@@ -359,13 +359,7 @@ fn without_history(plan: &Plan, rivals: &mut Vec<Rival>, on: On) -> Result<Optio
     }
     stage(on, "without history", None);
     let meter = Meter::start();
-    let width = plan.train.cells.width - history.of.width();
-    let sides = [&plan.train, &plan.valid, &plan.test].map(|rows| rows.first(width));
-    let sides = sides.each_ref();
-    let found = match plan.family {
-        Family::Linear => lined(plan, sides)?,
-        _ => grown_on(plan, sides, &mut |_| Flow::Continue)?,
-    };
+    let found = unsurprised(plan, history)?;
     rivals.push(Rival {
         name: "no_history",
         scores: Correction::of_prior(plan).apply(found.test, plan.positive),
@@ -375,14 +369,29 @@ fn without_history(plan: &Plan, rivals: &mut Vec<Rival>, on: On) -> Result<Optio
     Ok(Some(told.to_string()))
 }
 
+/// The model on the same rows without what surprises a model of events.
+pub(super) fn unsurprised(plan: &Plan, history: &History) -> Result<Trained> {
+    let width = plan.train.cells.width - history.of.width();
+    let sides = [&plan.train, &plan.valid, &plan.test].map(|rows| rows.first(width));
+    let sides = sides.each_ref();
+    match plan.family {
+        Family::Linear => lined(plan, sides),
+        _ => grown_on(plan, sides, &mut |_| Flow::Continue),
+    }
+}
+
+/// The networks with a model of events of random numbers.
+pub(super) fn random(plan: &Plan, on: On) -> Result<Trained> {
+    unwatched(plan, ("scratch", Start::Random), on)
+}
+
 /// Adds the same networks with a model of events of random numbers, beside one that learned without labels.
 fn from_scratch(plan: &Plan, rivals: &mut Vec<Rival>, on: On) -> Result<Option<String>> {
-    let goes_on = plan.history.as_ref().is_some_and(History::goes_on);
-    if plan.family != Family::Events || !goes_on || plan.recipe.verdict == VerdictLevel::Off {
+    if !plan.learns_on() || plan.recipe.verdict == VerdictLevel::Off {
         return Ok(None);
     }
     let meter = Meter::start();
-    let found = unwatched(plan, ("scratch", Start::Random), on)?;
+    let found = random(plan, on)?;
     if found.interrupted {
         return Ok(Some(
             "stopped before the model from random numbers was measured".to_string(),
