@@ -103,6 +103,40 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// That of a model which this program saves now, as far as task and family tell; all else is what a bundle has that says
+    /// nothing of it.
+    pub(crate) fn now(task: &str, family: &str, precision: Precision) -> Self {
+        Self {
+            format: FORMAT,
+            retune: env!("CARGO_PKG_VERSION").to_string(),
+            created: jiff::Timestamp::now().to_string(),
+            task: task.to_string(),
+            method: "full".to_string(),
+            family: family.to_string(),
+            precision,
+            pooling: first(),
+            base: BaseRecord {
+                reference: family.to_string(),
+                revision: None,
+                files: BTreeMap::new(),
+            },
+            parent: None,
+            loaded: LoadReport::default(),
+            split: SplitRecord::default(),
+            data: BTreeMap::new(),
+            decision: None,
+            tta: Tta::default(),
+            prior: Prior::Classes(Vec::new()),
+            best_step: 0,
+            steps: 0,
+            seconds: 0.0,
+            peak_rss_bytes: retune_kernels::process::peak_resident_bytes(),
+            forecast: None,
+            refit: false,
+            files: BTreeMap::new(),
+        }
+    }
+
     /// Whether the files of the bundle in `folder` are those that were written.
     pub(crate) fn check(&self, folder: &Path) -> Result<()> {
         let damaged = |name: &str, what: &str| Error::Damaged {
@@ -265,15 +299,10 @@ fn manifest(folder: &Path, saved: &Saved) -> Result<Manifest> {
     }
     let data = plan.data_hashes(LISTED)?;
     let targets: Vec<_> = plan.train.iter().map(|e| e.target.clone()).collect();
+    let (task, family) = (plan.task.name(), plan.base.family.name);
     Ok(Manifest {
-        format: FORMAT,
-        retune: env!("CARGO_PKG_VERSION").to_string(),
-        created: jiff::Timestamp::now().to_string(),
-        task: plan.task.name().to_string(),
         method: plan.recipe.method.method().name().to_string(),
-        precision: plan.recipe.products(),
         pooling: saved.model.head.pooling,
-        family: plan.base.family.name.to_string(),
         base: BaseRecord {
             reference: plan.base.reference.clone(),
             revision: plan.base.revision.clone(),
@@ -290,9 +319,9 @@ fn manifest(folder: &Path, saved: &Saved) -> Result<Manifest> {
         steps: saved.steps.1,
         seconds: saved.seconds,
         refit: plan.recipe.refit.is_some(),
-        peak_rss_bytes: retune_kernels::process::peak_resident_bytes(),
         forecast: Some(plan.summary.forecast),
         files,
+        ..Manifest::now(task, family, plan.recipe.products())
     })
 }
 

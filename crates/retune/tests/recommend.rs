@@ -12,7 +12,7 @@ use retune::data::interactions::synthetic::shop;
 use retune::eval::{Event, Word};
 use retune::ops::Precision;
 use retune::recipe::VerdictLevel;
-use retune::recommend::{self, Mode, Plan, Shelf, User, Wanted};
+use retune::recommend::{self, Mode, Plan, Shelf, Untaken, User, Wanted};
 use retune::{Error, Finished, Flow, HubOptions, Recipe};
 
 use folder::copy;
@@ -187,6 +187,28 @@ fn somebody_without_a_history_gets_what_is_popular() {
     let counts: Vec<usize> = rows.iter().map(|row| taken[*row as usize]).collect();
     taken.sort_unstable_by(|a, b| b.cmp(a));
     assert_eq!(counts, taken[..counts.len()]);
+}
+
+#[test]
+fn an_item_that_nobody_has_taken_was_missed_or_is_new() {
+    let dir = tempfile::tempdir().unwrap();
+    let last = |untaken: Untaken, out: &str| {
+        let mut recipe = recipe(dir.path(), out);
+        let items = recipe.recommend.items.clone().unwrap();
+        let text = fs::read_to_string(&items).unwrap();
+        let more = text.lines().last().unwrap().split_once(',').unwrap().1;
+        fs::write(items, format!("{text}untaken,{more}\n")).unwrap();
+        recipe.recommend.mode = Mode::Inductive;
+        recipe.recommend.untaken = untaken;
+        recipe.train.max_steps = Some(1);
+        let shelf = Shelf::open(&run(&recipe, dir.path()).bundle).unwrap();
+        let vectors = shelf.item_vectors();
+        let row = shelf.named(&["untaken".to_string()]).unwrap()[0] as usize;
+        vectors.column("v32").unwrap().number(row).unwrap()
+    };
+    let (missed, new) = (last(Untaken::Missed, "missed"), last(Untaken::New, "new"));
+    // Like what is usually taken, which more people take than the mean item.
+    assert!(new > 2f64.ln() && missed < 2f64.ln(), "{missed} {new}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use retune::data::interactions::Repeats;
 use retune::recipe::{AlsoShop, Negatives, Protocol, RecommendRecipe, SeenItems};
-use retune::recommend::Mode;
+use retune::recommend::{Mode, Untaken};
 
 use super::{option, word};
 
@@ -111,6 +111,11 @@ pub(super) struct RecommendArgs {
     #[arg(long, value_name = "true|false")]
     popularity: Option<bool>,
 
+    /// How popular an item is taken to be then that nobody has taken: missed by chance, or new, and like what is usually
+    /// taken [default: missed]
+    #[arg(long, value_name = "WHY", value_parser = word::<Untaken>)]
+    untaken: Option<Untaken>,
+
     /// Users per optimiser step [default: 128]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     users_per_step: Option<usize>,
@@ -146,6 +151,7 @@ impl RecommendArgs {
             self.history => recipe.history,
             self.gaps => recipe.gaps,
             self.popularity => recipe.popularity,
+            self.untaken => recipe.untaken,
             self.users_per_step => recipe.users_per_step,
             self.negatives => recipe.negatives,
         );

@@ -6,8 +6,6 @@ use std::time::Instant;
 
 use burn::module::Module as _;
 use retune_data::batch::{BatchOptions, Order, plan_batches};
-use retune_data::picture::Tta;
-use retune_data::split::SplitRecord;
 use retune_eval::records::{Interval, Metrics};
 use retune_eval::{Evaluated, Event};
 use retune_kernels::dropout::mix;
@@ -17,10 +15,10 @@ use super::batch::{EventBatch, Hidden};
 use super::bundle::{self, CONFIG, Config, MODEL_TYPE, TASK, WEIGHTS};
 use super::model::EventModel;
 use super::plan::{LENGTH, Plan};
-use crate::bundle::{BaseRecord, Manifest, Prior, pretty, sha256};
+use crate::bundle::{Manifest, pretty, sha256};
 use crate::checkpoint;
 use crate::error::Result;
-use crate::model::{Pass, Pooling};
+use crate::model::Pass;
 use crate::ops;
 use crate::run::{Begun, Finished, Flow, recorder, stage};
 use crate::run_folder::{RunFolder, Started};
@@ -349,32 +347,13 @@ fn manifest(
     let files = [CONFIG, WEIGHTS, "recipe.toml"]
         .map(|name| Ok((name.to_string(), sha256(&folder.join(name))?)));
     Ok(Manifest {
-        format: crate::bundle::FORMAT,
-        retune: env!("CARGO_PKG_VERSION").to_string(),
-        created: jiff::Timestamp::now().to_string(),
-        task: TASK.to_string(),
-        method: "full".to_string(),
-        family: super::FAMILY.to_string(),
-        precision: plan.recipe.products(),
-        pooling: Pooling::First,
-        base: BaseRecord {
-            reference: super::FAMILY.to_string(),
-            revision: None,
-            files: BTreeMap::new(),
-        },
         parent: plan.origin.as_ref().map(|(base, _)| base.parent.clone()),
         loaded,
-        split: SplitRecord::default(),
         data: started.data.clone(),
-        decision: None,
-        prior: Prior::Classes(Vec::new()),
         best_step,
         steps,
         seconds,
-        peak_rss_bytes: process::peak_resident_bytes(),
-        forecast: None,
-        refit: false,
-        tta: Tta::default(),
         files: files.into_iter().collect::<Result<_>>()?,
+        ..Manifest::now(TASK, super::FAMILY, plan.recipe.products())
     })
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Check, TrainRecipe, out_of_range};
 use crate::error::Problem;
-use crate::recommend::Mode;
+use crate::recommend::{Mode, Untaken};
 
 /// How a recommender is made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -72,6 +72,8 @@ pub struct RecommendRecipe {
     /// from, and else where items stand on their texts alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub popularity: Option<bool>,
+    /// How popular an item is taken to be then that nobody has taken: `missed` by chance, or `new`.
+    pub untaken: Untaken,
     /// Users per optimiser step.
     pub users_per_step: usize,
     /// Items that each next item is told apart from: `auto`, `all`, or so many drawn at random.
@@ -166,6 +168,7 @@ impl Default for RecommendRecipe {
             history: 200,
             gaps: 0,
             popularity: None,
+            untaken: Untaken::default(),
             users_per_step: 128,
             negatives: Negatives::Auto,
         }

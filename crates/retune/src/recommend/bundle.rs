@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use retune_data::interactions::SECOND;
 use retune_data::interactions::catalogue::Catalogue;
-use retune_data::picture::Tta;
 use retune_data::read::{ReadOptions, read};
 use retune_data::split::SplitRecord;
 use retune_data::{Column, Table, Values};
@@ -19,12 +18,9 @@ use sha2::{Digest as _, Sha256};
 use super::plan::{Plan, TASK};
 use super::recommender::{Form, Recommender};
 use super::texts::Whitening;
-use crate::bundle::{
-    self, BaseRecord, Manifest, Parent, Prior, pretty, read_json, read_manifest, sha256,
-};
+use crate::bundle::{BaseRecord, Manifest, Parent, pretty, read_json, read_manifest, sha256};
 use crate::checkpoint::{self, Checkpoint, hex};
 use crate::error::{Error, Problem, Result};
-use crate::model::Pooling;
 use crate::ops::Precision;
 use crate::pretrained::BaseModel;
 use crate::run_folder::RunFolder;
@@ -56,6 +52,9 @@ pub struct Config {
     pub form: Form,
     /// Whether items of a history are ranked.
     pub show_seen: bool,
+    /// The logarithm of popularity that new items are given, where popularity is.
+    #[serde(default)]
+    pub new: f32,
     /// The text encoder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoder: Option<Encoder>,
@@ -208,6 +207,8 @@ pub(super) struct Saved<'a> {
     pub whitening: Option<&'a Whitening>,
     /// `[items, vector width]`.
     pub vectors: Vec<f32>,
+    /// The logarithm of popularity that new items are given.
+    pub new: f32,
     pub loaded: LoadReport,
     /// Step of the weights, and steps done.
     pub steps: (u64, u64),
@@ -228,7 +229,7 @@ pub(super) fn save(run: &RunFolder, saved: Saved) -> Result<Manifest> {
     checkpoint::write(&folder.join(WEIGHTS), &weights, &[])?;
     let vectors = (VECTORS.to_string(), vec![items, width], saved.vectors);
     checkpoint::write(&folder.join(ITEM_VECTORS), &[vectors], &[])?;
-    run.write("config.json", &pretty(&config(plan))?)?;
+    run.write("config.json", &pretty(&config(plan, saved.new))?)?;
     run.write("recipe.toml", plan.recipe.to_toml().as_bytes())?;
     retune_data::write::write(&items_table(&plan.catalogue), &folder.join(ITEMS))?;
     retune_data::write::write(&events_table(plan), &folder.join(EVENTS))?;
@@ -243,14 +244,7 @@ pub(super) fn save(run: &RunFolder, saved: Saved) -> Result<Manifest> {
     let files = names.map(|name| Ok((name.to_string(), sha256(&folder.join(name))?)));
     let encoder = plan.encoder.as_ref();
     Ok(Manifest {
-        format: bundle::FORMAT,
-        retune: env!("CARGO_PKG_VERSION").to_string(),
-        created: jiff::Timestamp::now().to_string(),
-        task: TASK.to_string(),
         method: plan.recipe.recommend.mode.name().to_string(),
-        family: "seq".to_string(),
-        precision: plan.recipe.products(),
-        pooling: Pooling::First,
         base: BaseRecord {
             reference: encoder.map_or(String::new(), |encoder| encoder.reference.clone()),
             revision: encoder.and_then(|encoder| encoder.revision.clone()),
@@ -260,16 +254,11 @@ pub(super) fn save(run: &RunFolder, saved: Saved) -> Result<Manifest> {
         loaded: saved.loaded,
         split: division(plan),
         data: plan.data_hashes()?,
-        decision: None,
-        prior: Prior::Classes(Vec::new()),
         best_step: saved.steps.0,
         steps: saved.steps.1,
         seconds: saved.seconds,
-        peak_rss_bytes: retune_kernels::process::peak_resident_bytes(),
-        forecast: None,
-        refit: false,
-        tta: Tta::default(),
         files: files.into_iter().collect::<Result<_>>()?,
+        ..Manifest::now(TASK, "seq", plan.recipe.products())
     })
 }
 
@@ -282,7 +271,7 @@ pub(super) fn weights(model: &Recommender, scale: Option<f64>) -> Vec<HostTensor
     }
 }
 
-fn config(plan: &Plan) -> Config {
+fn config(plan: &Plan, new: f32) -> Config {
     let encoder = plan.encoder.as_ref().map(|encoder| Encoder {
         reference: encoder.reference.clone(),
         files: encoder.files.clone(),
@@ -291,6 +280,7 @@ fn config(plan: &Plan) -> Config {
         model_type: MODEL_TYPE.to_string(),
         form: plan.form.clone(),
         show_seen: plan.seen == retune_eval::ranking::Seen::Kept,
+        new,
         encoder,
     }
 }

@@ -29,6 +29,7 @@ use crate::recipe::Recipe;
 pub use figures::PRIMARY;
 pub use mode::Mode;
 pub use plan::{Plan, TASK};
+pub use popularity::Untaken;
 pub use run::{resume, train};
 pub use shelf::{Pick, Shelf, User, Wanted};
 

@@ -209,18 +209,19 @@ impl Recommender {
         ended(self.scaled(vectors), of.popularity.clone())
     }
 
-    /// Vectors of new items, `[items, vector width]`, from the whitened vectors of their texts, `[items, text]`.
+    /// Vectors of new items, `[items, vector width]`, from the whitened vectors of their texts, `[items, text]`, and the
+    /// logarithm of popularity that new ones are given.
     ///
     /// # Panics
     /// When the model knows items by their ids alone.
-    pub fn told(&self, texts: &Tensor<2>) -> Tensor<2> {
+    pub fn told(&self, texts: &Tensor<2>, popularity: f32) -> Tensor<2> {
         let adaptor = self.adaptor.as_ref();
         let adaptor = adaptor.unwrap_or_else(|| unreachable!("a model of texts has an adaptor"));
         let vectors = self.scaled(adaptor.forward(texts.clone()));
         let [items, _] = vectors.dims();
-        let nobody = self.popularity.as_ref();
-        let nobody = nobody.map(|_| Tensor::zeros([items, 1], &vectors.device()));
-        ended(vectors, nobody)
+        let given = self.popularity.as_ref();
+        let new = given.map(|_| Tensor::full([items, 1], popularity, &vectors.device()));
+        ended(vectors, new)
     }
 
     /// Of length 1 where scores are cosines.

@@ -13,7 +13,7 @@ use super::bundle::{self, Saved};
 use super::figures::{BEFORE, Measured, Rival};
 use super::job::{Job, Pace};
 use super::plan::Plan;
-use super::popularity;
+use super::popularity::Prior;
 use super::rank::{self, Asked, Side};
 use super::recommender::{Form, Known, Recommender};
 use super::sequences::History;
@@ -89,6 +89,8 @@ pub(super) struct Ground<'a> {
     pub test: Asked<'a>,
     /// What is known of the items, in the gradient graph's device.
     pub known: Known,
+    /// The logarithm of popularity that new items are given.
+    pub new: f32,
     pub seed: u64,
 }
 
@@ -96,8 +98,9 @@ impl<'a> Ground<'a> {
     /// Learning from the users of these rows, and asking everybody.
     pub fn of(plan: &'a Plan, users: Vec<usize>, texts: Option<Tensor<2>>, seed: u64) -> Self {
         let taken = users.iter().map(|row| plan.histories.train(*row));
-        let popularity = popularity::logarithms(taken, plan.items());
-        let popularity = TensorData::new(popularity, [plan.items(), 1]);
+        let untaken = plan.recipe.recommend.untaken;
+        let Prior { logarithms, new } = Prior::of(taken, plan.items(), untaken);
+        let popularity = TensorData::new(logarithms, [plan.items(), 1]);
         Self {
             plan,
             valid: Asked::of_users(&plan.histories, Side::Valid, &users),
@@ -107,6 +110,7 @@ impl<'a> Ground<'a> {
                 popularity: Some(Tensor::from_data(popularity, &cpu(true))),
             },
             users,
+            new,
             seed,
         }
     }
@@ -206,6 +210,7 @@ fn carry_out(
             weights: bundle::weights(&fitted.model, lora),
             whitening: whitening.as_ref(),
             vectors: to_host(vectors),
+            new: ground.new,
             loaded,
             steps,
             seconds: clock.elapsed().as_secs_f64(),

@@ -234,7 +234,8 @@ impl Shelf {
             })?;
         let encoder = TextEncoder::open(&base, self.bundle.precision)?;
         let vectors = encoder.vectors(&items.texts, &hub.home.join("features"), &mut |_| ())?;
-        let vectors = self.bundle.model.told(&whitening.of(&vectors, false));
+        let texts = whitening.of(&vectors, false);
+        let vectors = self.bundle.model.told(&texts, self.bundle.config.new);
         self.bundle.vectors.extend(to_host(vectors));
         let first = self.ids.len() as u32;
         self.rows.extend(items.ids.iter().cloned().zip(first..));

@@ -125,8 +125,13 @@ impl Plan {
             (Some(encoder), false) => format!("texts by {}", encoder.reference),
             (None, _) => "ids".to_string(),
         };
+        let popularity = if self.form.popularity {
+            ", popularity given"
+        } else {
+            ""
+        };
         format!(
-            "seq: {} layers of width {}, histories up to {}; items known by {items}{from}",
+            "seq: {} layers of width {}, histories up to {}; items known by {items}{popularity}{from}",
             body.layers, body.width, body.max_length
         )
     }

@@ -1,10 +1,8 @@
 //! The bundle of a model of tables: what each column is, the model, the state of the past, figures and report.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use retune_data::fields::{Cast, Fields};
-use retune_data::picture::Tta;
 use retune_data::processor::Labels;
 use retune_data::windows::Engine;
 use retune_eval::fraud::AlertGoal;
@@ -19,13 +17,12 @@ use super::linear::Line;
 use super::net::{Net, NetForm};
 use super::plan::Plan;
 use super::task;
-use crate::bundle::{self, BaseRecord, Manifest, Prior, pretty, read_json, read_manifest, sha256};
+use crate::bundle::{Manifest, Prior, pretty, read_json, read_manifest, sha256};
 use crate::checkpoint::{self, Checkpoint};
 use crate::error::{Error, Result};
-use crate::model::Pooling;
 use crate::run_folder::RunFolder;
 use crate::tasks::Task;
-use crate::weights::{HostTensor, LoadReport, Place, Source, host_values};
+use crate::weights::{HostTensor, Place, Source, host_values};
 
 const CONFIG: &str = "config.json";
 const TREES: &str = "trees.json";
@@ -157,22 +154,8 @@ fn manifest(saved: &Saved, folder: &Path, names: &[&str]) -> Result<Manifest> {
     let files = names
         .iter()
         .map(|name| Ok(((*name).to_string(), sha256(&folder.join(name))?)));
+    let (task, family) = (plan.task.name(), plan.family.name());
     Ok(Manifest {
-        format: bundle::FORMAT,
-        retune: env!("CARGO_PKG_VERSION").to_string(),
-        created: jiff::Timestamp::now().to_string(),
-        task: plan.task.name().to_string(),
-        method: "full".to_string(),
-        family: plan.family.name().to_string(),
-        precision: plan.recipe.products(),
-        pooling: Pooling::First,
-        base: BaseRecord {
-            reference: plan.family.name().to_string(),
-            revision: None,
-            files: BTreeMap::new(),
-        },
-        parent: None,
-        loaded: LoadReport::default(),
         split: plan.split.clone(),
         data: plan.data_hashes()?,
         decision: saved.measured.predictions.decision.clone(),
@@ -180,11 +163,8 @@ fn manifest(saved: &Saved, folder: &Path, names: &[&str]) -> Result<Manifest> {
         best_step: saved.steps.0,
         steps: saved.steps.1,
         seconds: saved.seconds,
-        peak_rss_bytes: retune_kernels::process::peak_resident_bytes(),
-        forecast: None,
-        refit: false,
-        tta: Tta::default(),
         files: files.collect::<Result<_>>()?,
+        ..Manifest::now(task, family, plan.recipe.products())
     })
 }
 
