@@ -64,7 +64,7 @@ pub enum Command {
     Tune(tune::TuneArgs),
     /// Tune a model, measure it on rows it has not seen, save it
     Train(train::TrainArgs),
-    /// Train a model to go on from elsewhere: of events without labels, or of what users took of items known by their texts
+    /// Train a model of events, or of items by their texts, to go on from elsewhere
     Pretrain(pretrain::PretrainArgs),
     /// Show how many labels it takes to beat the floors
     Curve(curve::CurveArgs),
