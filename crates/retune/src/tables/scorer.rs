@@ -331,8 +331,17 @@ impl Scorer {
     /// # Errors
     /// One that is not there.
     pub fn check(&self, table: &Table) -> Result<()> {
-        for field in &self.bundle.config.fields.fields {
-            table.column(&field.name)?;
+        let fields = self.bundle.config.fields.fields.iter();
+        let fields = fields.map(|field| &field.name);
+        let parts = self.bundle.engine.iter().flat_map(|engine| {
+            let spec = engine.spec();
+            [&spec.time]
+                .into_iter()
+                .chain(&spec.amount)
+                .chain(&spec.entities)
+        });
+        for name in fields.chain(parts) {
+            table.column(name)?;
         }
         Ok(())
     }
