@@ -10,8 +10,12 @@ use std::path::Path;
 
 use retune_data::{Example, Target};
 use retune_eval::curve::Band;
-use retune_eval::{CurvePoint, Event, LabelCurve, Matrix, Predictions, judge, point};
+use retune_eval::{
+    CurvePoint, Evaluation, Event, FloorVerdict, Interval, LabelCurve, Matrix, Predictions, judge,
+    point,
+};
 use retune_kernels::dropout::mix;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::{LISTED, read_json};
@@ -24,7 +28,7 @@ use crate::losses::Objective;
 use crate::ops;
 use crate::outcome::{predictions, selection};
 use crate::plan::Plan;
-use crate::points::PointFile;
+use crate::points::Points;
 use crate::proof::{self, scratch_lr};
 use crate::recipe::Recipe;
 use crate::run::{on_threads, started};
@@ -104,13 +108,79 @@ fn question(recipe: &Recipe) -> Recipe {
     recipe
 }
 
-/// A point with what it answered on the test rows.
+/// What a model answered on the test rows.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Done {
-    #[serde(flatten)]
-    point: CurvePoint,
+pub(crate) struct Scores {
     cols: usize,
     scores: Vec<f32>,
+}
+
+impl Scores {
+    /// `[rows, cols]`.
+    pub fn matrix(&self) -> Matrix {
+        Matrix {
+            rows: self.scores.len() / self.cols.max(1),
+            cols: self.cols,
+            data: self.scores.clone(),
+        }
+    }
+}
+
+impl From<Matrix> for Scores {
+    fn from(scores: Matrix) -> Self {
+        Self {
+            cols: scores.cols,
+            scores: scores.data,
+        }
+    }
+}
+
+/// What a curve is concluded from besides its points: the metric, the labels there are now, and the seed of resamples.
+pub(crate) struct Terms<'a> {
+    pub metric: &'a str,
+    pub labels: usize,
+    pub options: &'a CurveOptions,
+    pub seed: u64,
+}
+
+/// How much better what tuned models answered is than what those from random numbers did, by seed.
+pub(crate) type Gap<'a, T> = &'a dyn Fn(&[&T], &[&T]) -> Option<Interval>;
+
+/// The curve with what `gap` finds around each difference, of the answers of tuned and scratch by seed, and with a forecast.
+pub(crate) fn concluded<T: Serialize + DeserializeOwned>(
+    points: &Points<T>,
+    terms: &Terms,
+    gap: Gap<T>,
+    data: BTreeMap<String, String>,
+) -> Curve {
+    let mut curve = points.curve(terms.metric);
+    for band in &mut curve.gaps {
+        let of = |model: &str| points.answers(model, band.rows).collect::<Vec<_>>();
+        if let Some(score) = gap(&of("tuned"), &of("scratch")) {
+            *band = Band { score, ..*band };
+        }
+    }
+    let more = match terms.options.more {
+        0 => terms.labels,
+        more => more,
+    };
+    curve.forecast = curve.forecast(1.0, terms.labels + more, terms.seed);
+    Curve {
+        curve,
+        checked: None,
+        data,
+    }
+}
+
+/// The difference that is judged between predictions of tuned and scratch, by seed.
+pub(crate) fn difference(
+    (tuned, scratch): (&[Predictions], &[Predictions]),
+    evaluation: &Evaluation,
+    seed: u64,
+) -> Option<Interval> {
+    let sides = [("scratch", scratch.iter().collect())];
+    let verdict = judge(&tuned.iter().collect::<Vec<_>>(), &sides, evaluation, seed);
+    verdict.floors.get("scratch").map(FloorVerdict::interval)
 }
 
 type On<'a> = &'a mut dyn FnMut(&Event) -> Flow;
@@ -136,135 +206,52 @@ pub fn curve(
 }
 
 fn measured(plan: &Plan, options: &CurveOptions, folder: &Path, on: On) -> Result<Curve> {
-    let mut points = Points::open(plan, options, folder)?;
+    let mut points = Points::open(folder, &started(plan)?, &plan.recipe, options)?;
     let work = Work::read(plan, options, on)?;
-    let total = (options.shares.len() * options.seeds.len() * MODELS.len()) as u64;
-    on(&Event::Stage {
-        name: "curve".to_string(),
-        total: Some(total),
-    });
-    for &seed in &options.seeds {
-        for &share in &options.shares {
-            for model in MODELS {
-                let rows = Share::of(plan, seed, share);
-                let at = (model, share, rows.train.len(), seed);
-                if !points.has(&at) {
-                    let scores = work.scores(model, seed, &rows)?;
-                    points.add(plan, at, scores)?;
-                }
-                let done = points.done.len() as u64;
-                if on(&Event::Progress { done }) == Flow::Stop {
-                    return Err(Error::User(format!(
-                        "stopped; the points so far are in {}: the same command goes on",
-                        folder.display()
-                    )));
-                }
-            }
-        }
-    }
-    points.concluded(plan, options)
+    let evaluation = plan.task.evaluation(plan.processor.labels());
+    points.fill(
+        (options, &MODELS),
+        &|seed, share| Share::of(plan, seed, share).train.len(),
+        &mut |(model, seed, share)| {
+            let scores = work.scores(model, seed, &Share::of(plan, seed, share))?;
+            let answered = predictions(plan, &plan.test, scores.clone(), false);
+            let score = point(&answered, &evaluation)
+                .get(&evaluation.primary)
+                .copied();
+            Ok((score.unwrap_or(f64::NAN), scores.into()))
+        },
+        on,
+    )?;
+    let again = |all: &[&Scores]| -> Vec<Predictions> {
+        let of = |scores: &&Scores| predictions(plan, &plan.test, scores.matrix(), false);
+        all.iter().map(of).collect()
+    };
+    let terms = Terms {
+        metric: &evaluation.primary,
+        labels: plan.train.len(),
+        options,
+        seed: plan.recipe.seed,
+    };
+    let gap = |tuned: &[&Scores], scratch: &[&Scores]| {
+        difference((&again(tuned), &again(scratch)), &evaluation, terms.seed)
+    };
+    let found = concluded(&points, &terms, &gap, plan.data_hashes(LISTED)?);
+    Ok(Curve {
+        checked: checked(&found.curve, terms.seed),
+        ..found
+    })
+}
+
+/// What is forecast for all labels from half of them, and the mean score that they give.
+fn checked(curve: &LabelCurve, seed: u64) -> Option<(retune_eval::Forecast, f64)> {
+    let bands = curve.bands("tuned");
+    let whole = bands.iter().find(|band| band.share == 1.0)?;
+    let forecast = curve.forecast(CHECKED_FROM, whole.rows, seed)?;
+    Some((forecast, whole.score.value))
 }
 
 /// What is measured at each share.
 const MODELS: [&str; 4] = ["frozen", "classical", "tuned", "scratch"];
-
-/// Model, share, rows, seed.
-type At = (&'static str, f64, usize, u64);
-
-/// The points so far, in memory and on disk.
-struct Points {
-    file: PointFile,
-    done: Vec<Done>,
-}
-
-impl Points {
-    fn open(plan: &Plan, options: &CurveOptions, folder: &Path) -> Result<Self> {
-        // What decides about a point; shares and seeds may grow.
-        let mut recipe = plan.recipe.clone();
-        (recipe.out, recipe.threads, recipe.memory) = (None, None, None);
-        let (file, mut done) = PointFile::open(folder, &started(plan)?, &recipe)?;
-        done.retain(|done: &Done| options.wants(&done.point));
-        Ok(Self { file, done })
-    }
-
-    fn has(&self, (model, _, rows, seed): &At) -> bool {
-        let same = |p: &CurvePoint| p.model == *model && p.rows == *rows && p.seed == *seed;
-        self.done.iter().any(|done| same(&done.point))
-    }
-
-    fn add(&mut self, plan: &Plan, (model, share, rows, seed): At, scores: Matrix) -> Result<()> {
-        let evaluation = plan.task.evaluation(plan.processor.labels());
-        let answered = predictions(plan, &plan.test, scores.clone(), false);
-        let figures = point(&answered, &evaluation);
-        let done = Done {
-            point: CurvePoint {
-                rows,
-                share,
-                model: model.to_string(),
-                seed,
-                score: figures
-                    .get(&evaluation.primary)
-                    .copied()
-                    .unwrap_or(f64::NAN),
-            },
-            cols: scores.cols,
-            scores: scores.data,
-        };
-        self.file.add(&done)?;
-        self.done.push(done);
-        Ok(())
-    }
-
-    /// Points, gaps with intervals over seeds and test rows, and forecasts.
-    fn concluded(&self, plan: &Plan, options: &CurveOptions) -> Result<Curve> {
-        let evaluation = plan.task.evaluation(plan.processor.labels());
-        let points = self.done.iter().map(|done| done.point.clone()).collect();
-        let mut curve = LabelCurve::new(&evaluation.primary, points);
-        let seed = plan.recipe.seed;
-        for gap in &mut curve.gaps {
-            let of = |model: &str| self.predictions(plan, model, gap.rows);
-            let (tuned, scratch) = (of("tuned"), of("scratch"));
-            if tuned.is_empty() || scratch.is_empty() {
-                continue;
-            }
-            let sides = [("scratch", scratch.iter().collect())];
-            let verdict = judge(&tuned.iter().collect::<Vec<_>>(), &sides, &evaluation, seed);
-            if let Some(found) = verdict.floors.get("scratch") {
-                *gap = Band {
-                    score: found.interval(),
-                    ..*gap
-                };
-            }
-        }
-        let all = plan.train.len();
-        let more = if options.more == 0 { all } else { options.more };
-        curve.forecast = curve.forecast(1.0, all + more, seed);
-        let bands = curve.bands("tuned");
-        let whole = bands.iter().find(|band| band.share == 1.0);
-        let checked = whole.and_then(|band| {
-            let forecast = curve.forecast(CHECKED_FROM, band.rows, seed)?;
-            Some((forecast, band.score.value))
-        });
-        Ok(Curve {
-            curve,
-            checked,
-            data: plan.data_hashes(LISTED)?,
-        })
-    }
-
-    fn predictions(&self, plan: &Plan, model: &str, rows: usize) -> Vec<Predictions> {
-        let mine = |done: &&Done| done.point.model == model && done.point.rows == rows;
-        let of = |done: &Done| {
-            let scores = Matrix {
-                rows: plan.test.len(),
-                cols: done.cols,
-                data: done.scores.clone(),
-            };
-            predictions(plan, &plan.test, scores, false)
-        };
-        self.done.iter().filter(mine).map(of).collect()
-    }
-}
 
 impl CurveOptions {
     pub(crate) fn wants(&self, point: &CurvePoint) -> bool {

@@ -5,12 +5,15 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use retune_eval::{CurvePoint, Event, LabelCurve};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
+use crate::curve::CurveOptions;
 use crate::error::{Error, Result};
 use crate::recipe::Recipe;
 use crate::run_folder::{RECIPE, Started, write_synced};
+use crate::train::Flow;
 
 /// The file that new points are added to.
 pub(crate) struct PointFile {
@@ -55,6 +58,115 @@ impl PointFile {
         // A line before it may have been cut off.
         let written = writeln!(self.file, "\n{line}").and_then(|()| self.file.sync_data());
         written.map_err(|e| Error::io("write", &self.path, e))
+    }
+}
+
+/// A point of a curve with what its model answered, `T`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Done<T> {
+    /// Model, labels, seed and score.
+    #[serde(flatten)]
+    pub point: CurvePoint,
+    /// What was answered.
+    #[serde(flatten)]
+    pub answers: T,
+}
+
+/// The points of a curve so far, in memory and on disk.
+pub(crate) struct Points<T> {
+    file: PointFile,
+    folder: PathBuf,
+    /// Those that the curve is made of.
+    pub done: Vec<Done<T>>,
+}
+
+/// Of a model, a seed and a share.
+pub(crate) type At = (&'static str, u64, f64);
+
+impl<T: Serialize + DeserializeOwned> Points<T> {
+    /// Those in `folder` that `options` want.
+    ///
+    /// # Errors
+    /// As [`PointFile::open`].
+    pub fn open(
+        folder: &Path,
+        started: &Started,
+        recipe: &Recipe,
+        options: &CurveOptions,
+    ) -> Result<Self> {
+        // What decides about a point; shares and seeds may grow.
+        let mut recipe = recipe.clone();
+        (recipe.out, recipe.threads, recipe.memory) = (None, None, None);
+        let (file, mut done) = PointFile::open(folder, started, &recipe)?;
+        done.retain(|done: &Done<T>| options.wants(&done.point));
+        Ok(Self {
+            file,
+            folder: folder.to_path_buf(),
+            done,
+        })
+    }
+
+    /// Measures what is missing: `labels` says how many labels a share of a seed has, `measure` gives score and answers of a
+    /// model that learned from them.
+    ///
+    /// # Errors
+    /// Those of `measure`, a full disk, an observer that asks to stop.
+    pub fn fill(
+        &mut self,
+        (options, models): (&CurveOptions, &[&'static str]),
+        labels: &dyn Fn(u64, f64) -> usize,
+        measure: &mut dyn FnMut(At) -> Result<(f64, T)>,
+        on: &mut dyn FnMut(&Event) -> Flow,
+    ) -> Result<()> {
+        let total = options.shares.len() * options.seeds.len() * models.len();
+        on(&Event::Stage {
+            name: "curve".to_string(),
+            total: Some(total as u64),
+        });
+        for &seed in &options.seeds {
+            for &share in &options.shares {
+                let rows = labels(seed, share);
+                for &model in models {
+                    let known =
+                        |p: &CurvePoint| p.model == model && p.rows == rows && p.seed == seed;
+                    if !self.done.iter().any(|done| known(&done.point)) {
+                        let (score, answers) = measure((model, seed, share))?;
+                        let point = CurvePoint {
+                            rows,
+                            share,
+                            model: model.to_string(),
+                            seed,
+                            score,
+                        };
+                        let done = Done { point, answers };
+                        self.file.add(&done)?;
+                        self.done.push(done);
+                    }
+                    let done = self.done.len() as u64;
+                    if on(&Event::Progress { done }) == Flow::Stop {
+                        return Err(Error::User(format!(
+                            "stopped; the points so far are in {}: the same command goes on",
+                            self.folder.display()
+                        )));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The curve without intervals of its gaps.
+    pub fn curve(&self, metric: &str) -> LabelCurve {
+        LabelCurve::new(
+            metric,
+            self.done.iter().map(|done| done.point.clone()).collect(),
+        )
+    }
+
+    /// What a model answered at a number of labels, by seed.
+    pub fn answers(&self, model: &str, rows: usize) -> impl Iterator<Item = &T> {
+        let mine = move |done: &&Done<T>| done.point.model == model && done.point.rows == rows;
+        self.done.iter().filter(mine).map(|done| &done.answers)
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::time::Instant;
 
 use clap::Args;
@@ -82,11 +83,17 @@ pub fn run(args: &ScoreArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// An event and its place, for people.
-type Told = (String, Map<String, Value>);
-type Events = Box<dyn Iterator<Item = Result<Told, Failure>>>;
+/// The number of an event, and the event.
+type Numbered = (usize, Map<String, Value>);
 
 /// The events to score, one at a time.
+struct Events {
+    each: Box<dyn Iterator<Item = Result<Numbered, Failure>>>,
+    /// Where the event of a number stands, for people.
+    place: Box<dyn Fn(usize) -> String>,
+}
+
+/// Those of the file, or of stdin.
 fn events(args: &ScoreArgs, scorer: &Scorer) -> Result<Events, Failure> {
     let extension = args
         .data
@@ -110,27 +117,40 @@ fn events(args: &ScoreArgs, scorer: &Scorer) -> Result<Events, Failure> {
 
 /// Those of a table.
 fn rows(table: Table) -> Events {
-    Box::new((0..table.rows()).map(move |row| Ok((table.place(row), record(&table, row)))))
+    let table = Rc::new(table);
+    let same = Rc::clone(&table);
+    Events {
+        each: Box::new((0..table.rows()).map(move |row| Ok((row, record(&table, row))))),
+        place: Box::new(move |row| same.place(row)),
+    }
 }
 
 /// Those of lines that are not empty.
 fn lines(path: &Path, input: impl BufRead + 'static) -> Events {
     let path = path.display().to_string();
+    let place = move |number: usize| format!("{path}, line {}", number + 1);
+    let at = place.clone();
     let one = move |(number, line): (usize, io::Result<String>)| {
-        let at = format!("{path}, line {}", number + 1);
         let line = match line {
             Ok(line) if line.trim().is_empty() => return None,
             Ok(line) => line,
-            Err(e) => return Some(Err(Failure::user(format!("{at}: cannot be read: {e}")))),
+            Err(e) => {
+                let text = format!("{}: cannot be read: {e}", at(number));
+                return Some(Err(Failure::user(text)));
+            }
         };
         let read = serde_json::from_str(&line).map_err(|e| {
             Failure::user(format!(
-                "{at}: not a JSON object ({e}); write one event per line"
+                "{}: not a JSON object ({e}); write one event per line",
+                at(number)
             ))
         });
-        Some(read.map(|record| (at, record)))
+        Some(read.map(|record| (number, record)))
     };
-    Box::new(input.lines().enumerate().filter_map(one))
+    Events {
+        each: Box::new(input.lines().enumerate().filter_map(one)),
+        place: Box::new(place),
+    }
 }
 
 /// Scores every event; how many events and alerts there were.
@@ -141,15 +161,15 @@ fn stream(
     out: &mut dyn Write,
 ) -> Result<(u64, u64), Failure> {
     let (mut events, mut alerts) = (0, 0);
-    for told in told {
-        let (at, record) = told?;
+    for event in told.each {
+        let (number, record) = event?;
         if let Some(known) = label_alone(&record) {
             scorer.learn(known.0, known.1, known.2);
             continue;
         }
         let scored = scorer
             .score(&record)
-            .map_err(|e| Failure::user(format!("{at}: {e}")))?;
+            .map_err(|e| Failure::user(format!("{}: {e}", (told.place)(number))))?;
         events += 1;
         alerts += u64::from(scored.alert == Some(true));
         let shown = !args.alerts || scored.alert == Some(true);

@@ -6,12 +6,11 @@
 use std::path::Path;
 
 use burn::tensor::Tensor;
-use retune_eval::curve::Band;
 use retune_eval::ranking::{
     Answer, History as PastHistory, Past, Place, Popularity, Question, Rated, judge,
 };
 use retune_eval::ranking::{answer_all, floors};
-use retune_eval::{CurvePoint, Event, LabelCurve};
+use retune_eval::{Event, FloorVerdict};
 use retune_kernels::dropout::mix;
 use serde::{Deserialize, Serialize};
 
@@ -20,9 +19,9 @@ use super::bundle;
 use super::plan::Plan;
 use super::rank::{Asked, Side};
 use super::run::{Ground, WEEK, begin, started, texts};
-use crate::curve::{Curve, CurveOptions};
+use crate::curve::{Curve, CurveOptions, Terms, concluded};
 use crate::error::{Error, Result};
-use crate::points::PointFile;
+use crate::points::Points;
 use crate::run::on_threads;
 use crate::train::Flow;
 use crate::weights::Place as Where;
@@ -30,12 +29,10 @@ use crate::weights::Place as Where;
 /// Fewest users of a share.
 const LEAST_USERS: usize = 8;
 
-/// A point with the standing of each user's next item.
+/// The standing of each user's next item.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Done {
-    #[serde(flatten)]
-    point: CurvePoint,
-    /// Items above each user's next one, and others that tie with it.
+struct Places {
+    /// Items above it, and others that tie with it.
     places: Vec<[u32; 2]>,
 }
 
@@ -55,42 +52,52 @@ pub fn curve(
 }
 
 fn measured(plan: &Plan, options: &CurveOptions, folder: &Path, on: On) -> Result<Curve> {
-    let mut recipe = plan.recipe.clone();
-    (recipe.out, recipe.threads, recipe.memory) = (None, None, None);
-    let (mut file, mut all) = PointFile::open(folder, &started(plan)?, &recipe)?;
-    all.retain(|done: &Done| options.wants(&done.point));
+    let mut points = Points::open(folder, &started(plan)?, &plan.recipe, options)?;
     let (texts, _) = texts(plan, on)?;
-    let models = models(plan);
-    let total = (options.shares.len() * options.seeds.len() * models.len()) as u64;
-    on(&Event::Stage {
-        name: "curve".to_string(),
-        total: Some(total),
-    });
-    for &seed in &options.seeds {
-        for &share in &options.shares {
-            let users = share_of(plan.histories.len(), share, seed);
-            for &model in &models {
-                let same =
-                    |p: &CurvePoint| p.model == model && p.rows == users.len() && p.seed == seed;
-                if !all.iter().any(|done| same(&done.point)) {
-                    let answers = answers(plan, texts.as_ref(), (model, seed), &users)?;
-                    let done = done(answers, (model, share, users.len(), seed));
-                    file.add(&done)?;
-                    all.push(done);
-                }
-                if on(&Event::Progress {
-                    done: all.len() as u64,
-                }) == Flow::Stop
-                {
-                    return Err(Error::User(format!(
-                        "stopped; the points so far are in {}: the same command goes on",
-                        folder.display()
-                    )));
-                }
-            }
-        }
-    }
-    concluded(plan, &all, options)
+    let everybody = plan.histories.len();
+    points.fill(
+        (options, &models(plan)),
+        &|seed, share| share_of(everybody, share, seed).len(),
+        &mut |(model, seed, share)| {
+            let users = share_of(everybody, share, seed);
+            let answers = answers(plan, texts.as_ref(), (model, seed), &users)?;
+            Ok(scored(answers))
+        },
+        on,
+    )?;
+    let test = Asked::of(&plan.histories, Side::Test);
+    let questions = test.questions();
+    let past = Past::new(&[], plan.items()).map_err(|error| Error::Internal(error.to_string()))?;
+    let popularity = Popularity::of(&past);
+    let seed = plan.recipe.seed;
+    let gap = |tuned: &[&Places], scratch: &[&Places]| {
+        let again = |all: &[&Places]| all.iter().map(|of| again(&of.places)).collect::<Vec<_>>();
+        let (tuned, scratch) = (again(tuned), again(scratch));
+        let of = |all| rated(all, &questions, &popularity);
+        let verdict = judge(&of(&tuned), &[("scratch", of(&scratch))], PRIMARY, seed);
+        verdict.floors.get("scratch").map(FloorVerdict::interval)
+    };
+    let terms = Terms {
+        metric: PRIMARY,
+        labels: everybody,
+        options,
+        seed,
+    };
+    Ok(concluded(&points, &terms, &gap, plan.data_hashes()?))
+}
+
+/// Answers of several seeds to the same questions, to be judged.
+fn rated<'a>(
+    all: &'a [Vec<Answer>],
+    questions: &'a [Question<'a>],
+    popularity: &'a Popularity,
+) -> Vec<Rated<'a>> {
+    let rate = |answers: &'a Vec<Answer>| Rated {
+        questions,
+        answers,
+        popularity,
+    };
+    all.iter().map(rate).collect()
 }
 
 /// What is measured at each share.
@@ -160,7 +167,8 @@ fn counted(plan: &Plan, name: &str, users: &[usize], questions: &[Question]) -> 
     })
 }
 
-fn done(answers: Vec<Answer>, (model, share, rows, seed): (&str, f64, usize, u64)) -> Done {
+/// The score of answers, and the places that it rests on.
+fn scored(answers: Vec<Answer>) -> (f64, Places) {
     let place = |answer: Answer| {
         answer
             .places
@@ -169,16 +177,8 @@ fn done(answers: Vec<Answer>, (model, share, rows, seed): (&str, f64, usize, u64
     };
     let places: Vec<[u32; 2]> = answers.into_iter().map(place).collect();
     let means = super::rank::means(&again(&places));
-    Done {
-        point: CurvePoint {
-            rows,
-            share,
-            model: model.to_string(),
-            seed,
-            score: means.get(PRIMARY).copied().unwrap_or(f64::NAN),
-        },
-        places,
-    }
+    let score = means.get(PRIMARY).copied().unwrap_or(f64::NAN);
+    (score, Places { places })
 }
 
 /// Answers of which only the places are known.
@@ -191,52 +191,6 @@ fn again(places: &[[u32; 2]]) -> Vec<Answer> {
         list: Vec::new(),
     };
     places.iter().map(answer).collect()
-}
-
-/// Points, and gaps with intervals over seeds and users.
-fn concluded(plan: &Plan, all: &[Done], options: &CurveOptions) -> Result<Curve> {
-    let points = all.iter().map(|done| done.point.clone()).collect();
-    let mut curve = LabelCurve::new(PRIMARY, points);
-    let test = Asked::of(&plan.histories, Side::Test);
-    let questions = test.questions();
-    let past = Past::new(&[], plan.items()).map_err(|error| Error::Internal(error.to_string()))?;
-    let popularity = Popularity::of(&past);
-    for gap in &mut curve.gaps {
-        let of = |model: &str| -> Vec<Vec<Answer>> {
-            let mine = |done: &&Done| done.point.model == model && done.point.rows == gap.rows;
-            all.iter()
-                .filter(mine)
-                .map(|done| again(&done.places))
-                .collect()
-        };
-        let (tuned, scratch) = (of("tuned"), of("scratch"));
-        let rate = |answers| Rated {
-            questions: &questions,
-            answers,
-            popularity: &popularity,
-        };
-        let tuned: Vec<Rated> = tuned.iter().map(|answers| rate(answers)).collect();
-        let scratch: Vec<Rated> = scratch.iter().map(|answers| rate(answers)).collect();
-        let verdict = judge(&tuned, &[("scratch", scratch)], PRIMARY, plan.recipe.seed);
-        if let Some(found) = verdict.floors.get("scratch") {
-            *gap = Band {
-                score: found.interval(),
-                ..*gap
-            };
-        }
-    }
-    let users = plan.histories.len();
-    let more = if options.more == 0 {
-        users
-    } else {
-        options.more
-    };
-    curve.forecast = curve.forecast(1.0, users + more, plan.recipe.seed);
-    Ok(Curve {
-        curve,
-        checked: None,
-        data: plan.data_hashes()?,
-    })
 }
 
 #[cfg(test)]
