@@ -2,6 +2,9 @@
 //!
 //! The program is built for the oldest CPU of its kind; everything newer is found at run time.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
+
 use std::sync::OnceLock;
 
 /// A set of instructions that kernels are compiled for, from plain to rich.
@@ -15,10 +18,18 @@ pub enum Isa {
     Avx512,
     /// AVX-512 with bf16 dot products: Zen 4, Cooper Lake, Sapphire Rapids and later.
     Avx512Bf16,
+    /// The same with matrix instructions (AMX) for bf16: Sapphire Rapids and later Xeons, on Linux.
+    AmxBf16,
 }
 
 /// Every set, from plain to rich.
-const ALL: [Isa; 4] = [Isa::Portable, Isa::Avx2, Isa::Avx512, Isa::Avx512Bf16];
+const ALL: [Isa; 5] = [
+    Isa::Portable,
+    Isa::Avx2,
+    Isa::Avx512,
+    Isa::Avx512Bf16,
+    Isa::AmxBf16,
+];
 
 static CURRENT: OnceLock<Isa> = OnceLock::new();
 
@@ -30,6 +41,7 @@ impl Isa {
             Isa::Avx2 => "avx2",
             Isa::Avx512 => "avx512",
             Isa::Avx512Bf16 => "avx512_bf16",
+            Isa::AmxBf16 => "amx_bf16",
         }
     }
 
@@ -65,7 +77,7 @@ impl Isa {
     /// Whether this machine has the set.
     #[inline]
     pub fn is_available(self) -> bool {
-        static FOUND: OnceLock<[bool; 4]> = OnceLock::new();
+        static FOUND: OnceLock<[bool; 5]> = OnceLock::new();
         FOUND.get_or_init(|| ALL.map(Self::detect))[self as usize]
     }
 
@@ -78,11 +90,13 @@ impl Isa {
                 && is_x86_feature_detected!("avx512dq")
                 && is_x86_feature_detected!("avx512vl")
         };
+        let bf16 = || is_x86_feature_detected!("avx512bf16");
         match self {
             Isa::Portable => true,
             Isa::Avx2 => avx2(),
             Isa::Avx512 => avx2() && avx512(),
-            Isa::Avx512Bf16 => avx2() && avx512() && is_x86_feature_detected!("avx512bf16"),
+            Isa::Avx512Bf16 => avx2() && avx512() && bf16(),
+            Isa::AmxBf16 => avx2() && avx512() && bf16() && amx::is_granted(),
         }
     }
 
@@ -133,7 +147,7 @@ macro_rules! vectorized {
             match isa {
                 // SAFETY: the machine has the instructions, by the assertion.
                 #[cfg(target_arch = "x86_64")]
-                $crate::isa::Isa::Avx512 | $crate::isa::Isa::Avx512Bf16 => unsafe {
+                isa if isa >= $crate::isa::Isa::Avx512 => unsafe {
                     avx512 $(::<$($g),+>)? ($($arg),*)
                 },
                 // SAFETY: as above.

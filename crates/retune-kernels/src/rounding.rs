@@ -66,7 +66,7 @@ pub(crate) unsafe fn rows_at<E: Element>(
 
 /// Whether the CPU rounds to this format by itself.
 pub(crate) fn is_native<E: Element>(isa: Isa) -> bool {
-    isa == Isa::Avx512Bf16 && E::BYTES == size_of::<bf16>()
+    isa >= Isa::Avx512Bf16 && E::BYTES == size_of::<bf16>()
 }
 
 vectorized! {

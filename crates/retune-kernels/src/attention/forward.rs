@@ -3,7 +3,7 @@
 use super::softmax::softmax;
 use super::{Call, Rows, Shared, Task, panels_len};
 use crate::element::Element;
-use crate::gemm::{Job, Stored, Tile, View, pack_panels, panel_len, with_left};
+use crate::gemm::{Job, MOST, Stored, Tile, View, pack_panels, panel_len, with_left};
 use crate::isa::vectorized;
 use crate::parallel::Spread;
 use crate::rounding;
@@ -140,7 +140,7 @@ pub(super) fn each_tile<T: Tile>(
     mut f: impl FnMut((usize, usize), (usize, usize), &[f32]),
 ) {
     let panel = panel_len::<T>(k, T::COLS);
-    let mut tile = [0f32; 12 * 32];
+    let mut tile = [0f32; MOST];
     with_left::<T, _>(a, |left| {
         for col in (0..n).step_by(T::COLS) {
             let right = &panels[col / T::COLS * panel..][..panel];

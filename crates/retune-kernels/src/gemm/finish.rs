@@ -1,14 +1,11 @@
 //! What happens to a tile of a product while it is hot: bias, activation, conversion.
 
-use super::Spot;
+use super::{MOST, Spot};
 use crate::activation::{self, Activation};
 use crate::element::Element;
 use crate::isa::{Isa, vectorized};
 use crate::rounding;
 use crate::scratch;
-
-/// Values of the largest tile.
-const TILE: usize = 12 * 32;
 
 impl Spot<'_> {
     /// Rounds the tile into the block of rows `out`, `[rows, n]`.
@@ -32,8 +29,8 @@ impl Spot<'_> {
         // Computed in f32, then rounded by the CPU's own instruction. In memory kept for reuse: arrays would be filled
         // with zeros first, which takes longer than a short product.
         let (n, size) = (bias.len(), (self.rows, self.cols));
-        scratch::with::<f32, _>(2 * TILE, |kept| {
-            let (values, slopes) = kept.split_at_mut(TILE);
+        scratch::with::<f32, _>(2 * MOST, |kept| {
+            let (values, slopes) = kept.split_at_mut(MOST);
             let with_slope = !slope.is_empty();
             let kept = if with_slope { Some(&mut *slopes) } else { None };
             activate_tile(isa, self, activation, bias, values, kept);

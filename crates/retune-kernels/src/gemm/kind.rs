@@ -2,6 +2,8 @@
 
 use half::bf16;
 
+#[cfg(target_arch = "x86_64")]
+use super::amx::AmxBf16;
 use super::tile::{PortableBf16, PortableF32, Tile};
 #[cfg(target_arch = "x86_64")]
 use super::x86::{Avx2, Avx512, Avx512Bf16};
@@ -33,7 +35,7 @@ impl Kind for f32 {
         assert!(isa.is_available(), "this machine has no {}", isa.name());
         match isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 | Isa::Avx512Bf16 => job.run::<Avx512>(),
+            Isa::Avx512 | Isa::Avx512Bf16 | Isa::AmxBf16 => job.run::<Avx512>(),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => job.run::<Avx2>(),
             _ => job.run::<PortableF32>(),
@@ -45,6 +47,8 @@ impl Kind for bf16 {
     fn dispatch<J: Job<bf16>>(isa: Isa, job: J) -> J::Out {
         assert!(isa.is_available(), "this machine has no {}", isa.name());
         match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::AmxBf16 => job.run::<AmxBf16>(),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512Bf16 => job.run::<Avx512Bf16>(),
             _ => job.run::<PortableBf16>(),

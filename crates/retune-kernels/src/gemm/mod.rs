@@ -10,6 +10,8 @@
     reason = "only what is inlined is compiled for the instructions found"
 )]
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod finish;
 mod kind;
 mod left;
@@ -33,6 +35,7 @@ pub use outer::{Outer, add_outer, outer, outers};
 use pack::pack_panel;
 pub use pack::{Packed, Side, Stored};
 pub(crate) use pack::{pack_left_cols, pack_left_rows, pack_panels, panel_len};
+pub(crate) use tile::MOST;
 pub use tile::Tile;
 pub use view::View;
 

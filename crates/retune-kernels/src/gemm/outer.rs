@@ -222,7 +222,20 @@ impl<'a, E: Element> Part<'a, E> {
 vectorized! {
     /// Adds the sums over k of a left panel of so many rows and neighbours to `sums`, at most one per row.
     fn add_columns[E: Element](panel: &[E], rows: usize, depth: usize, sums: &mut [f32]) {
-        // 24 lanes hold a step of the widest tile: 12 rows, 2 neighbours.
+        if depth == 32 {
+            // The values of a row in a step fill vectors by themselves.
+            for (i, sum) in sums.iter_mut().enumerate() {
+                let mut lanes = [0f32; 32];
+                for step in panel.chunks_exact(rows * depth) {
+                    for (lane, value) in lanes.iter_mut().zip(&step[i * depth..][..32]) {
+                        *lane += value.wide();
+                    }
+                }
+                *sum += lanes.iter().sum::<f32>();
+            }
+            return;
+        }
+        // 24 lanes hold a step of the widest other tile: 12 rows, 2 neighbours.
         let mut lanes = [0f32; 24];
         if rows * depth == 24 {
             for step in panel.chunks_exact(24) {

@@ -226,19 +226,21 @@ pub(crate) fn pack_panels<T: Tile, S: Element>(
 /// Packs up to `T::ROWS` rows of a left operand, rows of `view`.
 pub(crate) fn pack_left_rows<T: Tile, S: Element>(view: View<'_, S>, panel: &mut [T::Elem]) {
     match T::ROWS {
-        4 => T::pack_rows::<4, S>(view, panel),
-        6 => T::pack_rows::<6, S>(view, panel),
-        12 => T::pack_rows::<12, S>(view, panel),
-        _ => unreachable!("tiles are 4, 6 or 12 rows high"),
+        4 => T::pack_left_rows::<4, S>(view, panel),
+        6 => T::pack_left_rows::<6, S>(view, panel),
+        12 => T::pack_left_rows::<12, S>(view, panel),
+        32 => T::pack_left_rows::<32, S>(view, panel),
+        _ => unreachable!("tiles are 4, 6, 12 or 32 rows high"),
     }
 }
 
 /// Packs up to `T::ROWS` rows of a left operand, columns of `view`.
 pub(crate) fn pack_left_cols<T: Tile, S: Element>(view: View<'_, S>, panel: &mut [T::Elem]) {
     match T::ROWS {
-        4 => T::pack_cols::<4, S>(view, panel),
-        6 => T::pack_cols::<6, S>(view, panel),
-        12 => T::pack_cols::<12, S>(view, panel),
-        _ => unreachable!("tiles are 4, 6 or 12 rows high"),
+        4 => T::pack_left_cols::<4, S>(view, panel),
+        6 => T::pack_left_cols::<6, S>(view, panel),
+        12 => T::pack_left_cols::<12, S>(view, panel),
+        32 => T::pack_left_cols::<32, S>(view, panel),
+        _ => unreachable!("tiles are 4, 6, 12 or 32 rows high"),
     }
 }

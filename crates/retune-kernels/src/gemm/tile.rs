@@ -15,7 +15,7 @@ use crate::element::Element;
 ///
 /// Operands lie in panels. With `DEPTH` neighbours along k together, value `(p * DEPTH + d, c)` of a
 /// panel of width `W` is at `(p * W + c) * DEPTH + d`; a panel has `k.div_ceil(DEPTH)` steps `p`, and
-/// places beyond the operand hold zeros.
+/// places beyond the operand hold zeros. Within a step a tile may want its right operands in another order.
 pub trait Tile: Send + Sync + 'static {
     /// Format of the operands; sums are f32.
     type Elem: Element;
@@ -49,7 +49,20 @@ pub trait Tile: Send + Sync + 'static {
     fn pack_cols<const W: usize, S: Element>(src: View<'_, S>, panel: &mut [Self::Elem]) {
         pack_cols::<W, S, Self>(src, panel);
     }
+
+    /// As [`Tile::pack_rows`], for a left operand.
+    fn pack_left_rows<const W: usize, S: Element>(src: View<'_, S>, panel: &mut [Self::Elem]) {
+        Self::pack_rows::<W, S>(src, panel);
+    }
+
+    /// As [`Tile::pack_cols`], for a left operand.
+    fn pack_left_cols<const W: usize, S: Element>(src: View<'_, S>, panel: &mut [Self::Elem]) {
+        Self::pack_cols::<W, S>(src, panel);
+    }
 }
+
+/// Values of the largest tile.
+pub(crate) const MOST: usize = 32 * 32;
 
 /// The operands of one tile.
 #[derive(Clone, Copy)]

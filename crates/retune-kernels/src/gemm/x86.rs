@@ -10,7 +10,8 @@ use std::arch::x86_64::{
     _mm512_mask_storeu_epi16, _mm512_mask_storeu_epi32, _mm512_maskz_loadu_epi16,
     _mm512_maskz_loadu_ps, _mm512_or_si512, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps,
     _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_slli_epi32, _mm512_storeu_ps,
-    _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    _mm512_storeu_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32,
+    _mm512_unpacklo_epi64,
 };
 
 use half::bf16;
@@ -330,20 +331,8 @@ unsafe fn pack_rows_bf16<const W: usize, S: Element>(src: View<'_, S>, panel: *m
 unsafe fn pack_cols_bf16<const W: usize, S: Element>(src: View<'_, S>, panel: *mut i32) {
     for p in 0..src.rows.div_ceil(2) {
         for first in (0..W).step_by(16) {
-            let left = src.cols.saturating_sub(first);
-            let load = |row: usize| {
-                if row < src.rows && left > 0 {
-                    // SAFETY: `left` values of this row remain from `first`.
-                    unsafe { load_half(src.row(row).as_ptr().add(first), left) }
-                } else {
-                    _mm256_setzero_si256()
-                }
-            };
-            let (even, odd) = (load(2 * p), load(2 * p + 1));
-            let pairs = _mm512_or_si512(
-                _mm512_cvtepu16_epi32(even),
-                _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(odd)),
-            );
+            // SAFETY: the view holds what it says.
+            let pairs = unsafe { neighbours(src, 2 * p, first) };
             let mask = if W - first >= 16 {
                 0xffff
             } else {
@@ -353,6 +342,79 @@ unsafe fn pack_cols_bf16<const W: usize, S: Element>(src: View<'_, S>, panel: *m
             unsafe { _mm512_mask_storeu_epi32(panel.add(p * W + first), mask, pairs) }
         }
     }
+}
+
+/// Copies rows, 32 values at a time, into a panel of `[steps, W, 32]`.
+///
+/// # Safety
+/// `panel` is writable for `k.div_ceil(32) * W * 32` values; the machine has the instructions.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+pub(super) unsafe fn copy_rows_bf16<const W: usize, S: Element>(
+    src: View<'_, S>,
+    panel: *mut bf16,
+) {
+    let k = src.cols;
+    for (p, first) in (0..k).step_by(32).enumerate() {
+        for i in 0..W {
+            let values = if i < src.rows {
+                // SAFETY: k - first values of this row remain.
+                unsafe { load_pairs(src.row(i).as_ptr().add(first), k - first) }
+            } else {
+                _mm512_setzero_si512()
+            };
+            // SAFETY: row i of step p.
+            unsafe { _mm512_storeu_si512(panel.add((p * W + i) * 32).cast(), values) }
+        }
+    }
+}
+
+/// Turns columns into rows, 32 values at a time, in a panel of `[steps, W, 32]`.
+///
+/// # Safety
+/// `panel` is writable for `k.div_ceil(32) * W * 32` values, W is a multiple of 16; the machine has the instructions.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+pub(super) unsafe fn turn_cols_bf16<const W: usize, S: Element>(
+    src: View<'_, S>,
+    panel: *mut bf16,
+) {
+    for p in 0..src.rows.div_ceil(32) {
+        for first in (0..W).step_by(16) {
+            let mut block = [_mm512_setzero_si512(); 16];
+            for (pair, pairs) in block.iter_mut().enumerate() {
+                // SAFETY: the view holds what it says.
+                *pairs = unsafe { neighbours(src, 32 * p + 2 * pair, first) };
+            }
+            transpose(&mut block);
+            for (c, values) in block.iter().enumerate() {
+                // SAFETY: row first + c < W of step p.
+                unsafe {
+                    _mm512_storeu_si512(panel.add((p * W + first + c) * 32).cast(), *values);
+                }
+            }
+        }
+    }
+}
+
+/// Rows `row` and `row + 1` of 16 columns from `first` on, interleaved; zeros beyond the view.
+///
+/// # Safety
+/// The machine has the instructions.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+unsafe fn neighbours<S: Element>(src: View<'_, S>, row: usize, first: usize) -> __m512i {
+    let left = src.cols.saturating_sub(first);
+    let load = |row: usize| {
+        if row < src.rows && left > 0 {
+            // SAFETY: `left` values of this row remain from `first`.
+            unsafe { load_half(src.row(row).as_ptr().add(first), left) }
+        } else {
+            _mm256_setzero_si256()
+        }
+    };
+    _mm512_or_si512(
+        _mm512_cvtepu16_epi32(load(row)),
+        _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(load(row + 1))),
+    )
 }
 
 /// Transposes 16 x 16 values of 32 bits held in registers.
