@@ -141,7 +141,8 @@ unsafe fn multiply(product: Product<bf16>, apart: (usize, usize), c: Target) {
     });
 }
 
-/// [`multiply`] of a whole tile.
+/// [`multiply`] of a whole tile. The panel of b serves many tiles one after the other and stays in the first cache,
+/// which is too small for both: a is read past it (`tileloaddt1`).
 ///
 /// # Safety
 /// As [`multiply`], with the registers configured and all rows of c writable.
@@ -173,11 +174,11 @@ unsafe fn sums(product: Product<bf16>, (row, step): (usize, usize), c: Target) {
             "test {steps}, {steps}",
             "jz 3f",
             "2:",
-            "tileloadd tmm4, [{low} + {row}*1]",
+            "tileloaddt1 tmm4, [{low} + {row}*1]",
             "tileloadd tmm6, [{b} + {width}*1]",
             "tileloadd tmm7, [{b} + {width}*1 + 64]",
             "tdpbf16ps tmm0, tmm4, tmm6",
-            "tileloadd tmm5, [{high} + {row}*1]",
+            "tileloaddt1 tmm5, [{high} + {row}*1]",
             "tdpbf16ps tmm1, tmm4, tmm7",
             "add {low}, {step}",
             "add {high}, {step}",

@@ -103,12 +103,14 @@ struct Product {
 
 fn rate<E: Element>(Product { m, n, k, runs }: Product) -> Rate {
     let isa = Isa::current();
-    let x = vec![E::narrow(0.5); m * k];
+    // Results of layers begin at cache lines, and these are such.
+    let mut x = Aligned::<E>::new(m * k);
+    x.fill(E::narrow(0.5));
     let w = vec![0.25f32; n * k];
     let mut panels = Aligned::<E>::new(Packed::<E>::len(isa, k, n));
     let weight = View::new(&w, n, k);
     let w = Packed::pack(isa, &[weight], Stored::Transposed, Side::N, &mut panels);
-    let mut y = vec![E::default(); m * n];
+    let mut y = Aligned::<E>::new(m * n);
     let forward = best_of(runs, || {
         multiply(
             View::new(&x, m, k),

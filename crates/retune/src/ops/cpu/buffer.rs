@@ -8,6 +8,7 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use burn::backend::flex::Layout;
 use burn::tensor::{Bytes, Shape};
 use retune_kernels::process;
 
@@ -42,9 +43,14 @@ impl Held {
 /// Bytes below which a buffer is not worth keeping.
 const SMALL: usize = 1 << 12;
 
+/// Bytes of a cache line. Rows that begin inside one take twice as long to read by a product.
+const LINE: usize = 64;
+
 /// A result being computed: values of a format, with arbitrary content at first.
 pub struct Buffer<E> {
     bytes: Shared,
+    /// Where the values begin: at a cache line.
+    start: usize,
     len: usize,
     format: PhantomData<E>,
 }
@@ -52,13 +58,15 @@ pub struct Buffer<E> {
 impl<E: Number> Buffer<E> {
     /// Of `len` values.
     pub fn new(len: usize) -> Self {
-        let size = rounded(len * size_of::<E>());
+        let size = rounded(len * size_of::<E>() + LINE);
         let bytes = taken(size).unwrap_or_else(|| {
             let words = vec![0u64; size / size_of::<u64>()];
             Arc::new(Bytes::from_elems(words))
         });
+        let start = bytes.as_ptr().align_offset(LINE) / size_of::<E>();
         Self {
             bytes,
+            start,
             len,
             format: PhantomData,
         }
@@ -73,7 +81,8 @@ impl<E: Number> Buffer<E> {
                 bytes: Arc::clone(&self.bytes),
             });
         }
-        let layout = burn::backend::flex::Layout::contiguous(Shape::from(shape.to_vec()));
+        let whole = Layout::contiguous(Shape::from(shape.to_vec()));
+        let layout = Layout::new(whole.shape().clone(), whole.strides().to_vec(), self.start);
         Plain::from_arc(self.bytes, layout, E::dtype())
     }
 }
@@ -82,7 +91,7 @@ impl<E: Number> Deref for Buffer<E> {
     type Target = [E];
 
     fn deref(&self) -> &[E] {
-        &bytemuck::cast_slice(&self.bytes)[..self.len]
+        &bytemuck::cast_slice(&self.bytes)[self.start..][..self.len]
     }
 }
 
@@ -91,7 +100,7 @@ impl<E: Number> DerefMut for Buffer<E> {
         let Some(bytes) = Arc::get_mut(&mut self.bytes) else {
             unreachable!("a buffer outside the pool has one handle");
         };
-        &mut bytemuck::cast_slice_mut(bytes)[..self.len]
+        &mut bytemuck::cast_slice_mut(bytes)[self.start..][..self.len]
     }
 }
 
@@ -173,6 +182,7 @@ mod tests {
         let mut first = Buffer::<f32>::new(len);
         first.fill(3.0);
         let place = first.as_ptr();
+        assert_eq!(place.align_offset(LINE), 0);
         let tensor = first.tensor(&[len]);
         let kept = tensor.clone();
         let other = Buffer::<f32>::new(len);
