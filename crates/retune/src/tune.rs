@@ -7,7 +7,7 @@
 
 mod space;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use retune_eval::halving::{Rung, rungs};
 use retune_eval::{Event, Search, Trial};
@@ -22,6 +22,7 @@ use crate::plan::{Plan, steps};
 use crate::points::PointFile;
 use crate::recipe::{Recipe, VerdictLevel};
 use crate::run::{known_features, on_threads, stage, started};
+use crate::run_folder::Started;
 use crate::train::Flow;
 
 pub use space::{Candidate, TuneRecipe};
@@ -77,24 +78,32 @@ fn start(plan: &Plan, asked: &Recipe) -> Recipe {
 }
 
 fn check(plan: &Plan, candidates: &[Candidate]) -> Result<()> {
-    if let [only] = candidates {
-        return Err(Error::User(format!(
-            "there is nothing to choose: the space has one candidate ({}); try more values, as in --over lr=1e-5,3e-5,1e-4",
-            only.name()
-        )));
-    }
+    at_least_two(candidates, "lr=1e-5,3e-5,1e-4")?;
     let mut problems: Vec<Problem> = Vec::new();
     for candidate in candidates {
         let new = candidate.recipe.loss.misfits(plan.task.kind()).into_iter();
         let new: Vec<Problem> = new.filter(|problem| !problems.contains(problem)).collect();
         problems.extend(new);
+        problems.extend(candidate.of_tables());
     }
+    problems.dedup();
     problems.extend(unmatched(plan, candidates)?);
     if problems.is_empty() {
         Ok(())
     } else {
         Err(Error::Problems(problems))
     }
+}
+
+/// A space with one candidate is refused, with `example` of what to try.
+pub(crate) fn at_least_two(candidates: &[Candidate], example: &str) -> Result<()> {
+    let [only] = candidates else {
+        return Ok(());
+    };
+    Err(Error::User(format!(
+        "there is nothing to choose: the space has one candidate ({}); try more values, as in --over {example}",
+        only.name()
+    )))
 }
 
 /// Places of updates that the model does not have; the plan has examined those of its own method.
@@ -130,14 +139,71 @@ fn filled(recipe: &Recipe) -> Recipe {
 }
 
 /// A finished training in words.
-fn said(trial: &Trial, metric: &str) -> String {
+pub(crate) fn said(trial: &Trial, metric: &str) -> String {
     let found = trial.score.map(|score| format!("{metric} {score:.4}"));
     let what = found.or(trial.note.clone());
-    format!(
-        "{} after {} steps",
-        what.unwrap_or_else(|| "no score".to_string()),
-        trial.steps
-    )
+    let what = what.unwrap_or_else(|| "no score".to_string());
+    match trial.steps {
+        0 => what,
+        steps => format!("{what} after {steps} steps"),
+    }
+}
+
+/// The trainings of a search so far, in memory and on disk.
+pub(crate) struct Trainings {
+    folder: PathBuf,
+    file: PointFile,
+    done: Vec<Point>,
+}
+
+impl Trainings {
+    /// Those in `folder`, of candidates made of `recipe`.
+    ///
+    /// # Errors
+    /// As [`PointFile::open`].
+    pub fn open(folder: &Path, started: &Started, recipe: &Recipe) -> Result<Self> {
+        let mut deciding = recipe.clone();
+        // No score depends on these; the space may change too.
+        (deciding.threads, deciding.memory) = (None, None);
+        (deciding.require, deciding.refit) = (None, None);
+        deciding.verdict = VerdictLevel::Fast;
+        deciding.gates.clear();
+        let (file, done) = PointFile::open(folder, started, &deciding)?;
+        Ok(Self {
+            folder: folder.to_path_buf(),
+            file,
+            done,
+        })
+    }
+
+    /// The training of a candidate that took so many steps, where it is known how many it takes.
+    pub fn find(&self, candidate: &Candidate, steps: Option<u64>) -> Option<Trial> {
+        let settings = settings(candidate);
+        let same = |point: &&Point| {
+            point.settings == settings && steps.is_none_or(|steps| point.trial.steps == steps)
+        };
+        self.done.iter().find(same).map(|point| point.trial.clone())
+    }
+
+    /// Keeps a training.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn add(&mut self, candidate: &Candidate, trial: Trial) -> Result<Trial> {
+        let settings = settings(candidate);
+        let point = Point { settings, trial };
+        self.file.add(&point)?;
+        self.done.push(point.clone());
+        Ok(point.trial)
+    }
+
+    /// What is said when the observer asks to stop.
+    pub fn stopped(&self) -> Error {
+        Error::User(format!(
+            "stopped; the points so far are in {}: the same command goes on",
+            self.folder.display()
+        ))
+    }
 }
 
 /// What all trainings need, and those that are done.
@@ -145,9 +211,7 @@ struct Work<'a> {
     plan: &'a Plan,
     candidates: Vec<Candidate>,
     features: Option<SequenceVectors>,
-    folder: &'a Path,
-    file: PointFile,
-    done: Vec<Point>,
+    trainings: Trainings,
 }
 
 impl<'a> Work<'a> {
@@ -155,22 +219,13 @@ impl<'a> Work<'a> {
         plan: &'a Plan,
         recipe: &Recipe,
         candidates: Vec<Candidate>,
-        folder: &'a Path,
+        folder: &Path,
     ) -> Result<Self> {
-        let mut deciding = recipe.clone();
-        // No score depends on these; the space may change too.
-        (deciding.threads, deciding.memory) = (None, None);
-        (deciding.require, deciding.refit) = (None, None);
-        deciding.verdict = VerdictLevel::Fast;
-        deciding.gates.clear();
-        let (file, done) = PointFile::open(folder, &started(plan)?, &deciding)?;
         Ok(Self {
             plan,
             candidates,
             features: None,
-            folder,
-            file,
-            done,
+            trainings: Trainings::open(folder, &started(plan)?, recipe)?,
         })
     }
 
@@ -194,7 +249,7 @@ impl<'a> Work<'a> {
                 search.candidates[i].trials.push(trial);
                 if on(&Event::Progress { done: done + 1 }) == Flow::Stop && done + 1 < total as u64
                 {
-                    return Err(self.stopped());
+                    return Err(self.trainings.stopped());
                 }
             }
         }
@@ -235,16 +290,11 @@ impl<'a> Work<'a> {
     fn trial(&mut self, i: usize, rung: &Rung, on: On) -> Result<Trial> {
         let mut job = self.job(i);
         job.steps.0 = rung.steps(job.steps.0);
-        let settings = settings(&self.candidates[i]);
-        let same = |point: &&Point| point.settings == settings && point.trial.steps == job.steps.0;
-        if let Some(point) = self.done.iter().find(same) {
-            return Ok(point.trial.clone());
+        if let Some(trial) = self.trainings.find(&self.candidates[i], Some(job.steps.0)) {
+            return Ok(trial);
         }
         let trial = self.trained(&job, on)?;
-        let point = Point { settings, trial };
-        self.file.add(&point)?;
-        self.done.push(point.clone());
-        Ok(point.trial)
+        self.trainings.add(&self.candidates[i], trial)
     }
 
     /// Trains and validates. A training that diverges has no score.
@@ -276,7 +326,7 @@ impl<'a> Work<'a> {
         let fitted = job.fit(model, features, (None, None), &mut watch);
         ops::cpu::release();
         let fitted = match fitted {
-            Ok(fitted) if fitted.interrupted => return Err(self.stopped()),
+            Ok(fitted) if fitted.interrupted => return Err(self.trainings.stopped()),
             Ok(fitted) => fitted,
             Err(error @ Error::Diverged(_)) => {
                 (trial.score, trial.loss) = (None, None);
@@ -294,13 +344,6 @@ impl<'a> Work<'a> {
             trial.loss = Some(loss);
         }
         Ok(trial)
-    }
-
-    fn stopped(&self) -> Error {
-        Error::User(format!(
-            "stopped; the points so far are in {}: the same command goes on",
-            self.folder.display()
-        ))
     }
 }
 

@@ -8,6 +8,7 @@ use retune::eval::report::render_search;
 use retune::eval::table::align;
 use retune::eval::{Search, Trial};
 use retune::plan::named_after;
+use retune::tables;
 use retune::tune::{Tuned, tune};
 use serde_json::json;
 
@@ -23,7 +24,7 @@ pub struct TuneArgs {
     run: RunArgs,
 
     /// Values to try, as in lr=1e-5,3e-5 or method=full,lora or lora.rank=4,16; may be repeated [default: learning rates
-    /// around the usual one]
+    /// around the usual one; for tables model=gbdt,linear,tabular]
     #[arg(long, value_name = "KEY=V,..", value_parser = values)]
     over: Vec<(String, String)>,
 
@@ -56,12 +57,21 @@ pub fn run(args: &TuneArgs) -> Result<ExitCode, Failure> {
     let data = recipe.data.train.as_deref();
     let usual = named_after(data, "-tune");
     let out = recipe.out.take().unwrap_or(usual);
-    let plan = plan::resolve(&recipe, None, &mut console)?;
-    interrupt::listen()?;
-    let found = tune(&plan, &recipe, &out, &mut |event| {
-        console.event(event);
-        interrupt::flow()
-    });
+    let found = if tables::asked(&recipe) {
+        let plan = plan::of_table(&recipe, None, &mut console)?;
+        interrupt::listen()?;
+        tables::tune::tune(&plan, &recipe, &out, &mut |event| {
+            console.event(event);
+            interrupt::flow()
+        })
+    } else {
+        let plan = plan::resolve(&recipe, None, &mut console)?;
+        interrupt::listen()?;
+        tune(&plan, &recipe, &out, &mut |event| {
+            console.event(event);
+            interrupt::flow()
+        })
+    };
     console.end();
     let found = found?;
     let best = out.join("best.toml");

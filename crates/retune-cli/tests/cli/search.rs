@@ -282,6 +282,7 @@ fn what_cannot_be_searched_is_said_before_anything_is_trained() {
     tune(&["--over", "lr=1e-5,fast"]).refuses(&["train.lr", "cannot be fast"]);
     tune(&["--over", "lr"]).refuses(&["KEY=VALUE"]);
     tune(&["--over", "lr=1e-5"]).refuses(&["nothing to choose", "one candidate"]);
+    tune(&["--over", "model=gbdt,tabular"]).refuses(&["models of tables"]);
     tune(&["--trials", "1"]).refuses(&["nothing to choose"]);
     tune(&["--eta", "1"]).refuses(&["--eta", "1 is not above 1"]);
     tune(&[

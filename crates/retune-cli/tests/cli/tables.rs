@@ -406,3 +406,72 @@ fn a_curve_tells_what_more_labels_are_worth() {
     let few = ["curve", "payments.csv", "--shares", "0.01", "--out", "few"];
     folder.retune(&few).refuses(&["--shares"]);
 }
+
+#[test]
+fn models_of_a_table_are_searched_on_the_validation_rows_and_the_best_is_trained() {
+    let folder = Folder::new();
+    folder.write("machines.csv", readings());
+    let tune = |more: &[&str]| folder.retune(&[&["tune", "machines.csv"], more].concat());
+    let first = tune(&[]).succeeds();
+    for phrase in [
+        "model=gbdt",
+        "model=linear",
+        "* model=",
+        "too good on average",
+    ] {
+        assert!(
+            first.stdout.contains(phrase),
+            "no `{phrase}` in:\n{}",
+            first.stdout
+        );
+    }
+    let points = || {
+        folder
+            .read("runs/machines-tune/points.jsonl")
+            .matches("settings")
+            .count()
+    };
+    assert_eq!(points(), 3);
+    assert_eq!(tune(&[]).succeeds().stdout, first.stdout);
+    assert_eq!(points(), 3, "what is on disk is not trained again");
+    let best = folder.read("runs/machines-tune/best.toml");
+    let name = best
+        .lines()
+        .find_map(|line| line.strip_prefix("model = "))
+        .unwrap();
+    assert!(
+        first
+            .stdout
+            .contains(&format!("* model={}", name.trim_matches('"'))),
+        "{best}"
+    );
+    folder
+        .retune(&["train", "runs/machines-tune/best.toml", "--out", "run"])
+        .succeeds();
+}
+
+#[test]
+fn options_of_networks_are_searched_for_networks_alone() {
+    let folder = Folder::new();
+    folder.write("machines.csv", readings());
+    let tune = |more: &[&str]| folder.retune(&[&["tune", "machines.csv"], more].concat());
+    let over = [
+        "--over",
+        "model=gbdt,tabular",
+        "--over",
+        "net_width=8,16",
+        "--out",
+        "t",
+        "--json",
+    ];
+    let json = tune(&over).succeeds().json();
+    let candidates = json["search"]["candidates"].as_array().unwrap();
+    assert_eq!(
+        candidates.len(),
+        3,
+        "trees have no width, and are tried once"
+    );
+    tune(&["--over", "net_width=8,16"]).refuses(&["tables.net_width", "trees"]);
+    tune(&["--model", "gbdt"]).refuses(&["nothing to choose", "model=gbdt,linear,tabular"]);
+    tune(&["--over", "model=gbdt,forest"]).refuses(&["forest", "tabular"]);
+}

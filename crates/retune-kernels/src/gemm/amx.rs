@@ -148,8 +148,8 @@ unsafe fn multiply(product: Product<bf16>, apart: (usize, usize), c: Target) {
 /// As [`multiply`], with the registers configured and all rows of c writable.
 #[inline]
 unsafe fn sums(product: Product<bf16>, (row, step): (usize, usize), c: Target) {
-    let (low, stride) = (c.c, 4 * c.stride);
-    let high = low.wrapping_byte_add(16 * stride);
+    let stride = 4 * c.stride;
+    let (low, high) = (c.c, c.c.wrapping_byte_add(16 * stride));
     // SAFETY: reads `steps` steps of both operands, each of 32 rows of 64 bytes of a and 16 of 128 bytes of b, and
     // reads and writes 32 rows of 128 bytes of c: the caller vouches for them.
     unsafe {
@@ -197,12 +197,9 @@ unsafe fn sums(product: Product<bf16>, (row, step): (usize, usize), c: Target) {
             high = inout(reg) product.a.wrapping_byte_add(16 * row) => _,
             b = inout(reg) product.b => _,
             row = in(reg) row,
-            step = in(reg) step,
-            width = in(reg) APART.1,
+            step = in(reg) step, width = in(reg) APART.1,
             panel = const DEPTH * SIDE * 2,
-            c = in(reg) low,
-            c2 = in(reg) high,
-            stride = in(reg) stride,
+            c = in(reg) low, c2 = in(reg) high, stride = in(reg) stride,
             out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
             out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
             options(nostack),

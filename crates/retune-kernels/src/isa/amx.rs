@@ -21,6 +21,7 @@ fn ask() -> bool {
     const ARCH_PRCTL: c_long = 158;
     const REQUEST: c_long = 0x1023;
     const TILE_DATA: c_long = 18;
+    // SAFETY: the signature is that of the C library.
     unsafe extern "C" {
         fn syscall(number: c_long, ...) -> c_long;
     }

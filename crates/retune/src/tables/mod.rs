@@ -28,6 +28,7 @@ pub mod run;
 pub mod scorer;
 mod show;
 mod taught;
+pub mod tune;
 mod two;
 mod undersample;
 mod unread;
@@ -48,6 +49,7 @@ use crate::tasks::text_regression::Regression;
 pub(crate) use alerts::PATTERNS;
 pub use plan::{Family, Plan};
 pub use run::{resume, train};
+pub(crate) use taught::USUAL_LR;
 
 /// One class per row.
 pub const CLASSIFICATION: Classification = Classification {

@@ -53,6 +53,18 @@ impl Family {
         }
     }
 
+    /// The one that a recipe names; trees where it names none.
+    ///
+    /// # Errors
+    /// A name that no family has.
+    pub fn of(recipe: &Recipe) -> Result<Self, Problem> {
+        let Some(name) = &recipe.model else {
+            return Ok(Self::Gbdt);
+        };
+        let found = Self::ALL.into_iter().find(|family| family.name() == name);
+        found.ok_or_else(|| unknown("model", name, Self::ALL.iter().map(|f| f.name())))
+    }
+
     /// One line about it, with its source.
     pub fn about(self) -> &'static str {
         match self {
@@ -173,7 +185,7 @@ impl Plan {
             Some(folder) => folder.to_path_buf(),
             None => out_folder(recipe, &mut problems),
         };
-        let family = family(recipe).map_err(|problem| problems.push(problem));
+        let family = Family::of(recipe).map_err(|problem| problems.push(problem));
         problems.extend(
             family
                 .iter()
@@ -251,12 +263,4 @@ impl Plan {
             .map(|path| Ok((path.display().to_string(), crate::bundle::sha256(path)?)))
             .collect()
     }
-}
-
-fn family(recipe: &Recipe) -> Result<Family, Problem> {
-    let Some(name) = &recipe.model else {
-        return Ok(Family::Gbdt);
-    };
-    let found = Family::ALL.into_iter().find(|family| family.name() == name);
-    found.ok_or_else(|| unknown("model", name, Family::ALL.iter().map(|f| f.name())))
 }

@@ -166,8 +166,7 @@ pub(super) fn validation(plan: &Plan, scores: &Matrix) -> Validation {
     let scores = Correction::of_prior(plan).apply(scores.clone(), plan.positive);
     let predictions = figures::predictions(plan, &plan.valid, scores);
     let metrics = point(&predictions, &evaluation);
-    let asked = plan.recipe.train.metric.clone();
-    let name = asked.unwrap_or_else(|| selecting(plan));
+    let name = selecting(plan);
     let value = metrics.get(&name).copied();
     Validation {
         loss: metrics.get("log_loss").copied().unwrap_or(0.0),
@@ -176,12 +175,14 @@ pub(super) fn validation(plan: &Plan, scores: &Matrix) -> Validation {
     }
 }
 
-/// What selects settings and weights: of classes the likelihood of the answers, which a few rows tell better than their order.
-fn selecting(plan: &Plan) -> String {
-    match plan.labels {
+/// What selects models, settings and weights, unless the recipe says: of classes the likelihood of the answers, which a few rows
+/// tell better than their order.
+pub(super) fn selecting(plan: &Plan) -> String {
+    let asked = plan.recipe.train.metric.clone();
+    asked.unwrap_or_else(|| match plan.labels {
         Labels::Classes { .. } if !plan.is_fraud() => "log_loss".to_string(),
         _ => plan.evaluation().primary,
-    }
+    })
 }
 
 /// 1 where a larger value of a metric is better, -1 where a smaller one is.

@@ -20,8 +20,10 @@ use crate::train::state::Snapshot;
 use crate::train::{Fitted, SaveWhen};
 use crate::weights::{Place, Source};
 
+/// Learning rate of networks where the recipe names none.
+pub(crate) const USUAL_LR: f64 = 2e-3;
 /// Passes, validations without improvement, learning rate and dropout of networks where the recipe names none.
-const USUAL: (f64, usize, f64, f64) = (40.0, 8, 2e-3, 0.1);
+const USUAL: (f64, usize, f64, f64) = (40.0, 8, USUAL_LR, 0.1);
 
 /// Decay of the average of a network's weights that is kept.
 const AVERAGE: f64 = 0.98;

@@ -1,7 +1,8 @@
 //! The space of a search: values to try by key of the recipe, and the grid of candidates that they make.
 //!
-//! Keys are those that decide how a model trains on the rows as they are: `method`, its options, `train.…`, `loss.…`.
-//! Options of a method count only where it is the candidate's, so that they are no reason to try another one twice.
+//! Keys are those that decide how a model trains on the rows as they are: `method`, its options, `train.…`, `loss.…`; for
+//! tables `model` and the shape of its networks. Options of a method or of networks count only where they are the
+//! candidate's, so that they are no reason to try another one twice.
 
 use retune_kernels::dropout::mix;
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,7 @@ use crate::error::Problem;
 use crate::methods::MethodRecipe;
 use crate::plan::unknown;
 use crate::recipe::Recipe;
+use crate::tables::{self, Family};
 
 /// Keys besides `method` and the options of methods.
 const KEYS: [&str; 18] = [
@@ -33,6 +35,17 @@ const KEYS: [&str; 18] = [
     "loss.focal",
     "loss.logit_adjustment",
 ];
+/// Keys that only models of tables have, besides `model`.
+const OF_TABLES: [&str; 4] = [
+    "tables.members",
+    "tables.net_layers",
+    "tables.net_width",
+    "tables.rows_per_step",
+];
+/// Models that are tried on a table where none is named: those that take minutes.
+const TABLE_MODELS: [Family; 3] = [Family::Gbdt, Family::Linear, Family::Tabular];
+/// Sections that people may leave out before a key.
+const SECTIONS: [&str; 4] = ["train.", "loss.", "method.", "tables."];
 /// Most candidates of a grid.
 const MOST: usize = 10_000;
 /// Factors of the usual learning rate that are tried where no space is declared.
@@ -80,6 +93,18 @@ struct Choice {
 }
 
 impl Candidate {
+    /// A problem for each setting that only models of tables have.
+    pub(super) fn of_tables(&self) -> Vec<Problem> {
+        let keys = self.settings.iter().map(|(key, _)| key.as_str());
+        let wrong = keys.filter(|key| *key == "model" || key.starts_with("tables."));
+        wrong
+            .map(|key| {
+                let text = format!("`{key}` chooses among models of tables alone; leave it out");
+                Problem::new("tune.over", text)
+            })
+            .collect()
+    }
+
     /// Its settings as people write them: `lr=3e-5 method=lora`.
     pub fn name(&self) -> String {
         let one = |(key, value): &(String, Value)| {
@@ -181,13 +206,25 @@ impl TuneRecipe {
     }
 }
 
-/// Learning rates around the usual one; where everything trains, each also with smaller rates for lower layers.
+/// Learning rates around the usual one; where everything trains, each also with smaller rates for lower layers. Of tables
+/// the models, unless one is named; nothing for one that has no learning rate.
 fn usual(recipe: &Recipe) -> toml::Table {
-    let near = FACTORS.map(|factor| format!("{:.1e}", factor * recipe.lr()));
+    let mut lr = recipe.lr();
+    if tables::asked(recipe) {
+        match Family::of(recipe) {
+            _ if recipe.model.is_none() => {
+                let models: Vec<Value> = TABLE_MODELS.map(|family| family.name().into()).to_vec();
+                return toml::Table::from_iter([("model".to_string(), models.into())]);
+            }
+            Ok(family) if family.is_network() => lr = recipe.train.lr.unwrap_or(tables::USUAL_LR),
+            _ => return toml::Table::new(),
+        }
+    }
+    let near = FACTORS.map(|factor| format!("{:.1e}", factor * lr));
     let rates = near.iter().filter_map(|text| text.parse::<f64>().ok());
     let rates: Vec<Value> = rates.filter(|lr| *lr <= 1.0).map(Value::from).collect();
     let mut over = toml::Table::from_iter([("lr".to_string(), rates.into())]);
-    let whole = recipe.method == MethodRecipe::default();
+    let whole = recipe.method == MethodRecipe::default() && !tables::asked(recipe);
     if whole && recipe.train.layer_decay == 1.0 {
         let decays: Vec<Value> = DECAYS.map(Value::from).to_vec();
         over.insert("layer_decay".to_string(), decays.into());
@@ -233,7 +270,7 @@ fn method_keys() -> Vec<String> {
 
 /// Every key that can be tried.
 fn keys() -> Vec<String> {
-    let own = std::iter::once("method").chain(KEYS);
+    let own = ["model", "method"].into_iter().chain(KEYS).chain(OF_TABLES);
     own.map(str::to_string).chain(method_keys()).collect()
 }
 
@@ -241,14 +278,13 @@ fn keys() -> Vec<String> {
 fn full(key: &str) -> Option<String> {
     let known = keys();
     let ends = |full: &&String| {
-        let sections = ["train.", "loss.", "method."];
-        let rest = sections.iter().find_map(|s| full.strip_prefix(s));
+        let rest = SECTIONS.iter().find_map(|s| full.strip_prefix(s));
         full.as_str() == key || rest == Some(key)
     };
     known.iter().find(ends).cloned()
 }
 
-/// What is to be tried, `method` first, since it decides which options count.
+/// What is to be tried, `model` and `method` first, since they decide which options count.
 fn choices(over: &toml::Table) -> Result<Vec<Choice>, Vec<Problem>> {
     let (mut found, mut problems): (Vec<Choice>, Vec<Problem>) = (Vec::new(), Vec::new());
     for (key, value) in flat("", over) {
@@ -277,7 +313,8 @@ fn choices(over: &toml::Table) -> Result<Vec<Choice>, Vec<Problem>> {
     if !problems.is_empty() {
         return Err(problems);
     }
-    found.sort_by_key(|choice| (choice.key != "method", choice.key.clone()));
+    let decides = |key: &str| ["model", "method"].contains(&key);
+    found.sort_by_key(|choice| (!decides(&choice.key), choice.key.clone()));
     Ok(found)
 }
 
@@ -295,8 +332,7 @@ fn different(values: Vec<Value>) -> Vec<Value> {
 /// A key that nothing can be tried for, with those that there are, as people write them.
 fn not_known(key: &str) -> Problem {
     let short = |full: &String| {
-        let sections = ["train.", "loss.", "method."];
-        let rest = sections.iter().find_map(|s| full.strip_prefix(s));
+        let rest = SECTIONS.iter().find_map(|s| full.strip_prefix(s));
         rest.unwrap_or(full).to_string()
     };
     let names: Vec<String> = keys().iter().map(short).collect();
@@ -355,19 +391,33 @@ impl Choice {
         }
         if !counts {
             let name = self.key.split('.').nth(1).unwrap_or_default();
-            let text = format!(
-                "`{}` counts for no candidate: none has the method `{name}`; add --over method=full,{name}, or --method {name}",
-                self.key
-            );
+            let why = if self.key.starts_with("method.") {
+                format!(
+                    "none has the method `{name}`; add --over method=full,{name}, or --method {name}"
+                )
+            } else {
+                "none is a network; add --over model=gbdt,tabular, or --model tabular".to_string()
+            };
+            let text = format!("`{}` counts for no candidate: {why}", self.key);
             return Err(vec![Problem::new("tune.over", text)]);
         }
         Ok(all)
     }
 }
 
-/// The recipe with a value at a full key; `None` for an option of another method than the recipe's.
+/// The recipe with a value at a full key; `None` for an option of another method than the recipe's, and for one of
+/// networks where the model is none.
 fn applied(recipe: &Recipe, key: &str, value: &Value) -> Result<Option<Recipe>, String> {
     let mut new = recipe.clone();
+    if key == "model" {
+        let name = value.as_str().ok_or("it is no name of a model")?;
+        new.model = Some(name.to_string());
+        return Ok(Some(new));
+    }
+    let family = Family::of(recipe).ok().filter(|_| recipe.model.is_some());
+    if family.is_some_and(|family| !family.is_network()) {
+        return Ok(None);
+    }
     if key == "method" {
         let name = value.as_str().ok_or("it is no name of a method")?;
         new.method = recipe.method.with(Some(name), &[])?;
