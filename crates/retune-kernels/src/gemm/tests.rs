@@ -7,6 +7,7 @@ use super::pack::shape;
 use super::*;
 use crate::dropout::mix;
 use crate::isa::Isa;
+use crate::trial::numbers;
 
 /// Values in [-2, 2), of few enough bits that bf16 holds them.
 fn draw<E: Element>(n: usize, salt: u64) -> Vec<E> {
@@ -236,6 +237,35 @@ fn several_weights_make_one_operand_along_either_side() {
         let dy = draw::<bf16>(m * 96, 9);
         let got = product(isa, View::new(&dy, m, 96), &views, (Stored::Plain, Side::K));
         near(&got, &plain(&dy, &w.concat(), (m, 96, k)), isa.name());
+    }
+}
+
+/// Weights are f32 and multiplied in bf16: their last values, of rows that end inside a vector, are read as the rest.
+#[test]
+fn weights_in_f32_are_packed_as_if_rounded_before() {
+    for isa in Isa::available() {
+        for (rows, cols) in [(1, 1), (3, 5), (33, 31), (17, 40), (64, 47), (40, 64)] {
+            let wide = numbers(rows * cols, 5);
+            let narrow: Vec<bf16> = wide.iter().map(|v| bf16::from_f32(*v)).collect();
+            for stored in [Stored::Plain, Stored::Transposed] {
+                let (k, n) = match stored {
+                    Stored::Plain => (rows, cols),
+                    Stored::Transposed => (cols, rows),
+                };
+                let mut panels =
+                    [bf16::MAX, bf16::MIN].map(|v| vec![v; Packed::<bf16>::len(isa, k, n)]);
+                let [from_wide, from_narrow] = &mut panels;
+                let wide = [View::new(&wide, rows, cols)];
+                Packed::pack(isa, &wide, stored, Side::N, from_wide);
+                let narrow = [View::new(&narrow, rows, cols)];
+                Packed::pack(isa, &narrow, stored, Side::N, from_narrow);
+                assert!(
+                    from_wide == from_narrow,
+                    "{} {rows} x {cols} {stored:?}",
+                    isa.name()
+                );
+            }
+        }
     }
 }
 
