@@ -1,5 +1,5 @@
-//! Exact search for the items with the greatest inner product, and ranks among all items: users `[u, d]`, items
-//! `[i, d]`; of the scores `[u, i]` a few dozen exist at a time.
+//! Exact search for the items with the greatest inner product: users `[u, d]`, items `[i, d]`; of the scores `[u, i]` a
+//! few dozen exist at a time.
 //!
 //! A task goes over a range of items with a group of users. Items are scored in blocks that stay in the first cache
 //! while every user of the group meets them; for one user each item is read once, from memory, and the few additions
@@ -54,15 +54,6 @@ pub struct Scored {
     pub score: f32,
 }
 
-/// Where an item stands among all that are not left out, itself aside.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Rank {
-    /// Items with a greater score.
-    pub above: usize,
-    /// Items with the same score.
-    pub tied: usize,
-}
-
 /// The `k` best items of each user, best first, of equal ones the lower id first: `[u]` lists of `k`, or of fewer where
 /// fewer are left. An item whose score is NaN is never among them.
 ///
@@ -84,56 +75,6 @@ pub fn best(isa: Isa, search: &Search<'_>, k: usize) -> Vec<Vec<Scored>> {
         list.truncate(k);
     }
     lists
-}
-
-/// The rank of one item for each user, `[u]`. The item itself need not be allowed, and may be excluded. Where its score
-/// is NaN, all that have one are above it.
-///
-/// # Panics
-/// When shapes do not fit, excluded ids do not rise or a target is no item.
-pub fn ranks(isa: Isa, search: &Search<'_>, targets: &[u32]) -> Vec<Rank> {
-    let (users, items) = (search.users, search.items);
-    assert!(
-        targets.len() == users.rows(),
-        "top k: {} targets for {} users",
-        targets.len(),
-        users.rows()
-    );
-    let own = targets.iter().enumerate().map(|(user, target)| {
-        let target = *target as usize;
-        assert!(
-            target < items.rows(),
-            "top k: user {user} has target {target}, expected one of {} items from 0",
-            items.rows()
-        );
-        let (mut space, mut score) = ([0f32; SPACE], [0f32]);
-        score_all(
-            isa,
-            users.row(user),
-            (items, target),
-            &mut space,
-            &mut score,
-        );
-        score[0]
-    });
-    let own: Vec<f32> = own.collect();
-    let visit = |user: usize, first: usize, scores: &mut [f32], rank: &mut Rank| {
-        if let Some(score) = scores.get_mut((targets[user] as usize).wrapping_sub(first)) {
-            *score = f32::NAN;
-        }
-        let (above, tied) = count(isa, scores, own[user]);
-        rank.above += above;
-        rank.tied += tied;
-    };
-    let found = search.sweep(isa, visit);
-    let mut ranks = vec![Rank::default(); users.rows()];
-    for part in found.chunks(users.rows().max(1)) {
-        for (rank, part) in ranks.iter_mut().zip(part) {
-            rank.above += part.above;
-            rank.tied += part.tied;
-        }
-    }
-    ranks
 }
 
 impl Search<'_> {
@@ -297,7 +238,7 @@ struct Best(BinaryHeap<Worst>);
 impl Best {
     /// Scores of the items from `first` on, all of higher ids than those before.
     fn offer(&mut self, isa: Isa, k: usize, first: usize, scores: &[f32]) {
-        if self.0.len() == k && count(isa, scores, self.bar()).0 == 0 {
+        if self.0.len() == k && above(isa, scores, self.bar()) == 0 {
             return;
         }
         for (id, score) in (first as u32..).zip(scores) {
@@ -345,20 +286,9 @@ vectorized! {
         }
     }
 
-    /// How many scores are above `own`, and how many equal it; NaN is neither. All others are above NaN.
-    fn count(scores: &[f32], own: f32) -> (usize, usize) {
-        let (mut above, mut tied) = (0u32, 0u32);
-        if own.is_nan() {
-            for score in scores {
-                above += u32::from(!score.is_nan());
-            }
-        } else {
-            for score in scores {
-                above += u32::from(*score > own);
-                tied += u32::from(*score == own);
-            }
-        }
-        (above as usize, tied as usize)
+    /// How many scores are above `bar`; NaN is not.
+    fn above(scores: &[f32], bar: f32) -> u32 {
+        scores.iter().map(|score| u32::from(*score > bar)).sum()
     }
 }
 
