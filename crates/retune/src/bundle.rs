@@ -201,6 +201,9 @@ pub(crate) struct Saved<'a> {
     pub seconds: f64,
 }
 
+/// The test rows with the model's answers.
+pub(crate) const PREDICTIONS: &str = "predictions.parquet";
+
 /// Writes the files of the bundle.
 pub(crate) fn save(run: &RunFolder, saved: &Saved) -> Result<()> {
     let plan = saved.plan;
@@ -221,7 +224,7 @@ pub(crate) fn save(run: &RunFolder, saved: &Saved) -> Result<()> {
     run.write("metrics.json", &pretty(&saved.outcome.evaluated)?)?;
     embedding::keep(&folder, plan, saved.outcome)?;
     let predictions = predictions_table(plan, saved.outcome);
-    retune_data::write::write(&predictions, &folder.join("predictions.parquet"))?;
+    retune_data::write::write(&predictions, &folder.join(PREDICTIONS))?;
     let manifest = manifest(&folder, saved)?;
     run.write("bundle.json", &pretty(&manifest)?)?;
     record::write(run, &record::of(&run.events_path(), saved, &manifest)?)

@@ -10,14 +10,18 @@ use std::path::{Path, PathBuf};
 use retune_data::processor::Labels;
 use retune_data::read::{ReadOptions, read};
 use retune_data::{Column, Processor, Table, Target};
+use retune_eval::fraud::{self, Scored};
 use retune_eval::metrics::point;
-use retune_eval::{Comparison, Evaluation, Matrix, Predictions, RunRecord, judge};
+use retune_eval::{
+    Comparison, Evaluation, Matrix, Predictions, RunRecord, Targets, Verdict, judge,
+};
 use serde::Serialize;
 
-use crate::bundle::{read_json, read_manifest};
+use crate::bundle::{PREDICTIONS, read_json, read_manifest};
 use crate::embedding;
 use crate::error::{Error, Result};
 use crate::recipe::{Change, Recipe};
+use crate::tables;
 use crate::tasks::{self, Task};
 
 /// Picks the resamples; any number does.
@@ -66,6 +70,8 @@ pub(crate) struct Answered {
     truth: Vec<String>,
     /// The usual answers, whatever was decided.
     pub(crate) predictions: Predictions,
+    /// Of events whether they are frauds is asked: the class of frauds, and whose event each row is.
+    frauds: Option<(usize, Vec<u64>)>,
 }
 
 /// Compares the bundles in `folders`, every one with every later one: positive differences say that the earlier one is
@@ -254,12 +260,7 @@ fn paired(left: &Side, right: &Side) -> std::result::Result<(Comparison, Vec<Str
         models.push(other.predictions.subset(&order));
     }
     let (ours, theirs) = models.split_at(ours.len());
-    let verdict = judge(
-        &ours.iter().collect::<Vec<_>>(),
-        &[(&right.title, theirs.iter().collect())],
-        &first.evaluation,
-        SEED,
-    );
+    let verdict = judged(first, (ours, theirs), &right.title)?;
     let mut notes = verdict.notes.into_iter();
     let Some(found) = verdict.floors.get(&right.title) else {
         let why = notes.next();
@@ -272,6 +273,36 @@ fn paired(left: &Side, right: &Side) -> std::result::Result<(Comparison, Vec<Str
     };
     let notes = notes.map(|note| format!("{} against {note}", left.title));
     Ok((comparison, notes.collect()))
+}
+
+/// The verdict on models that answered the same rows: over rows, of frauds over cards.
+fn judged(
+    first: &Answered,
+    (ours, theirs): (&[Predictions], &[Predictions]),
+    title: &str,
+) -> std::result::Result<Verdict, String> {
+    let Some((class, cards)) = &first.frauds else {
+        let floor = (title, theirs.iter().collect());
+        let ours: Vec<_> = ours.iter().collect();
+        return Ok(judge(&ours, &[floor], &first.evaluation, SEED));
+    };
+    let frauds = |of: &Predictions| match &of.targets {
+        Targets::Class(targets) => targets.iter().map(|t| *t as usize == *class).collect(),
+        _ => Vec::new(),
+    };
+    let scored = |of: &Predictions| Scored {
+        score: (0..of.scores.rows)
+            .map(|row| of.scores.row(row)[*class])
+            .collect(),
+        fraud: frauds(of),
+        card: Some(cards.clone()).filter(|cards| !cards.is_empty()),
+        ..Scored::default()
+    };
+    let all = |side: &[Predictions]| side.iter().map(scored).collect::<Vec<_>>();
+    let (ours, theirs) = (all(ours), all(theirs));
+    let floor = (title, theirs.iter().collect());
+    let ours: Vec<_> = ours.iter().collect();
+    fraud::judge(&ours, &[floor], SEED).map_err(|e| e.to_string())
 }
 
 /// The answers of every model of a side, or why one's cannot be used.
@@ -319,8 +350,11 @@ fn same_rows(left: &Answered, right: &Answered) -> std::result::Result<Vec<usize
 
 /// The answers of a bundle, rebuilt from its predictions; or why they cannot be.
 pub(crate) fn answered(folder: &Path, run: &RunRecord) -> std::result::Result<Answered, String> {
-    let path = folder.join("predictions.parquet");
+    let path = folder.join(PREDICTIONS);
     let table = read(&path, &ReadOptions::default()).map_err(|e| e.to_string())?;
+    if let Some(task) = tables::task(&run.task) {
+        return of_table(folder, run, task, &table);
+    }
     let processor: Processor =
         read_json(&folder.join("processor.json")).map_err(|e| e.to_string())?;
     let labels = processor.labels();
@@ -332,9 +366,45 @@ pub(crate) fn answered(folder: &Path, run: &RunRecord) -> std::result::Result<An
                 .to_string(),
         );
     }
-    let evaluation = task.evaluation(labels);
-    let truth = texts(column(&table, "truth")?);
-    let predictions = rebuilt(&table, &truth, task, labels)?;
+    let texts = row_texts(&table, &processor);
+    let of = (task, labels, task.evaluation(labels));
+    Ok(Answered {
+        texts,
+        ..of_task(&table, run, of)?
+    })
+}
+
+/// The same of a model of tables.
+fn of_table(
+    folder: &Path,
+    run: &RunRecord,
+    task: &dyn Task,
+    table: &Table,
+) -> std::result::Result<Answered, String> {
+    let (labels, positive) = tables::labels(folder).map_err(|e| e.to_string())?;
+    let evaluation = tables::evaluation(task, &labels);
+    let mut found = of_task(table, run, (task, &labels, evaluation))?;
+    if task.name() == tables::FRAUD.name {
+        let mut numbers: HashMap<String, u64> = HashMap::new();
+        let mut number = |card: String| {
+            let next = numbers.len() as u64;
+            *numbers.entry(card).or_insert(next)
+        };
+        let cards = column(table, tables::CARD).map(texts).unwrap_or_default();
+        let cards = cards.into_iter().map(&mut number).collect();
+        found.frauds = Some((positive, cards));
+    }
+    Ok(found)
+}
+
+/// The answers in `table` for a task and its labels; they have to give the figure that the run wrote down.
+fn of_task(
+    table: &Table,
+    run: &RunRecord,
+    (task, labels, evaluation): (&dyn Task, &Labels, Evaluation),
+) -> std::result::Result<Answered, String> {
+    let truth = texts(column(table, "truth")?);
+    let predictions = rebuilt(table, &truth, task, labels)?;
     let found = point(&predictions, &evaluation);
     let wanted = run.evaluated.usual().get(&evaluation.primary);
     let (Some(found), Some(wanted)) = (found.get(&evaluation.primary), wanted) else {
@@ -350,9 +420,10 @@ pub(crate) fn answered(folder: &Path, run: &RunRecord) -> std::result::Result<An
         task: run.task.clone(),
         names: labels.names().to_vec(),
         evaluation,
-        texts: row_texts(&table, &processor),
+        texts: Vec::new(),
         truth,
         predictions,
+        frauds: None,
     })
 }
 

@@ -475,3 +475,36 @@ fn options_of_networks_are_searched_for_networks_alone() {
     tune(&["--model", "gbdt"]).refuses(&["nothing to choose", "model=gbdt,linear,tabular"]);
     tune(&["--over", "model=gbdt,forest"]).refuses(&["forest", "tabular"]);
 }
+
+/// The model and the floor of the same kind answer alike, so a comparison says what the verdict said.
+#[test]
+fn runs_on_tables_are_compared_by_row_and_frauds_by_card() {
+    let folder = payments("pay.csv");
+    folder.write("machines.csv", readings());
+    for (data, metric, more) in [
+        ("machines.csv", "auroc", &[][..]),
+        ("pay.csv", "average_precision", &["--delay", "3d"][..]),
+    ] {
+        let train = |model: &str| {
+            let out = format!("{model}-{metric}");
+            let given = ["train", data, "--model", model, "--out", &out];
+            folder.retune(&[&given, more].concat()).succeeds();
+            out
+        };
+        let runs = ["gbdt", "linear"].map(train);
+        let json = folder
+            .retune(&["compare", &runs[0], &runs[1], "--json"])
+            .succeeds()
+            .json();
+        let found = &json["comparisons"][0]["verdict"];
+        assert_eq!(found["metric"], metric, "{json:#}");
+        let figures = folder.read(&format!("{}/metrics.json", runs[0]));
+        let figures: serde_json::Value = serde_json::from_str(&figures).unwrap();
+        let said = &figures["verdict"]["floors"]["linear"];
+        assert!(said["difference"].is_number(), "{said:#}");
+        assert_eq!(found["difference"], said["difference"], "{data}");
+    }
+    folder
+        .retune(&["compare", "gbdt-auroc", "gbdt-average_precision"])
+        .succeeds();
+}

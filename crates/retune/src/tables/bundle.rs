@@ -1,10 +1,12 @@
 //! The bundle of a model of tables: what each column is, the model, the state of the past, figures and report.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use retune_data::fields::{Cast, Fields};
 use retune_data::processor::Labels;
 use retune_data::windows::Engine;
+use retune_data::{Column, Table, Values};
 use retune_eval::fraud::AlertGoal;
 use serde::{Deserialize, Serialize};
 
@@ -17,11 +19,12 @@ use super::linear::Line;
 use super::net::{Net, NetForm};
 use super::plan::Plan;
 use super::task;
-use crate::bundle::{Manifest, Prior, pretty, read_json, read_manifest, sha256};
+use crate::bundle::{Manifest, PREDICTIONS, Prior, pretty, read_json, read_manifest, sha256};
 use crate::checkpoint::{self, Checkpoint};
 use crate::error::{Error, Result};
+use crate::predictor::answer_columns;
 use crate::run_folder::RunFolder;
-use crate::tasks::Task;
+use crate::tasks::{Answer, Task};
 use crate::weights::{HostTensor, Place, Source, host_values};
 
 const CONFIG: &str = "config.json";
@@ -30,6 +33,8 @@ const LINEAR: &str = "linear.json";
 const WEIGHTS: &str = "model.safetensors";
 /// Weights of the model of events, and what every card has done after the last event of the data.
 const HISTORY: [&str; 2] = ["history.safetensors", "timelines.state"];
+/// In `predictions.parquet` of a fraud model: whose event it is.
+pub(crate) const CARD: &str = "card";
 /// State of the past of every entity after the last event of the data.
 pub(super) const PAST: &str = "past.state";
 
@@ -145,7 +150,43 @@ pub(super) fn save(run: &RunFolder, saved: &Saved) -> Result<Manifest> {
     };
     run.write(CONFIG, &pretty(&config)?)?;
     run.write("recipe.toml", plan.recipe.to_toml().as_bytes())?;
+    retune_data::write::write(&answered(saved), &folder.join(PREDICTIONS))?;
     manifest(saved, &folder, &names)
+}
+
+/// The test rows: where they stand, whose events they are, what is right and what the model answers.
+fn answered(saved: &Saved) -> Table {
+    let (plan, own) = (saved.plan, &saved.measured.predictions);
+    let text = |name: &str, values: Vec<Option<String>>| Column {
+        name: name.to_string(),
+        values: Values::Text(values),
+    };
+    let mut columns = vec![text("row", own.ids.iter().cloned().map(Some).collect())];
+    let card = plan.cast.entities.first().filter(|_| plan.is_fraud());
+    if let Some(card) = card.and_then(|name| plan.table.column(name).ok()) {
+        let of = |row: &usize| card.text(*row).map(Cow::into_owned);
+        columns.push(text(CARD, plan.test.at.iter().map(of).collect()));
+    }
+    let right = plan.test.targets.iter();
+    let truth = right.map(|target| Some(plan.task.truth(target, &plan.labels)));
+    columns.push(text("truth", truth.collect()));
+    let one = |row| {
+        let decision = own.decision.as_ref();
+        plan.task
+            .answer(own.scores.row(row), &plan.labels, decision)
+    };
+    let answers: Vec<Answer> = (0..own.scores.rows).map(one).collect();
+    columns.extend(answer_columns(&answers, &plan.labels));
+    Table {
+        columns,
+        ..Table::default()
+    }
+}
+
+/// What a model of tables answers, and which of two classes is the positive one.
+pub(crate) fn labels(folder: &Path) -> Result<(Labels, usize)> {
+    let config: Config = read_json(&folder.join(CONFIG))?;
+    Ok((config.labels, config.positive))
 }
 
 /// `bundle.json`, over the files of these names.
