@@ -89,20 +89,32 @@ fn line(problem: &Problem) -> String {
     }
 }
 
+/// Sections of a recipe whose keys have flags of the same name.
+const SECTIONS: [&str; 8] = [
+    "data",
+    "processor",
+    "train",
+    "loss",
+    "pictures",
+    "tune",
+    "recommend",
+    "tables",
+];
+
 /// The flag of `train` that sets a recipe key.
 fn flag(key: &str) -> Option<String> {
     let name = match key {
         "data.train" => "data",
         "data.slices" => "slice",
+        "tables.entities" => "entity",
+        "decide.goal" => "decide",
         key if key.starts_with("gates.") => "gate",
         key if key.starts_with("method.") => "with",
         "method" | "verdict" | "require" | "refit" | "model" | "task" | "seed" | "out"
         | "device" | "threads" | "memory" | "precision" => key,
         key => {
             let (section, name) = key.split_once('.')?;
-            ["data", "processor", "train", "loss", "pictures", "tune"]
-                .contains(&section)
-                .then_some(name)?
+            SECTIONS.contains(&section).then_some(name)?
         }
     };
     Some(format!("--{}", name.replace('_', "-")))
@@ -146,6 +158,28 @@ mod tests {
             assert_eq!(flag(key).unwrap(), wanted, "{key}");
         }
         assert_eq!(flag("recipe"), None);
+    }
+
+    /// The guide's table of knobs has a row of `--flag`, `key`, default and meaning for each.
+    #[test]
+    fn keys_lead_to_the_flags_that_the_guide_names() {
+        let guide = include_str!("../../../docs/guide.md");
+        let quoted =
+            |cell: &str| Some(cell.trim().strip_prefix('`')?.split_once('`')?.0.to_owned());
+        let row = |line: &str| {
+            let mut cells = line.strip_prefix('|')?.split('|');
+            let (flag, key) = (quoted(cells.next()?)?, quoted(cells.next()?)?);
+            (flag.starts_with("--") && key.contains('.')).then_some((flag, key))
+        };
+        let rows: Vec<_> = guide.lines().filter_map(row).collect();
+        assert!(rows.len() > 80, "{} rows", rows.len());
+        for (wanted, key) in rows {
+            assert_eq!(
+                flag(&key).as_ref(),
+                wanted.split([' ', '=']).next().map(str::to_owned).as_ref(),
+                "{key}"
+            );
+        }
     }
 
     #[test]

@@ -106,6 +106,11 @@ pub(super) struct RecommendArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     gaps: Option<usize>,
 
+    /// Whether the model reads what was done, as in viewed or bought [default: as in the model gone on from, else where
+    /// events are of two kinds or more]
+    #[arg(long, value_name = "true|false")]
+    kinds: Option<bool>,
+
     /// Whether what an item's popularity adds to its score is given instead of learned [default: as in the model gone
     /// on from, else where items stand on their texts alone]
     #[arg(long, value_name = "true|false")]
@@ -150,6 +155,7 @@ impl RecommendArgs {
             self.heads => recipe.heads,
             self.history => recipe.history,
             self.gaps => recipe.gaps,
+            self.kinds => recipe.kinds,
             self.popularity => recipe.popularity,
             self.untaken => recipe.untaken,
             self.users_per_step => recipe.users_per_step,

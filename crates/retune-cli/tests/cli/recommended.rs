@@ -228,3 +228,86 @@ fn the_future_is_asked_for_after_a_common_moment() {
     .succeeds()
     .says(&["nothing from 2023-11-20"]);
 }
+
+/// 60 users in whose histories only what was done tells what comes next: after a purchase the item before, else the item after.
+fn purchases() -> String {
+    let mut text = String::from("user_id,item_id,event,timestamp\n");
+    for user in 0..60_u64 {
+        let mut item = user % 12;
+        for step in 0..14 {
+            let bought = (user * 7 + step * 5 + user * step) % 3 == 0;
+            let event = if bought { "buy" } else { "view" };
+            let _ = writeln!(
+                text,
+                "u{user},i{item},{event},{}",
+                1_700_000_000 + step * 60
+            );
+            item = (item + if bought { 11 } else { 1 }) % 12;
+        }
+    }
+    text
+}
+
+#[test]
+fn what_was_done_tells_what_comes_next() {
+    let folder = Folder::new();
+    folder.write("events.csv", purchases());
+    let run = |out: &str, more: &[&str]| {
+        let usual = [
+            "train",
+            "events.csv",
+            "--encoder",
+            "none",
+            "--epochs",
+            "60",
+            "--verdict",
+            "off",
+        ];
+        let sized = [
+            "--users-per-step",
+            "16",
+            "--seen",
+            "show",
+            "--lr",
+            "0.005",
+            "--out",
+            out,
+        ];
+        let run = folder
+            .retune(&[&usual[..], &sized, more].concat())
+            .succeeds();
+        let figures: serde_json::Value =
+            serde_json::from_str(&folder.read(&format!("{out}/metrics.json"))).unwrap();
+        (run, figures["metrics"]["hr@1"]["value"].as_f64().unwrap())
+    };
+    let (_, without) = run("without", &["--kinds", "false"]);
+    let (_, with) = run("with", &[]);
+    assert!(
+        with > 0.8 && without < 0.8,
+        "{with} with kinds, {without} without"
+    );
+    let plan = folder.retune(&["plan", "events.csv", "--encoder", "none"]);
+    plan.answers(&["2 kinds of events"]);
+    let first = |user: &str| {
+        let json = folder
+            .retune(&["recommend", "with", "--user", user, "-k", "1", "--json"])
+            .json();
+        json["items"][0]["item"].as_str().unwrap().to_string()
+    };
+    let known: Vec<String> = (0..60).map(|user| first(&format!("u{user}"))).collect();
+    let right = (0..60_u64).filter(|user| {
+        let mut item = user % 12;
+        for step in 0..14 {
+            let bought = (user * 7 + step * 5 + user * step) % 3 == 0;
+            item = (item + if bought { 11 } else { 1 }) % 12;
+        }
+        known[*user as usize] == format!("i{item}")
+    });
+    assert!(right.count() > 45, "{known:?}");
+    let more = ["--model", "with", "--kinds", "false"];
+    train(&folder, &more).refuses(&["--kinds", "leave it out"]);
+    folder.write("plain.csv", events());
+    folder
+        .retune(&["plan", "plain.csv", "--kinds", "true"])
+        .refuses(&["--kinds", "--event"]);
+}

@@ -162,6 +162,29 @@ impl Interactions {
         ByUser { starts, events }
     }
 
+    /// Names of what was done, the most frequent first, and which of them each event is; nothing where all events are of
+    /// one kind.
+    pub fn kinds(&self) -> (Vec<&str>, Vec<u32>) {
+        let Some(Events { names, code }) = &self.event else {
+            return (Vec::new(), Vec::new());
+        };
+        let mut counts = vec![0_usize; names.len()];
+        for &c in code {
+            counts[c as usize] += 1;
+        }
+        let mut used: Vec<usize> = (0..names.len()).filter(|&c| counts[c] > 0).collect();
+        used.sort_by_key(|&c| (std::cmp::Reverse(counts[c]), &names[c]));
+        if used.len() < 2 {
+            return (Vec::new(), Vec::new());
+        }
+        let mut number = vec![0_u32; names.len()];
+        for (n, &c) in (0..).zip(&used) {
+            number[c] = n;
+        }
+        let named = used.iter().map(|&c| names[c].as_str()).collect();
+        (named, code.iter().map(|&c| number[c as usize]).collect())
+    }
+
     /// Counts what is worth knowing before anything is trained.
     pub fn facts(&self) -> Facts {
         let by_user = self.by_user();

@@ -78,6 +78,8 @@ pub struct Histories {
     items: Vec<u32>,
     /// The times of `items`.
     times: Vec<i64>,
+    /// What was done, by number of a name in the order of [`Interactions::kinds`]; empty where that is not told.
+    kinds: Vec<u32>,
     rows: Vec<Row>,
 }
 
@@ -178,6 +180,7 @@ fn too_few(problem: &str, cure: &str) -> DataError {
 /// Divides events that are in order of time: by a cut-off, or else by leaving out the last of each user.
 fn histories(events: &Interactions, cut_off: Option<i64>) -> Result<Histories> {
     let by_user = events.by_user();
+    let (_, kinds) = events.kinds();
     let mut out = Histories {
         cut_off,
         ..Histories::default()
@@ -197,19 +200,8 @@ fn histories(events: &Interactions, cut_off: Option<i64>) -> Result<Histories> {
             continue;
         }
         later += own.len() - known - usize::from(test);
-        let start = out.items.len();
         let kept = &own[..known + usize::from(test)];
-        out.items
-            .extend(kept.iter().map(|&e| events.item[e as usize]));
-        out.times
-            .extend(kept.iter().map(|&e| events.time[e as usize]));
-        out.users.push(u as u32);
-        out.rows.push(Row {
-            start,
-            known: start + known,
-            valid: known > 1,
-            test,
-        });
+        out.push(u as u32, (kept, known), (events, &kinds));
     }
     let notes = [
         (
@@ -238,6 +230,29 @@ fn histories(events: &Interactions, cut_off: Option<i64>) -> Result<Histories> {
 }
 
 impl Histories {
+    /// Adds a user by places of events, of which `known` come before the test.
+    fn push(
+        &mut self,
+        user: u32,
+        (own, known): (&[u32], usize),
+        (events, kinds): (&Interactions, &[u32]),
+    ) {
+        let start = self.items.len();
+        let places = || own.iter().map(|&e| e as usize);
+        self.items.extend(places().map(|e| events.item[e]));
+        self.times.extend(places().map(|e| events.time[e]));
+        if !kinds.is_empty() {
+            self.kinds.extend(places().map(|e| kinds[e]));
+        }
+        self.users.push(user);
+        self.rows.push(Row {
+            start,
+            known: start + known,
+            valid: known > 1,
+            test: own.len() > known,
+        });
+    }
+
     /// Number of rows, one per user.
     pub fn len(&self) -> usize {
         self.rows.len()
@@ -268,6 +283,29 @@ impl Histories {
     pub fn known_times(&self, row: usize) -> &[i64] {
         let r = self.rows[row];
         &self.times[r.start..r.known]
+    }
+
+    /// What was done in [`Histories::train`]; empty where that is not told.
+    pub fn train_kinds(&self, row: usize) -> &[u32] {
+        self.kinds.get(self.training(row)).unwrap_or_default()
+    }
+
+    /// What was done in [`Histories::known`]; empty where that is not told.
+    pub fn known_kinds(&self, row: usize) -> &[u32] {
+        let r = self.rows[row];
+        self.kinds.get(r.start..r.known).unwrap_or_default()
+    }
+
+    /// Gives each kind of event another number.
+    pub fn number_kinds(&mut self, number: impl Fn(u32) -> u32) {
+        for kind in &mut self.kinds {
+            *kind = number(*kind);
+        }
+    }
+
+    /// Tells no longer what was done.
+    pub fn forget_kinds(&mut self) {
+        self.kinds.clear();
     }
 
     /// The item that validation asks for, and its time; the history for it is [`Histories::train`].

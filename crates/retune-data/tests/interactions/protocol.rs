@@ -52,6 +52,26 @@ fn shown(i: &Interactions, h: &Histories) -> Vec<String> {
         .collect()
 }
 
+/// Kinds are numbered by how frequent they are, go where their events go, and are none where there is one.
+#[test]
+fn what_was_done_stands_beside_what_was_taken() {
+    let log = "user,item,timestamp,event\na,p,4,view\na,q,1,buy\na,r,2,view\na,s,3,view\nb,p,1,buy\nb,q,9,view\n";
+    let (i, mut h) = divide(parse("t.csv", log), &all(), Protocol::LeaveOneOut).unwrap();
+    assert_eq!(i.kinds().0, ["view", "buy"]);
+    assert_eq!(shown(&i, &h), ["a: q r | s3 | p4", "b: p | - | q9"]);
+    let of = |h: &Histories| {
+        [0, 1].map(|row| (h.train_kinds(row).to_vec(), h.known_kinds(row).to_vec()))
+    };
+    assert_eq!(of(&h), [(vec![1, 0], vec![1, 0, 0]), (vec![1], vec![1])]);
+    h.number_kinds(|kind| kind + 5);
+    assert_eq!(h.known_kinds(0), [6, 5, 5]);
+    h.forget_kinds();
+    assert_eq!(of(&h), [(vec![], vec![]), (vec![], vec![])]);
+    let one = log.replace("buy", "view");
+    let (i, h) = divide(parse("t.csv", &one), &all(), Protocol::LeaveOneOut).unwrap();
+    assert!(i.kinds().0.is_empty() && h.known_kinds(0).is_empty());
+}
+
 #[test]
 fn the_last_event_is_the_test_and_the_one_before_validation() {
     let (i, h) = divide(parse("t.csv", LOG), &all(), Protocol::LeaveOneOut).unwrap();

@@ -68,6 +68,10 @@ pub struct RecommendRecipe {
     pub history: usize,
     /// Buckets of the time between events; 0 for none.
     pub gaps: usize,
+    /// Whether the model reads what was done (viewed, bought). Default: as in the model gone on from, and else where
+    /// events are of two kinds or more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kinds: Option<bool>,
     /// Whether what an item's popularity adds to its score is given instead of learned. Default: as in the model gone on
     /// from, and else where items stand on their texts alone.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -167,6 +171,7 @@ impl Default for RecommendRecipe {
             heads: 2,
             history: 200,
             gaps: 0,
+            kinds: None,
             popularity: None,
             untaken: Untaken::default(),
             users_per_step: 128,

@@ -39,6 +39,8 @@ pub(super) const ITEMS: &str = "items.parquet";
 pub(super) const EVENTS: &str = "events.parquet";
 /// Name of the tensor in the file of item vectors.
 pub(super) const VECTORS: &str = "vectors";
+/// Column of what was done, in the file of events.
+pub(super) const KIND: &str = "event";
 /// Path of the vectors that items have of their own.
 const IDS: &str = "ids";
 const MEAN: &str = "whitening.mean";
@@ -58,6 +60,9 @@ pub struct Config {
     /// The text encoder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoder: Option<Encoder>,
+    /// The kinds of events that the model tells apart, by number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kinds: Vec<String>,
 }
 
 /// The text encoder that a model needs.
@@ -79,6 +84,8 @@ pub struct Origin {
     pub encoder: Option<String>,
     /// Its whitening.
     pub whitening: Option<Whitening>,
+    /// The kinds of events that it tells apart, by number.
+    pub kinds: Vec<String>,
     config: Config,
     checkpoint: Checkpoint,
     /// Ids of the items that have vectors of their own, in the order of these.
@@ -119,6 +126,7 @@ impl Origin {
                 .as_ref()
                 .map(|encoder| encoder.reference.clone()),
             whitening: whitening(&checkpoint)?,
+            kinds: config.kinds.clone(),
             config,
             checkpoint,
         })
@@ -282,6 +290,7 @@ fn config(plan: &Plan, new: f32) -> Config {
         show_seen: plan.seen == retune_eval::ranking::Seen::Kept,
         new,
         encoder,
+        kinds: plan.kinds.clone(),
     }
 }
 
@@ -340,10 +349,12 @@ pub(super) fn items_table(items: &Catalogue) -> Table {
     }
 }
 
-/// User, item and second of each event that stays, by user, oldest first.
+/// User, item, second and, where the model reads it, kind of each event that stays, by user, oldest first.
 fn events_table(plan: &Plan) -> Table {
     let by_user = plan.events.by_user();
     let (mut users, mut items, mut seconds) = (Vec::new(), Vec::new(), Vec::new());
+    let (names, kind) = plan.events.kinds();
+    let mut kinds = Vec::new();
     for (user, name) in plan.events.users.iter().enumerate() {
         for event in by_user.of(user) {
             let event = *event as usize;
@@ -351,18 +362,26 @@ fn events_table(plan: &Plan) -> Table {
             let item = plan.events.item[event] as usize;
             items.push(Some(plan.catalogue.ids[item].clone()));
             seconds.push(Some((plan.events.time[event] / SECOND) as f64));
+            if !plan.kinds.is_empty() {
+                let name = kind.get(event).map(|kind| names[*kind as usize]);
+                kinds.push(name.map(str::to_string));
+            }
         }
     }
     let column = |name: &str, values| Column {
         name: name.to_string(),
         values,
     };
+    let mut columns = vec![
+        column("user", Values::Text(users)),
+        column("item", Values::Text(items)),
+        column("seconds", Values::Number(seconds)),
+    ];
+    if !kinds.is_empty() {
+        columns.push(column(KIND, Values::Text(kinds)));
+    }
     Table {
-        columns: vec![
-            column("user", Values::Text(users)),
-            column("item", Values::Text(items)),
-            column("seconds", Values::Number(seconds)),
-        ],
+        columns,
         ..Table::default()
     }
 }

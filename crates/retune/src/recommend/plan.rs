@@ -29,6 +29,8 @@ const NO_ENCODER: &str = "none";
 const REPEATING: f64 = 0.01;
 /// Validations without improvement, learning rate and decay of averaged weights where the recipe names none.
 const USUAL: (usize, f64, f64) = (10, 1e-3, 0.99);
+/// Kinds of events that are read where the recipe does not say.
+const MOST_KINDS: usize = 50;
 /// Dropout where the recipe names none.
 const DROPOUT: f64 = 0.2;
 
@@ -54,6 +56,8 @@ pub struct Plan {
     pub encoder: Option<BaseModel>,
     /// What the model is made of.
     pub form: Form,
+    /// The kinds of events that it tells apart, by number; none where it reads no kinds.
+    pub kinds: Vec<String>,
     /// How it trains.
     pub pace: Pace,
     /// Folder in which what is computed once is kept.
@@ -82,9 +86,11 @@ impl Plan {
         };
         let read = read(recipe).map_err(|problem| problems.push(problem));
         let origin = origin(recipe).map_err(|problem| problems.push(problem));
-        let (Ok(read), Ok(origin)) = (read, origin) else {
+        let (Ok(mut read), Ok(origin)) = (read, origin) else {
             return Err(problems);
         };
+        let kinds = kinds(recipe, &mut read, origin.as_ref());
+        let kinds = kinds.map_err(|problem| problems.push(problem));
         let texts = !read.catalogue.texts.iter().all(String::is_empty);
         let encoder = encoder(
             recipe,
@@ -100,9 +106,11 @@ impl Plan {
                 origin.as_ref(),
                 encoder.as_ref().ok().and_then(Option::as_ref),
             ),
+            kinds.as_ref().map_or(1, |kinds| kinds.len().max(1)),
         )
         .map_err(|problem| problems.push(problem));
-        let (Ok(encoder), Ok(form), true) = (encoder, form, problems.is_empty()) else {
+        let (Ok(encoder), Ok(form), Ok(kinds), true) = (encoder, form, kinds, problems.is_empty())
+        else {
             return Err(problems);
         };
         let seen = seen(recipe.recommend.seen, read.facts.0.repeats);
@@ -119,6 +127,7 @@ impl Plan {
             origin,
             encoder,
             form,
+            kinds,
             cache: hub.home.join("features"),
         })
     }
@@ -318,6 +327,7 @@ fn form(
     recipe: &Recipe,
     read: &Read,
     (origin, encoder): (Option<&Origin>, Option<&BaseModel>),
+    kinds: usize,
 ) -> Result<Form, Problem> {
     let of = &recipe.recommend;
     let text = encoder.map_or(0, |encoder| encoder.facts.width);
@@ -351,7 +361,7 @@ fn form(
         heads: of.heads,
         inner: 4 * of.width,
         max_length: of.history,
-        kinds: 1,
+        kinds,
         gaps: of.gaps,
         dropout,
         placed: true,
@@ -367,6 +377,53 @@ fn form(
         score,
         popularity: of.popularity.unwrap_or(ids == 0),
     })
+}
+
+/// The kinds of events that the model tells apart; histories get their numbers. A kind that the model gone on from does not
+/// know counts as its most frequent one.
+fn kinds(
+    recipe: &Recipe,
+    read: &mut Read,
+    origin: Option<&Origin>,
+) -> Result<Vec<String>, Problem> {
+    let (names, _) = read.events.kinds();
+    let names: Vec<String> = names.into_iter().map(str::to_string).collect();
+    let asked = recipe.recommend.kinds;
+    let wrong = |text: &str| Err(Problem::new("recommend.kinds", text));
+    let own = match (origin.map(|origin| &origin.kinds), asked) {
+        (Some(known), Some(true)) if known.is_empty() => {
+            return wrong("the recommender gone on from reads no kinds of events; leave it out");
+        }
+        (Some(known), Some(false)) if !known.is_empty() => {
+            return wrong("the recommender gone on from reads kinds of events; leave it out");
+        }
+        (Some(known), _) => known.clone(),
+        (None, Some(true)) if names.is_empty() => {
+            return wrong(
+                "all events are of one kind; name the column that tells them with --event",
+            );
+        }
+        (None, None) if names.len() > MOST_KINDS => {
+            let text = format!(
+                "events are of {} kinds, which are too many to be read unless asked for (--kinds true)",
+                names.len()
+            );
+            read.histories.notes.push(text);
+            Vec::new()
+        }
+        (None, None | Some(true)) => names.clone(),
+        (None, Some(false)) => Vec::new(),
+    };
+    if own.is_empty() {
+        read.histories.forget_kinds();
+    } else {
+        let number = |kind: u32| {
+            let place = own.iter().position(|name| *name == names[kind as usize]);
+            place.unwrap_or(0) as u32
+        };
+        read.histories.number_kinds(number);
+    }
+    Ok(own)
 }
 
 fn seen(asked: SeenItems, repeats: f64) -> Seen {

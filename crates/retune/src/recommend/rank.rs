@@ -50,20 +50,13 @@ impl<'a> Asked<'a> {
     pub fn of_users(all: &'a Histories, side: Side, rows: &[usize]) -> Self {
         let mut asked = Self::default();
         for &row in rows {
-            let (target, items, times) = match side {
-                Side::Valid => (all.valid(row), all.train(row), all.train_times(row)),
-                Side::Test => (all.test(row), all.known(row), all.known_times(row)),
+            let (target, history) = match side {
+                Side::Valid => (all.valid(row), History::learned(all, row)),
+                Side::Test => (all.test(row), History::known(all, row)),
             };
             if let Some((next, time)) = target {
                 let key = u64::from(all.users[row]);
-                asked.histories.push((
-                    key,
-                    History {
-                        items,
-                        times,
-                        kinds: &[],
-                    },
-                ));
+                asked.histories.push((key, history));
                 asked.times.push(time);
                 asked.next.push(next);
             }

@@ -123,15 +123,8 @@ impl<'a> Ground<'a> {
             .copied()
             .filter(|row| histories.train(*row).len() > 1)
             .map(|row| {
-                let (items, times) = (histories.train(row), histories.train_times(row));
-                (
-                    u64::from(histories.users[row]),
-                    History {
-                        items,
-                        times,
-                        kinds: &[],
-                    },
-                )
+                let key = u64::from(histories.users[row]);
+                (key, History::learned(histories, row))
             });
         Job {
             form,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use retune_data::batch::Pictures;
 use retune_data::interactions::SECOND;
+use retune_data::interactions::protocol::Histories;
 
 use crate::model::Inputs;
 use crate::ops::Lengths;
@@ -21,6 +22,24 @@ pub struct History<'a> {
 }
 
 impl<'a> History<'a> {
+    /// What is learned from of a row.
+    pub fn learned(all: &'a Histories, row: usize) -> Self {
+        Self {
+            items: all.train(row),
+            times: all.train_times(row),
+            kinds: all.train_kinds(row),
+        }
+    }
+
+    /// What is known of a row when its test item is asked for.
+    pub fn known(all: &'a Histories, row: usize) -> Self {
+        Self {
+            items: all.known(row),
+            times: all.known_times(row),
+            kinds: all.known_kinds(row),
+        }
+    }
+
     /// Its last `most` events.
     #[must_use]
     pub fn last(self, most: usize) -> Self {

@@ -13,7 +13,7 @@ use retune_kernels::isa::Isa;
 use retune_kernels::topk::{Search, best};
 use serde::Serialize;
 
-use super::bundle::{RecommenderBundle, column, items_table};
+use super::bundle::{KIND, RecommenderBundle, column, items_table};
 use super::rank::last_states;
 use super::sequences::History;
 use super::texts::TextEncoder;
@@ -47,6 +47,8 @@ pub struct User {
     pub items: Vec<u32>,
     /// When each was taken, in nanoseconds; empty where that is not known.
     pub times: Vec<i64>,
+    /// What was done, by number of the model's kinds; empty where that is not known, which counts as the most frequent.
+    pub kinds: Vec<u32>,
 }
 
 impl User {
@@ -68,7 +70,7 @@ impl User {
             } else {
                 &unknown[..self.items.len()]
             },
-            kinds: &[],
+            kinds: &self.kinds,
         }
     }
 }
@@ -117,6 +119,7 @@ impl Shelf {
             column(&bundle.events, "item")?,
         );
         let times = bundle.events.column("seconds")?;
+        let kinds = bundle.events.column(KIND).ok();
         let mut users: Vec<User> = Vec::new();
         let mut user_rows = HashMap::new();
         for (event, (id, item)) in names.into_iter().zip(items).enumerate() {
@@ -131,6 +134,11 @@ impl Shelf {
                 users[row].items.push(*item);
                 let seconds = times.number(event).unwrap_or_default();
                 users[row].times.push(seconds as i64 * SECOND);
+                if let Some(kinds) = kinds {
+                    let name = kinds.text(event).unwrap_or_default();
+                    let place = bundle.config.kinds.iter().position(|kind| *kind == name);
+                    users[row].kinds.push(place.unwrap_or(0) as u32);
+                }
             }
         }
         Ok(Self {

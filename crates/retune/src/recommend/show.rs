@@ -125,13 +125,17 @@ impl Plan {
             (Some(encoder), false) => format!("texts by {}", encoder.reference),
             (None, _) => "ids".to_string(),
         };
+        let kinds = match self.kinds.len() {
+            0 => String::new(),
+            n => format!(", {n} kinds of events"),
+        };
         let popularity = if self.form.popularity {
             ", popularity given"
         } else {
             ""
         };
         format!(
-            "seq: {} layers of width {}, histories up to {}; items known by {items}{popularity}{from}",
+            "seq: {} layers of width {}, histories up to {}; items known by {items}{popularity}{kinds}{from}",
             body.layers, body.width, body.max_length
         )
     }
