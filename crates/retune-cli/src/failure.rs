@@ -90,12 +90,13 @@ fn line(problem: &Problem) -> String {
 }
 
 /// Sections of a recipe whose keys have flags of the same name.
-const SECTIONS: [&str; 8] = [
+const SECTIONS: [&str; 9] = [
     "data",
     "processor",
     "train",
     "loss",
     "pictures",
+    "decide",
     "tune",
     "recommend",
     "tables",

@@ -304,7 +304,14 @@ fn what_was_done_tells_what_comes_next() {
         known[*user as usize] == format!("i{item}")
     });
     assert!(right.count() > 45, "{known:?}");
-    let more = ["--model", "with", "--kinds", "false"];
+}
+
+#[test]
+fn kinds_that_cannot_be_read_are_refused() {
+    let folder = Folder::new();
+    folder.write("events.csv", purchases());
+    train(&folder, &[]).succeeds();
+    let more = ["--model", "out", "--kinds", "false"];
     train(&folder, &more).refuses(&["--kinds", "leave it out"]);
     folder.write("plain.csv", events());
     folder
