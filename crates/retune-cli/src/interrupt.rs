@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use retune::Flow;
+use retune::eval::Event;
 
-use crate::console;
+use crate::console::{self, Console};
 use crate::failure::{Failure, INTERRUPTED};
 
 /// How often Ctrl-C was pressed. Process-wide because signals are.
@@ -25,6 +26,14 @@ pub fn listen() -> Result<(), Failure> {
         }
     })
     .map_err(|e| Failure::user(format!("cannot listen for Ctrl-C: {e}")))
+}
+
+/// Shows each event of a run and says what the run should do next.
+pub fn watched(console: &mut Console) -> impl FnMut(&Event) -> Flow {
+    |event| {
+        console.event(event);
+        flow()
+    }
 }
 
 /// What the run should do next.

@@ -336,36 +336,26 @@ pub(crate) fn sha256(path: &Path) -> Result<String> {
 
 /// Test rows with their texts, right answers, answers and scores.
 fn predictions_table(plan: &Plan, of: &Outcome) -> Table {
-    let labels = plan.processor.labels();
     let rows: Vec<usize> = plan.test.iter().map(|e| e.meta.row as usize).collect();
-    let text = |values: Vec<Option<String>>| Values::Text(values);
-    let mut columns = vec![Column {
-        name: "row".to_string(),
-        values: text(rows.iter().map(|r| Some(plan.table.place(*r))).collect()),
-    }];
-    for name in &plan.roles.text {
-        if let Ok(column) = plan.table.column(name) {
-            let cell = |row: &usize| column.text(*row).map(Cow::into_owned);
-            columns.push(Column {
-                name: name.clone(),
-                values: text(rows.iter().map(cell).collect()),
-            });
+    let named = plan.roles.text.iter();
+    let asked = named.filter_map(|name| Some((name, plan.table.column(name).ok()?)));
+    let asked = asked.map(|(name, column)| {
+        let cell = |row: &usize| column.text(*row).map(Cow::into_owned);
+        Column {
+            name: name.clone(),
+            values: Values::Text(rows.iter().map(cell).collect()),
         }
-    }
-    let truth = |e: &retune_data::Example| Some(outcome::truth(plan, e));
-    columns.push(Column {
-        name: "truth".to_string(),
-        values: text(plan.test.iter().map(truth).collect()),
     });
-    let predicted = &of.predictions;
+    let truth = plan.test.iter().map(|e| outcome::truth(plan, e));
     let answers: Vec<_> = (0..rows.len())
-        .map(|i| outcome::answer(plan, i, predicted))
+        .map(|i| outcome::answer(plan, i, &of.predictions))
         .collect();
-    columns.extend(predictor::answer_columns(&answers, labels));
-    Table {
-        columns,
-        ..Table::default()
-    }
+    predictor::answered_rows(
+        rows.iter().map(|r| plan.table.place(*r)).collect(),
+        asked.collect(),
+        truth.collect(),
+        (&answers, plan.processor.labels()),
+    )
 }
 
 /// A saved model, open.

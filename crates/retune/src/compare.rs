@@ -385,14 +385,9 @@ fn of_table(
     let evaluation = tables::evaluation(task, &labels);
     let mut found = of_task(table, run, (task, &labels, evaluation))?;
     if task.name() == tables::FRAUD.name {
-        let mut numbers: HashMap<String, u64> = HashMap::new();
-        let mut number = |card: String| {
-            let next = numbers.len() as u64;
-            *numbers.entry(card).or_insert(next)
-        };
-        let cards = column(table, tables::CARD).map(texts).unwrap_or_default();
-        let cards = cards.into_iter().map(&mut number).collect();
-        found.frauds = Some((positive, cards));
+        let cards = column(table, tables::CARD);
+        let cards = cards.map(|cards| tables::keys(cards, 0..table.rows()));
+        found.frauds = Some((positive, cards.unwrap_or_default()));
     }
     Ok(found)
 }
@@ -540,5 +535,53 @@ mod tests {
         let classes = Labels::Classes { names };
         assert_eq!(target("a, b", &classes), Some(Target::Class(1)));
         assert_eq!(target("b", &classes), None);
+    }
+
+    /// Four events of each card are alike, so that taking them for four pieces of evidence makes intervals too narrow.
+    #[test]
+    fn differences_of_frauds_are_over_cards() {
+        let rows = 160;
+        let fraud = |row: usize| (row / 4).is_multiple_of(4);
+        let answers = |noise: usize| Predictions {
+            scores: Matrix {
+                rows,
+                cols: 2,
+                data: (0..rows)
+                    .flat_map(|row| {
+                        let odd = row / 4 * noise % 7;
+                        let score = if fraud(row) { 0.6 } else { 0.3 } + odd as f32 * 0.05;
+                        [1.0 - score, score]
+                    })
+                    .collect(),
+            },
+            targets: Targets::Class((0..rows).map(|row| u32::from(fraud(row))).collect()),
+            slices: Vec::new(),
+            ids: Vec::new(),
+            decision: None,
+        };
+        let width = |cards: Vec<u64>| {
+            let names = ["no", "yes"].map(str::to_string).to_vec();
+            let labels = Labels::Classes {
+                names: names.clone(),
+            };
+            let first = Answered {
+                task: tables::FRAUD.name.to_string(),
+                names,
+                evaluation: tables::evaluation(&tables::FRAUD, &labels),
+                texts: Vec::new(),
+                truth: Vec::new(),
+                predictions: answers(1),
+                frauds: Some((1, cards)),
+            };
+            let verdict = judged(&first, (&[answers(0)], &[answers(3)]), "other").unwrap();
+            let found = &verdict.floors["other"];
+            assert!(found.difference > 0.0, "{found:?}");
+            found.high - found.low
+        };
+        let (cards, rows) = (
+            width((0..rows as u64).map(|row| row / 4).collect()),
+            width((0..rows as u64).collect()),
+        );
+        assert!(cards > 1.3 * rows, "{cards} over cards, {rows} over rows");
     }
 }

@@ -215,10 +215,7 @@ fn measured(plan: &Plan, options: &CurveOptions, folder: &Path, on: On) -> Resul
         &mut |(model, seed, share)| {
             let scores = work.scores(model, seed, &Share::of(plan, seed, share))?;
             let answered = predictions(plan, &plan.test, scores.clone(), false);
-            let score = point(&answered, &evaluation)
-                .get(&evaluation.primary)
-                .copied();
-            Ok((score.unwrap_or(f64::NAN), scores.into()))
+            Ok((rated(&answered, &evaluation), scores.into()))
         },
         on,
     )?;
@@ -240,6 +237,14 @@ fn measured(plan: &Plan, options: &CurveOptions, folder: &Path, on: On) -> Resul
         checked: checked(&found.curve, terms.seed),
         ..found
     })
+}
+
+/// The primary figure of answers; not a number where it is undefined.
+pub(crate) fn rated(answered: &Predictions, evaluation: &Evaluation) -> f64 {
+    let found = point(answered, evaluation)
+        .get(&evaluation.primary)
+        .copied();
+    found.unwrap_or(f64::NAN)
 }
 
 /// What is forecast for all labels from half of them, and the mean score that they give.

@@ -8,7 +8,7 @@ use retune_data::Processor;
 use retune_data::read::{ReadOptions, read};
 use serde::Serialize;
 
-use crate::bundle::{Bundle, load_model};
+use crate::bundle::{Bundle, PREDICTIONS, load_model};
 use crate::embedding;
 use crate::error::{Error, Result};
 use crate::families::family_of;
@@ -173,7 +173,7 @@ fn tokenizer_config(bundle: &Bundle) -> Result<Vec<u8>> {
 
 /// Texts of the first test rows of the bundle.
 fn sample(folder: &Path, columns: &[String]) -> Result<Vec<Vec<String>>> {
-    let table = read(&folder.join("predictions.parquet"), &ReadOptions::default())?;
+    let table = read(&folder.join(PREDICTIONS), &ReadOptions::default())?;
     (0..table.rows().min(ROWS))
         .map(|row| {
             columns

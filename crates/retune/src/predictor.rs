@@ -159,6 +159,27 @@ pub(crate) fn known(
     }
 }
 
+/// Test rows as `predictions.parquet` holds them: `row`, columns of what was asked, `truth` and the answers.
+pub(crate) fn answered_rows(
+    rows: Vec<String>,
+    asked: Vec<Column>,
+    truth: Vec<String>,
+    (answers, labels): (&[Answer], &Labels),
+) -> Table {
+    let text = |name: &str, values: Vec<String>| Column {
+        name: name.to_string(),
+        values: Values::Text(values.into_iter().map(Some).collect()),
+    };
+    let mut columns = vec![text("row", rows)];
+    columns.extend(asked);
+    columns.push(text("truth", truth));
+    columns.extend(answer_columns(answers, labels));
+    Table {
+        columns,
+        ..Table::default()
+    }
+}
+
 /// Answers as columns: `predicted`, `confidence` and one `score_NAME` per class, or one `vector_I` per number of a vector.
 pub(crate) fn answer_columns(answers: &[Answer], labels: &Labels) -> Vec<Column> {
     let column = |name: String, values| Column { name, values };

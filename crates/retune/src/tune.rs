@@ -63,7 +63,7 @@ pub fn tune(
     on: &mut (dyn FnMut(&Event) -> Flow + Send),
 ) -> Result<Tuned> {
     let recipe = start(plan, asked);
-    let candidates = asked.tune.candidates(&recipe).map_err(Error::Problems)?;
+    let candidates = candidates(asked, &recipe, "lr=1e-5,3e-5,1e-4")?;
     check(plan, &candidates)?;
     let work = Work::open(plan, &recipe, candidates, folder)?;
     on_threads(&plan.recipe, || work.searched(asked.tune.eta, on))
@@ -78,15 +78,11 @@ fn start(plan: &Plan, asked: &Recipe) -> Recipe {
 }
 
 fn check(plan: &Plan, candidates: &[Candidate]) -> Result<()> {
-    at_least_two(candidates, "lr=1e-5,3e-5,1e-4")?;
-    let mut problems: Vec<Problem> = Vec::new();
-    for candidate in candidates {
-        let new = candidate.recipe.loss.misfits(plan.task.kind()).into_iter();
-        let new: Vec<Problem> = new.filter(|problem| !problems.contains(problem)).collect();
-        problems.extend(new);
-        problems.extend(candidate.of_tables());
-    }
-    problems.dedup();
+    let mut problems = problems_of(candidates, |candidate| {
+        let mut found = candidate.recipe.loss.misfits(plan.task.kind());
+        found.extend(candidate.of_tables());
+        found
+    });
     problems.extend(unmatched(plan, candidates)?);
     if problems.is_empty() {
         Ok(())
@@ -95,15 +91,30 @@ fn check(plan: &Plan, candidates: &[Candidate]) -> Result<()> {
     }
 }
 
-/// A space with one candidate is refused, with `example` of what to try.
-pub(crate) fn at_least_two(candidates: &[Candidate], example: &str) -> Result<()> {
-    let [only] = candidates else {
-        return Ok(());
+/// The candidates around `start` of the space that is asked for; one alone is refused, with `example` of what to try.
+pub(crate) fn candidates(asked: &Recipe, start: &Recipe, example: &str) -> Result<Vec<Candidate>> {
+    let found = asked.tune.candidates(start).map_err(Error::Problems)?;
+    let [only] = &found[..] else {
+        return Ok(found);
     };
     Err(Error::User(format!(
         "there is nothing to choose: the space has one candidate ({}); try more values, as in --over {example}",
         only.name()
     )))
+}
+
+/// What is wrong with any of the candidates, each problem once.
+pub(crate) fn problems_of(
+    candidates: &[Candidate],
+    of: impl Fn(&Candidate) -> Vec<Problem>,
+) -> Vec<Problem> {
+    let mut problems: Vec<Problem> = Vec::new();
+    for problem in candidates.iter().flat_map(of) {
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
+    }
+    problems
 }
 
 /// Places of updates that the model does not have; the plan has examined those of its own method.

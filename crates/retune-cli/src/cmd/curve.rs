@@ -62,24 +62,15 @@ pub fn run(args: &CurveArgs) -> Result<ExitCode, Failure> {
     let found = if recommend::asked(&recipe) {
         let plan = plan::recommender(&recipe, None, &mut console)?;
         interrupt::listen()?;
-        recommend::curve::curve(&plan, &options, &out, &mut |event| {
-            console.event(event);
-            interrupt::flow()
-        })
+        recommend::curve::curve(&plan, &options, &out, &mut interrupt::watched(&mut console))
     } else if tables::asked(&recipe) {
         let plan = plan::of_table(&recipe, None, &mut console)?;
         interrupt::listen()?;
-        tables::curve::curve(&plan, &options, &out, &mut |event| {
-            console.event(event);
-            interrupt::flow()
-        })
+        tables::curve::curve(&plan, &options, &out, &mut interrupt::watched(&mut console))
     } else {
         let plan = plan::resolve(&recipe, None, &mut console)?;
         interrupt::listen()?;
-        curve(&plan, &options, &out, &mut |event| {
-            console.event(event);
-            interrupt::flow()
-        })
+        curve(&plan, &options, &out, &mut interrupt::watched(&mut console))
     };
     console.end();
     let found = found?;

@@ -25,10 +25,7 @@ pub struct DoctorArgs {
 pub fn run(args: &DoctorArgs) -> Result<ExitCode, Failure> {
     let mut console = Console::new();
     let plan = plan::resolve(&args.run.recipe()?, None, &mut console)?;
-    let report = check(&plan, &mut |event| {
-        console.event(event);
-        interrupt::flow()
-    });
+    let report = check(&plan, &mut interrupt::watched(&mut console));
     console.end();
     let report = report?;
     if args.json {

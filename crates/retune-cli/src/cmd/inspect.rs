@@ -143,10 +143,7 @@ fn look_closer(args: &InspectArgs, console: &mut Console) -> Result<CloserLook, 
     recipe.data.encoding = read.encoding;
     let plan = plan::resolve(&recipe, None, console)?;
     interrupt::listen()?;
-    let found = closer_look(&plan, &mut |event| {
-        console.event(event);
-        interrupt::flow()
-    });
+    let found = closer_look(&plan, &mut interrupt::watched(console));
     console.end();
     let found = found?;
     if let Some(path) = &args.out {

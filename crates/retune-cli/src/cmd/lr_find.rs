@@ -75,10 +75,7 @@ pub fn run(args: &LrFindArgs) -> Result<ExitCode, Failure> {
     }
     let plan = plan::resolve(&recipe, None, &mut console)?;
     interrupt::listen()?;
-    let found = lr_find(&plan, &rates, &mut |event| {
-        console.event(event);
-        interrupt::flow()
-    });
+    let found = lr_find(&plan, &rates, &mut interrupt::watched(&mut console));
     console.end();
     let found = found?;
     let page = plan.out.join("lr-find.html");

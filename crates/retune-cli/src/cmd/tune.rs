@@ -60,17 +60,11 @@ pub fn run(args: &TuneArgs) -> Result<ExitCode, Failure> {
     let found = if tables::asked(&recipe) {
         let plan = plan::of_table(&recipe, None, &mut console)?;
         interrupt::listen()?;
-        tables::tune::tune(&plan, &recipe, &out, &mut |event| {
-            console.event(event);
-            interrupt::flow()
-        })
+        tables::tune::tune(&plan, &recipe, &out, &mut interrupt::watched(&mut console))
     } else {
         let plan = plan::resolve(&recipe, None, &mut console)?;
         interrupt::listen()?;
-        tune(&plan, &recipe, &out, &mut |event| {
-            console.event(event);
-            interrupt::flow()
-        })
+        tune(&plan, &recipe, &out, &mut interrupt::watched(&mut console))
     };
     console.end();
     let found = found?;

@@ -229,20 +229,26 @@ fn the_future_is_asked_for_after_a_common_moment() {
     .says(&["nothing from 2023-11-20"]);
 }
 
+/// Whether a user of [`purchases`] buys at a step, and the item that comes next.
+fn next(user: u64, step: u64, item: u64) -> (bool, u64) {
+    let bought = (user * 7 + step * 5 + user * step).is_multiple_of(3);
+    (bought, (item + if bought { 11 } else { 1 }) % 12)
+}
+
 /// 60 users in whose histories only what was done tells what comes next: after a purchase the item before, else the item after.
 fn purchases() -> String {
     let mut text = String::from("user_id,item_id,event,timestamp\n");
     for user in 0..60_u64 {
         let mut item = user % 12;
         for step in 0..14 {
-            let bought = (user * 7 + step * 5 + user * step) % 3 == 0;
+            let (bought, after) = next(user, step, item);
             let event = if bought { "buy" } else { "view" };
             let _ = writeln!(
                 text,
                 "u{user},i{item},{event},{}",
                 1_700_000_000 + step * 60
             );
-            item = (item + if bought { 11 } else { 1 }) % 12;
+            item = after;
         }
     }
     text
@@ -296,11 +302,7 @@ fn what_was_done_tells_what_comes_next() {
     };
     let known: Vec<String> = (0..60).map(|user| first(&format!("u{user}"))).collect();
     let right = (0..60_u64).filter(|user| {
-        let mut item = user % 12;
-        for step in 0..14 {
-            let bought = (user * 7 + step * 5 + user * step) % 3 == 0;
-            item = (item + if bought { 11 } else { 1 }) % 12;
-        }
+        let item = (0..14).fold(user % 12, |item, step| next(*user, step, item).1);
         known[*user as usize] == format!("i{item}")
     });
     assert!(right.count() > 45, "{known:?}");

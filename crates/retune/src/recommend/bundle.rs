@@ -353,8 +353,11 @@ pub(super) fn items_table(items: &Catalogue) -> Table {
 fn events_table(plan: &Plan) -> Table {
     let by_user = plan.events.by_user();
     let (mut users, mut items, mut seconds) = (Vec::new(), Vec::new(), Vec::new());
-    let (names, kind) = plan.events.kinds();
     let mut kinds = Vec::new();
+    let (names, kind) = match plan.kinds.len() {
+        0 => <(Vec<&str>, Vec<u32>)>::default(),
+        _ => plan.events.kinds(),
+    };
     for (user, name) in plan.events.users.iter().enumerate() {
         for event in by_user.of(user) {
             let event = *event as usize;

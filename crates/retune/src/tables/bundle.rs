@@ -22,7 +22,7 @@ use super::task;
 use crate::bundle::{Manifest, PREDICTIONS, Prior, pretty, read_json, read_manifest, sha256};
 use crate::checkpoint::{self, Checkpoint};
 use crate::error::{Error, Result};
-use crate::predictor::answer_columns;
+use crate::predictor::answered_rows;
 use crate::run_folder::RunFolder;
 use crate::tasks::{Answer, Task};
 use crate::weights::{HostTensor, Place, Source, host_values};
@@ -157,30 +157,29 @@ pub(super) fn save(run: &RunFolder, saved: &Saved) -> Result<Manifest> {
 /// The test rows: where they stand, whose events they are, what is right and what the model answers.
 fn answered(saved: &Saved) -> Table {
     let (plan, own) = (saved.plan, &saved.measured.predictions);
-    let text = |name: &str, values: Vec<Option<String>>| Column {
-        name: name.to_string(),
-        values: Values::Text(values),
-    };
-    let mut columns = vec![text("row", own.ids.iter().cloned().map(Some).collect())];
     let card = plan.cast.entities.first().filter(|_| plan.is_fraud());
-    if let Some(card) = card.and_then(|name| plan.table.column(name).ok()) {
+    let card = card.and_then(|name| plan.table.column(name).ok());
+    let card = card.map(|card| {
         let of = |row: &usize| card.text(*row).map(Cow::into_owned);
-        columns.push(text(CARD, plan.test.at.iter().map(of).collect()));
-    }
+        Column {
+            name: CARD.to_string(),
+            values: Values::Text(plan.test.at.iter().map(of).collect()),
+        }
+    });
     let right = plan.test.targets.iter();
-    let truth = right.map(|target| Some(plan.task.truth(target, &plan.labels)));
-    columns.push(text("truth", truth.collect()));
+    let truth = right.map(|target| plan.task.truth(target, &plan.labels));
     let one = |row| {
         let decision = own.decision.as_ref();
         plan.task
             .answer(own.scores.row(row), &plan.labels, decision)
     };
     let answers: Vec<Answer> = (0..own.scores.rows).map(one).collect();
-    columns.extend(answer_columns(&answers, &plan.labels));
-    Table {
-        columns,
-        ..Table::default()
-    }
+    answered_rows(
+        own.ids.clone(),
+        card.into_iter().collect(),
+        truth.collect(),
+        (&answers, &plan.labels),
+    )
 }
 
 /// What a model of tables answers, and which of two classes is the positive one.

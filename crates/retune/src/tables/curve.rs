@@ -5,14 +5,13 @@
 
 use std::path::Path;
 
-use retune_eval::metrics::point;
 use retune_eval::{Event, Matrix, Predictions};
 
 use super::correction::Correction;
 use super::figures::predictions;
 use super::plan::{Family, Plan};
 use super::run::{On, random, started, unsaved, unsurprised};
-use crate::curve::{Curve, CurveOptions, Scores, Terms, concluded, difference};
+use crate::curve::{Curve, CurveOptions, Scores, Terms, concluded, difference, rated};
 use crate::error::{Error, Result};
 use crate::points::Points;
 use crate::run::on_threads;
@@ -48,10 +47,7 @@ fn measured(plan: &Plan, options: &CurveOptions, folder: &Path, on: On) -> Resul
             });
             let scores = scores(some, model)?;
             let answered = predictions(plan, &plan.test, scores.clone());
-            let score = point(&answered, &evaluation)
-                .get(&evaluation.primary)
-                .copied();
-            Ok((score.unwrap_or(f64::NAN), scores.into()))
+            Ok((rated(&answered, &evaluation), scores.into()))
         },
         on,
     )?;

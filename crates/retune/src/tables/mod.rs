@@ -49,6 +49,7 @@ use crate::tasks::text_regression::Regression;
 pub(crate) use alerts::PATTERNS;
 pub(crate) use bundle::{CARD, labels};
 pub use plan::{Family, Plan};
+pub(crate) use queue::keys;
 pub use run::{resume, train};
 pub(crate) use taught::USUAL_LR;
 

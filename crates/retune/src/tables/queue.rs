@@ -48,6 +48,17 @@ pub(super) fn times(table: &Table, cast: &Cast) -> Result<Vec<i64>> {
     }
 }
 
+/// A number for each different text of these rows of a column; a missing one counts as empty.
+pub(crate) fn keys(column: &Column, rows: impl Iterator<Item = usize>) -> Vec<u64> {
+    let mut keys: HashMap<String, u64> = HashMap::new();
+    let key = |row| {
+        let next = keys.len() as u64;
+        let name = column.text(row).unwrap_or_default().into_owned();
+        *keys.entry(name).or_insert(next)
+    };
+    rows.map(key).collect()
+}
+
 impl<'a> Queue<'a> {
     /// Some of the rows of a plan.
     pub fn of(plan: &'a Plan, rows: &'a Rows) -> Self {
@@ -65,12 +76,6 @@ impl<'a> Queue<'a> {
     pub fn scored(&self, scores: &Matrix) -> Scored {
         let positive = Target::Class(self.positive as u32);
         let column = |name: Option<&String>| name.and_then(|name| self.table.column(name).ok());
-        let mut keys: HashMap<String, u64> = HashMap::new();
-        let mut key = |text: Option<Cow<str>>| {
-            let next = keys.len() as u64;
-            let name = text.unwrap_or_default().into_owned();
-            *keys.entry(name).or_insert(next)
-        };
         let card = column(self.cast.entities.first());
         let amount = column(self.cast.amount.as_ref());
         let mut columns = self.table.columns.iter();
@@ -82,7 +87,7 @@ impl<'a> Queue<'a> {
                 .collect(),
             fraud: self.targets.iter().map(|t| *t == positive).collect(),
             time: (!self.times.is_empty()).then(|| at().map(|row| self.times[row]).collect()),
-            card: card.map(|column| at().map(|row| key(column.text(row))).collect()),
+            card: card.map(|column| keys(column, at())),
             amount: amount.map(|column| {
                 at().map(|row| column.number(row).unwrap_or(0.0).max(0.0))
                     .collect()

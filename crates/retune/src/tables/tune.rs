@@ -11,11 +11,11 @@ use retune_eval::{Event, Search, Trial};
 use super::plan::{Family, Plan};
 use super::run::{On, selecting, started, unsaved, validation};
 use super::unread;
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, Result};
 use crate::recipe::Recipe;
 use crate::run::{on_threads, stage};
 use crate::train::Flow;
-use crate::tune::{Candidate, Trainings, TuneRecipe, Tuned, at_least_two, said};
+use crate::tune::{Candidate, Trainings, TuneRecipe, Tuned, candidates, problems_of, said};
 
 /// Measures every candidate that is not in `folder` yet, and chooses. `asked` is the recipe that the plan was made of.
 ///
@@ -28,8 +28,16 @@ pub fn tune(
     on: &mut (dyn FnMut(&Event) -> Flow + Send),
 ) -> Result<Tuned> {
     let recipe = start(plan, asked);
-    let candidates = asked.tune.candidates(&recipe).map_err(Error::Problems)?;
-    check(&candidates)?;
+    let candidates = candidates(asked, &recipe, "model=gbdt,linear,tabular")?;
+    let unread = problems_of(&candidates, |candidate| {
+        Family::of(&candidate.recipe).map_or_else(
+            |problem| vec![problem],
+            |family| unread::of_family(&candidate.recipe, family),
+        )
+    });
+    if !unread.is_empty() {
+        return Err(Error::Problems(unread));
+    }
     let trainings = Trainings::open(folder, &started(plan)?, &recipe)?;
     on_threads(&plan.recipe, || searched(plan, &candidates, trainings, on))
 }
@@ -40,25 +48,6 @@ fn start(plan: &Plan, asked: &Recipe) -> Recipe {
     recipe.model.clone_from(&asked.model);
     (recipe.tune, recipe.out) = (TuneRecipe::default(), None);
     recipe
-}
-
-/// Whether there is a choice, of knobs that the models read.
-fn check(candidates: &[Candidate]) -> Result<()> {
-    at_least_two(candidates, "model=gbdt,linear,tabular")?;
-    let mut problems: Vec<Problem> = Vec::new();
-    for candidate in candidates {
-        let family =
-            Family::of(&candidate.recipe).map_err(|problem| Error::Problems(vec![problem]))?;
-        let unread = unread::of_family(&candidate.recipe, family);
-        let new = unread
-            .into_iter()
-            .filter(|problem| !problems.contains(problem));
-        problems.extend(new.collect::<Vec<_>>());
-    }
-    if problems.is_empty() {
-        return Ok(());
-    }
-    Err(Error::Problems(problems))
 }
 
 fn searched(
@@ -89,15 +78,11 @@ fn searched(
             return Err(trainings.stopped());
         }
     }
-    // What was chosen is the recipe of a run of its own.
-    let recipe = match search.best() {
-        Some((best, _)) => candidates[best].recipe.clone(),
-        None => {
-            return Err(Error::User(
-                "no candidate has a score on the validation rows".to_string(),
-            ));
-        }
+    let Some((best, _)) = search.best() else {
+        let text = "no candidate has a score on the validation rows";
+        return Err(Error::User(text.to_string()));
     };
+    let recipe = candidates[best].recipe.clone();
     Ok(Tuned { search, recipe })
 }
 

@@ -58,7 +58,7 @@ pub struct Buffer<E> {
 impl<E: Number> Buffer<E> {
     /// Of `len` values.
     pub fn new(len: usize) -> Self {
-        let size = rounded(len * size_of::<E>() + LINE);
+        let size = rounded(len * size_of::<E>()) + LINE;
         let bytes = taken(size).unwrap_or_else(|| {
             let words = vec![0u64; size / size_of::<u64>()];
             Arc::new(Bytes::from_elems(words))
