@@ -26,6 +26,8 @@ pub enum Activation {
     Relu6,
     /// `tanh(x)`.
     Tanh,
+    /// `σ(x) = 1 / (1 + e^-x)`.
+    Sigmoid,
     /// `x σ(x)`: [`math::silu`].
     Silu,
 }
@@ -66,6 +68,10 @@ curves! {
         let t = math::tanh(x);
         (t, 1.0 - t * t)
     };
+    Sigmoid: x => {
+        let s = math::sigmoid(x);
+        (s, s * (1.0 - s))
+    };
     Silu: x => math::silu(x);
 }
 
@@ -79,6 +85,7 @@ macro_rules! with_curve {
             Activation::Relu => with_curve!(@ $curve Relu $e),
             Activation::Relu6 => with_curve!(@ $curve Relu6 $e),
             Activation::Tanh => with_curve!(@ $curve Tanh $e),
+            Activation::Sigmoid => with_curve!(@ $curve Sigmoid $e),
             Activation::Silu => with_curve!(@ $curve Silu $e),
         }
     };

@@ -9,6 +9,10 @@ use crate::element::Element;
 use crate::gemm::x86;
 use crate::isa::{Isa, vectorized};
 
+/// Values of f32 in a cache line.
+#[cfg(target_arch = "x86_64")]
+const LINE: usize = 16;
+
 /// Rounds `rows` rows of `cols` values, `values.1` apart, into rows `out.1` apart.
 ///
 /// # Panics
@@ -22,6 +26,32 @@ pub(crate) fn rows<E: Element>(
     assert!(rows == 0 || out.len() >= (rows - 1) * stride + cols);
     // SAFETY: all of it lies inside `out`.
     unsafe { rows_at(isa, values, (rows, cols), (out.as_mut_ptr(), stride)) }
+}
+
+/// Copies as [`rows`], past the caches where the CPU can (whole cache lines, AVX-512): for results so large that they
+/// would be gone from the caches before they are read, which would first fetch the lines to be replaced.
+///
+/// # Panics
+/// When either lies outside its slice.
+pub(crate) fn rows_past_caches(
+    isa: Isa,
+    (values, apart): (&[f32], usize),
+    (rows, cols): (usize, usize),
+    (out, stride): (&mut [f32], usize),
+) {
+    assert!(rows == 0 || cols > 0 && out.len() >= (rows - 1) * stride + cols);
+    assert!(rows == 0 || values.len() >= (rows - 1) * apart + cols);
+    #[cfg(target_arch = "x86_64")]
+    {
+        let whole = cols.is_multiple_of(LINE) && stride.is_multiple_of(LINE);
+        let begins = out.as_ptr().addr().is_multiple_of(LINE * size_of::<f32>());
+        if whole && begins && isa >= Isa::Avx512 && isa.is_available() {
+            let (from, to) = (values.as_ptr(), out.as_mut_ptr());
+            // SAFETY: all of it lies inside the slices and fills lines, and the machine has the instructions.
+            return unsafe { x86::stream((from, apart), (rows, cols), (to, stride)) };
+        }
+    }
+    self::rows(isa, (values, apart), (rows, cols), (out, stride));
 }
 
 /// Rounds all `values` into `out`.
@@ -80,6 +110,7 @@ vectorized! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Aligned;
     use crate::trial;
 
     #[test]
@@ -103,6 +134,31 @@ mod tests {
                         7e7
                     };
                     assert_eq!(*found, bf16::from_f32(want), "row {row}, column {col}");
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn rows_past_the_caches_are_the_same() {
+        let values: Vec<f32> = (0..6 * 96).map(|i| i as f32).collect();
+        // Whole lines, rows that begin inside one, ends inside one.
+        for (count, cols, to, first) in [
+            (6, 96, 96, 0),
+            (5, 32, 64, 16),
+            (5, 32, 50, 0),
+            (4, 33, 48, 1),
+        ] {
+            trial::same_everywhere(|isa| {
+                let mut kept = Aligned::<f32>::new(6 * 96 + 16);
+                kept.fill(-1.0);
+                let (given, size) = ((&values[..], 96), (count, cols));
+                rows_past_caches(isa, given, size, (&mut kept[first..], to));
+                for (at, found) in kept.iter().enumerate() {
+                    let place = at.checked_sub(first).map(|at| (at / to, at % to));
+                    let inside = place.filter(|(row, col)| *row < count && *col < cols);
+                    let want = inside.map_or(-1.0, |(row, col)| values[row * 96 + col]);
+                    assert!(*found == want, "value {at}: {found} for {want}");
                 }
             });
         }

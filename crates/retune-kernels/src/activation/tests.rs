@@ -8,13 +8,14 @@ use crate::trial;
 /// A function in f64.
 type Exact = fn(f64) -> f64;
 
-const ALL: [Activation; 7] = [
+const ALL: [Activation; 8] = [
     Activation::None,
     Activation::Gelu,
     Activation::GeluTanh,
     Activation::Relu,
     Activation::Relu6,
     Activation::Tanh,
+    Activation::Sigmoid,
     Activation::Silu,
 ];
 
@@ -37,10 +38,10 @@ vectorized! {
 #[test]
 fn values_and_slopes_are_those_of_torch() {
     let z = [-3.0, -0.75, -0.01, 0.0, 0.5, 2.25];
-    // `F.gelu`, `F.gelu(approximate="tanh")`, `F.relu`, `torch.tanh`, `F.silu` and their gradients,
+    // `F.gelu`, `F.gelu(approximate="tanh")`, `F.relu`, `torch.tanh`, `torch.sigmoid`, `F.silu` and their gradients,
     // PyTorch 2.15.
     #[rustfmt::skip]
-    let table: [(Activation, [f64; 6], [f64; 6]); 6] = [
+    let table: [(Activation, [f64; 6], [f64; 6]); 7] = [
         (Activation::Gelu,
             [-0.004_050_225_02, -0.169_970_512, -0.004_960_106_22, 0.0, 0.345_731_229, 2.222_495_08],
             [-0.011_945_605_3, 0.000_774_204_731, 0.492_021_322, 0.5, 0.867_495_06, 1.059_189_8]),
@@ -52,6 +53,9 @@ fn values_and_slopes_are_those_of_torch() {
         (Activation::Tanh,
             [-0.995_054_781, -0.635_148_942, -0.009_999_666_36, 0.0, 0.462_117_165, 0.978_026_092],
             [0.009_865_981_53, 0.596_585_81, 0.999_899_983, 1.0, 0.786_447_704, 0.043_464_962_4]),
+        (Activation::Sigmoid,
+            [0.047_425_873_2, 0.320_821_301, 0.497_500_021, 0.5, 0.622_459_331, 0.904_650_535],
+            [0.045_176_659_7, 0.217_894_994, 0.249_993_75, 0.25, 0.235_003_712, 0.086_257_944_4]),
         (Activation::Silu,
             [-0.142_277_613, -0.240_615_964, -0.004_974_999_93, 0.0, 0.311_229_676, 2.035_463_57],
             [-0.088_104_106_5, 0.157_400_042, 0.495_000_064, 0.5, 0.739_961_207, 1.098_730_92]),

@@ -7,10 +7,12 @@ use super::{
 use crate::element::Element;
 use crate::isa::{Isa, vectorized};
 use crate::parallel::{self, Spread};
-use crate::scratch;
+use crate::{rounding, scratch};
 
 /// Tokens per pass: what is packed of `x` then fits the caches.
 const DEPTH: usize = 2048;
+/// Bytes of a gradient from which on it is written past the caches: it is read again when all are there.
+const LARGE: usize = 1 << 18;
 
 /// One weight and what becomes its gradient.
 #[derive(Debug)]
@@ -130,6 +132,7 @@ impl<E: Element> Job<E> for Outers<'_, '_, E> {
                         panels,
                         inputs: x.cols,
                         add: add || first > 0,
+                        past: size_of_val(weight.dw) >= LARGE,
                     };
                     part.tasks::<T>(weight)
                 });
@@ -158,6 +161,8 @@ struct Part<'a, E> {
     panels: &'a [E],
     inputs: usize,
     add: bool,
+    /// Whether results go past the caches.
+    past: bool,
 }
 
 impl<'a, E: Element> Part<'a, E> {
@@ -200,16 +205,21 @@ impl<'a, E: Element> Part<'a, E> {
                     for (row, left) in starts.clone().zip(packed.chunks(left)) {
                         let n = T::ROWS.min(rows - row);
                         let at = row * inputs + col;
-                        if cols == T::COLS {
+                        if cols == T::COLS && (self.add || !self.past) {
                             let form = (inputs, n, self.add);
                             tile_packed::<T>(left, panel, &mut dw[at..], form);
                             continue;
                         }
                         tile_packed::<T>(left, panel, tile, (T::COLS, n, false));
+                        if !self.add {
+                            let (from, to) = ((&*tile, T::COLS), (&mut dw[at..], inputs));
+                            rounding::rows_past_caches(self.isa, from, (n, cols), to);
+                            continue;
+                        }
                         for (i, values) in tile.chunks(T::COLS).take(n).enumerate() {
                             let place = &mut dw[at + i * inputs..][..cols];
                             for (to, from) in place.iter_mut().zip(values) {
-                                *to = if self.add { *to + from } else { *from };
+                                *to += from;
                             }
                         }
                     }

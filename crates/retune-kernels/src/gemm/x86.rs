@@ -3,15 +3,15 @@
 #![expect(unsafe_code, reason = "vector instructions")]
 
 use std::arch::x86_64::{
-    __m256bh, __m256i, __m512bh, __m512i, _mm256_add_ps, _mm256_broadcast_ss, _mm256_fmadd_ps,
-    _mm256_loadu_ps, _mm256_maskz_loadu_epi16, _mm256_setzero_ps, _mm256_setzero_si256,
-    _mm256_storeu_ps, _mm512_add_ps, _mm512_cvtepu16_epi32, _mm512_cvtne2ps_pbh,
-    _mm512_cvtneps_pbh, _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512,
-    _mm512_mask_storeu_epi16, _mm512_mask_storeu_epi32, _mm512_maskz_loadu_epi16,
-    _mm512_maskz_loadu_ps, _mm512_or_si512, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps,
-    _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_slli_epi32, _mm512_storeu_ps,
-    _mm512_storeu_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32,
-    _mm512_unpacklo_epi64,
+    __m256bh, __m256i, __m512bh, __m512i, _mm_sfence, _mm256_add_ps, _mm256_broadcast_ss,
+    _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_maskz_loadu_epi16, _mm256_setzero_ps,
+    _mm256_setzero_si256, _mm256_storeu_ps, _mm512_add_ps, _mm512_cvtepu16_epi32,
+    _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh, _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_loadu_ps,
+    _mm512_loadu_si512, _mm512_mask_storeu_epi16, _mm512_mask_storeu_epi32,
+    _mm512_maskz_loadu_epi16, _mm512_maskz_loadu_ps, _mm512_or_si512, _mm512_set1_epi32,
+    _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4,
+    _mm512_slli_epi32, _mm512_storeu_ps, _mm512_storeu_si512, _mm512_stream_ps,
+    _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 
 use half::bf16;
@@ -243,6 +243,30 @@ pub(crate) unsafe fn round(
         }
         col += 32;
     }
+}
+
+/// Copies `rows x cols` values (rows `from.1` apart) into rows `to.1` apart, past the caches.
+///
+/// # Safety
+/// `rows` rows of `cols` values are readable at `from` and writable at `to`; those written begin at cache lines and
+/// fill them.
+#[target_feature(enable = "avx512f")]
+pub(crate) unsafe fn stream(
+    (from, stride): (*const f32, usize),
+    (rows, cols): (usize, usize),
+    (to, n): (*mut f32, usize),
+) {
+    for i in 0..rows {
+        for col in (0..cols).step_by(16) {
+            // SAFETY: a whole line of row i, by the caller's promise.
+            unsafe {
+                let values = _mm512_loadu_ps(from.add(i * stride + col));
+                _mm512_stream_ps(to.add(i * n + col), values);
+            }
+        }
+    }
+    // Other threads read what is written here, and such stores wait for nothing else.
+    _mm_sfence();
 }
 
 /// Up to 16 pairs of bf16 from `2 * 16` values at `src`, of which `left` remain.

@@ -6,7 +6,7 @@
 //! `sigmoid(V x)` of what a part adds ("LiGR", Borisyuk et al., arXiv:2502.03417).
 
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
 
 use super::{LayerNorm, Linear};
 use crate::model::{Inputs, Pass};
@@ -154,7 +154,7 @@ impl PreNorm {
         };
         let [x, same] = ops::fork(x);
         let gate = gate.forward_tokens(same, Activation::Silu, given);
-        gate * self.up.forward_tokens(x, Activation::None, given)
+        ops::product(gate, self.up.forward_tokens(x, Activation::None, given))
     }
 }
 
@@ -169,8 +169,8 @@ fn added(
         return ops::sum(x, part);
     };
     let [x, residual] = ops::fork(x);
-    let open = activation::sigmoid(valve.forward_tokens(x, Activation::None, given));
-    ops::sum(residual, open * part)
+    let open = valve.forward_tokens(x, Activation::Sigmoid, given);
+    ops::sum(residual, ops::product(open, part))
 }
 
 /// A layer with the scale that its result gets, where it gets one.

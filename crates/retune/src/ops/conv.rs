@@ -116,16 +116,6 @@ pub fn max_pool(x: &Maps, window: Window) -> Maps {
     }
 }
 
-/// `max(a + b, 0)`, both `[rows, width]`; the result has the format of a.
-pub fn sum_relu(a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
-    cpu::sum_relu(&a, &b).unwrap_or_else(|| reference::sum_relu(a, b))
-}
-
-/// `a + b`, both `[rows, width]` in the format of a, which is that of the result.
-pub fn sum(a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
-    cpu::sum(&a, &b).unwrap_or_else(|| a + b)
-}
-
 /// `activation((x - mean) / sqrt(variance + eps) * gamma + beta)` with mean and variance of each column of x,
 /// `[rows, channels]`, which come back beside the result (Ioffe & Szegedy, arXiv:1502.03167).
 pub fn batch_norm(

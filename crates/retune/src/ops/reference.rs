@@ -47,6 +47,7 @@ fn activate(y: Tensor<2>, activation: Activation) -> Tensor<2> {
         Activation::GeluTanh => activation::gelu_approximate(y),
         Activation::Relu => activation::relu(y),
         Activation::Relu6 => y.clamp(0.0, 6.0),
+        Activation::Sigmoid => activation::sigmoid(y),
         Activation::Silu => activation::silu(y),
         Activation::Tanh => y.tanh(),
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use burn::tensor::{DType, Tensor, TensorData};
 use half::bf16;
-use retune::ops::{Dropout, Lengths, Precision};
+use retune::ops::{self, Dropout, Lengths, Precision};
 use retune::scoring;
 use retune_kernels::dropout::{Stream, mix};
 
@@ -214,4 +214,32 @@ pub fn dropout(p: f64, sequences: usize, salt: u64) -> Dropout {
 pub fn split(tokens: usize, sequences: usize) -> Lengths {
     let length = |i: usize| (tokens * (i + 1) / sequences - tokens * i / sequences) as u32;
     Lengths::new((0..sequences).map(length).collect())
+}
+
+/// Every precision.
+pub const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Bf16];
+
+fn format(precision: Precision) -> DType {
+    match precision {
+        Precision::F32 => DType::F32,
+        Precision::Bf16 => DType::BF16,
+    }
+}
+
+/// Asserts that an operation gives the same with kernels in `precision` as with twins in f32.
+pub fn check(
+    inputs: &[Input],
+    precision: Precision,
+    op: &dyn Fn(&[Tensor<2>], DType) -> Tensor<2>,
+) {
+    let with = |format: DType| move |t: &[Tensor<2>]| op(t, format);
+    let (ours, theirs) = (with(format(precision)), with(DType::F32));
+    let got = evaluate(inputs, &ours as Op<'_>);
+    let want = ops::with_twins(|| evaluate(inputs, &theirs as Op<'_>));
+    let tolerance = if precision == Precision::F32 {
+        1e-5
+    } else {
+        1e-2
+    };
+    same(&got, &want, tolerance);
 }

@@ -199,3 +199,11 @@ fn embedding() {
     let slopes: Vec<f32> = (0..15).map(slope_of).collect();
     near("table", &gradient, &slopes, TOLERANCE);
 }
+
+#[test]
+fn product() {
+    let inputs = [Input::new("a", [3, 5], 1), Input::new("b", [3, 5], 2)];
+    check("product", &inputs, &|t| {
+        ops::product(t[0].clone(), t[1].clone())
+    });
+}

@@ -9,11 +9,12 @@ use retune::ops::{self, Activation, Affine, Compute, LowRank, Precision};
 use super::case::{Input, alike, evaluate, host, matrix, nothing, same_beside, vector};
 
 /// Every activation.
-pub const ACTIVATIONS: [Activation; 6] = [
+pub const ACTIVATIONS: [Activation; 7] = [
     Activation::None,
     Activation::Gelu,
     Activation::GeluTanh,
     Activation::Relu,
+    Activation::Sigmoid,
     Activation::Silu,
     Activation::Tanh,
 ];

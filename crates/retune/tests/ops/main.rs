@@ -14,6 +14,7 @@ mod maps;
 mod members;
 mod norm;
 mod optimizer;
+mod pairs;
 mod panels;
 mod plain;
 mod ranking;

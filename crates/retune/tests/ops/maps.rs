@@ -1,35 +1,12 @@
-//! What acts on maps of pictures against its twin: convolutions, pools, sums.
+//! What acts on maps of pictures against its twin: convolutions, pools.
 
-use burn::tensor::{DType, Tensor};
+use burn::tensor::Tensor;
 use proptest::prelude::*;
 use proptest::sample::select;
 use retune::ops::{self, Activation, Compute, Convolution, Maps, Precision};
 use retune_kernels::conv::Window;
 
-use super::case::{Input, Op, evaluate, same, vector};
-
-const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Bf16];
-
-fn format(precision: Precision) -> DType {
-    match precision {
-        Precision::F32 => DType::F32,
-        Precision::Bf16 => DType::BF16,
-    }
-}
-
-/// With kernels in `precision`, and with twins in f32.
-fn check(inputs: &[Input], precision: Precision, op: &dyn Fn(&[Tensor<2>], DType) -> Tensor<2>) {
-    let with = |format: DType| move |t: &[Tensor<2>]| op(t, format);
-    let (ours, theirs) = (with(format(precision)), with(DType::F32));
-    let got = evaluate(inputs, &ours as Op<'_>);
-    let want = ops::with_twins(|| evaluate(inputs, &theirs as Op<'_>));
-    let tolerance = if precision == Precision::F32 {
-        1e-5
-    } else {
-        1e-2
-    };
-    same(&got, &want, tolerance);
-}
+use super::case::{Input, PRECISIONS, check, vector};
 
 fn maps(places: Tensor<2>, [pictures, height, width]: [usize; 3]) -> Maps {
     Maps {
@@ -79,24 +56,6 @@ proptest! {
             assert_eq!((pooled.pictures, pooled.places.dtype()), (size[0], format));
             pooled.places
         });
-    }
-
-    #[test]
-    fn sum_relu_equals_its_twin(rows in select(vec![1usize, 7, 53]), width in select(vec![1usize, 32, 100]), precision in select(PRECISIONS.to_vec()), trains in 1u32..4, salt in 0u64..1000) {
-        let mut inputs = [Input::new("a", [rows, width], salt), Input::new("b", [rows, width], salt + 1)];
-        for (i, input) in inputs.iter_mut().enumerate() {
-            *input = input.clone().within(precision);
-            input.trains = trains >> i & 1 == 1;
-        }
-        // Either may be f32 where the other is not.
-        for mixed in [false, true] {
-            check(&inputs, precision, &|t, format| {
-                let b = if mixed { t[1].clone() } else { t[1].clone().cast(format) };
-                let sum = ops::sum_relu(t[0].clone().cast(format), b);
-                assert_eq!(sum.dtype(), format);
-                sum
-            });
-        }
     }
 
     #[test]

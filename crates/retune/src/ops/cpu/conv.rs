@@ -9,7 +9,6 @@ use half::bf16;
 use retune_kernels::activation::Activation;
 use retune_kernels::conv::{self as kernel, Conv, Depthwise, Extent, Finish, Pool, Window};
 use retune_kernels::isa::Isa;
-use retune_kernels::pointwise;
 
 use super::{Buffer, Inputs, Number, Plain, before_activation, consume, converted, node, values};
 use crate::ops::clock::Span;
@@ -200,103 +199,6 @@ fn gradients<E: Number>(ops: &Ops<State, 3>, dy: &Plain, grads: &mut Gradients) 
     if let Some(bias) = bias {
         grads.register::<Flex>(bias.id, db.tensor(&[channels]));
     }
-}
-
-/// See [`crate::ops::sum`]; `None` when a tensor is not on the CPU back-end.
-pub fn sum(a: &Tensor<2>, b: &Tensor<2>) -> Option<Tensor<2>> {
-    let _time = Span::of("sums of maps");
-    let inputs = Inputs::of([node(a), node(b)])?;
-    let came = [0, 1].map(|i| inputs.nodes[i].primitive().dtype());
-    let sum = match came[0] {
-        DType::BF16 => summed::<bf16>(&inputs),
-        _ => summed::<f32>(&inputs),
-    };
-    Some(inputs.finish(Sum, came, sum))
-}
-
-fn summed<E: Number>(inputs: &Inputs<2>) -> Plain {
-    let [a, b] = [0, 1].map(|i| converted::<E>(inputs.nodes[i].primitive()));
-    let shape: Vec<usize> = a.layout().shape().iter().copied().collect();
-    let mut sum = Buffer::<E>::new(shape.iter().product());
-    pointwise::sum(Isa::current(), values::<E>(&a), values::<E>(&b), &mut sum);
-    sum.tensor(&shape)
-}
-
-#[derive(Debug)]
-struct Sum;
-
-impl Backward<Flex, 2> for Sum {
-    /// Formats of the terms.
-    type State = [DType; 2];
-
-    fn backward(self, ops: Ops<[DType; 2], 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let dy = consume(&ops, grads);
-        for (parent, came) in ops.parents.iter().zip(ops.state) {
-            let Some(parent) = parent else {
-                continue;
-            };
-            let gradient = match came {
-                DType::BF16 => converted::<bf16>(&dy),
-                _ => converted::<f32>(&dy),
-            };
-            grads.register::<Flex>(parent.id, gradient);
-        }
-    }
-}
-
-/// See [`crate::ops::sum_relu`]; `None` when a tensor is not on the CPU back-end.
-pub fn sum_relu(a: &Tensor<2>, b: &Tensor<2>) -> Option<Tensor<2>> {
-    let _time = Span::of("sums of maps");
-    let inputs = Inputs::of([node(a), node(b)])?;
-    let came = [0, 1].map(|i| inputs.nodes[i].primitive().dtype());
-    let y = match came[0] {
-        DType::BF16 => rectified::<bf16>(&inputs),
-        _ => rectified::<f32>(&inputs),
-    };
-    Some(inputs.finish(SumRelu, (y.clone(), came), y))
-}
-
-fn rectified<E: Number>(inputs: &Inputs<2>) -> Plain {
-    let [a, b] = [0, 1].map(|i| converted::<E>(inputs.nodes[i].primitive()));
-    let shape: Vec<usize> = a.layout().shape().iter().copied().collect();
-    let mut y = Buffer::<E>::new(shape.iter().product());
-    pointwise::sum_relu(Isa::current(), values::<E>(&a), values::<E>(&b), &mut y);
-    y.tensor(&shape)
-}
-
-#[derive(Debug)]
-struct SumRelu;
-
-impl Backward<Flex, 2> for SumRelu {
-    /// The result, and the formats of the terms.
-    type State = (Plain, [DType; 2]);
-
-    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let dy = consume(&ops, grads);
-        let (y, came) = &ops.state;
-        let dx = match y.dtype() {
-            DType::BF16 => rectified_back::<bf16>(y, &dy),
-            _ => rectified_back::<f32>(y, &dy),
-        };
-        for (parent, came) in ops.parents.iter().zip(came) {
-            let Some(parent) = parent else {
-                continue;
-            };
-            let gradient = match came {
-                DType::BF16 => converted::<bf16>(&dx),
-                _ => converted::<f32>(&dx),
-            };
-            grads.register::<Flex>(parent.id, gradient);
-        }
-    }
-}
-
-fn rectified_back<E: Number>(y: &Plain, dy: &Plain) -> Plain {
-    let dy = converted::<E>(dy);
-    let shape: Vec<usize> = y.layout().shape().iter().copied().collect();
-    let mut dx = Buffer::<E>::new(shape.iter().product());
-    pointwise::sum_relu_backward(Isa::current(), values::<E>(y), values::<E>(&dy), &mut dx);
-    dx.tensor(&shape)
 }
 
 /// See [`crate::ops::max_pool`]; `None` when the tensor is not on the CPU back-end.

@@ -13,6 +13,7 @@ mod low_rank;
 mod members;
 mod norm;
 mod optimizer;
+mod pairs;
 mod ranking;
 
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
@@ -29,7 +30,7 @@ use retune_kernels::pointwise;
 pub use attention::attention;
 pub use batch_norm::batch_norm;
 pub use buffer::release;
-pub use conv::{convolution, max_pool, sum, sum_relu};
+pub use conv::{convolution, max_pool};
 pub use cross_entropy::cross_entropy;
 pub use embedding::embedding;
 pub use fork::fork;
@@ -37,6 +38,7 @@ pub use linear::{Panels, linear};
 pub use members::{member_outputs, scaled_for_members};
 pub use norm::{add_norm, dropout};
 pub use optimizer::{adamw, lerp, sum_of_squares};
+pub use pairs::{product, sum, sum_relu};
 pub use ranking::{ranking_loss, sampled_ranking_loss};
 
 use buffer::Buffer;
@@ -176,15 +178,7 @@ fn before_activation<E: Number>(dy: &Plain, slope: Option<&Plain>) -> Plain {
     let Some(slope) = slope else {
         return dy;
     };
-    let shape: Vec<usize> = dy.layout().shape().iter().copied().collect();
-    let mut product = Buffer::<E>::new(shape.iter().product());
-    pointwise::product(
-        Isa::current(),
-        values::<E>(&dy),
-        values::<E>(slope),
-        &mut product,
-    );
-    product.tensor(&shape)
+    pairs::times::<E>(&dy, slope)
 }
 
 /// Takes the gradient of a step's result, contiguous.
