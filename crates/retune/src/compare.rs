@@ -3,32 +3,26 @@
 //! `predictions.parquet ─rebuild→ Predictions ─judge→ Comparison`. What is rebuilt has to give the figure that the run
 //! itself wrote down; a pair of runs that cannot be compared row by row is named with the reason.
 
+mod answers;
+mod users;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use retune_data::processor::Labels;
-use retune_data::read::{ReadOptions, read};
-use retune_data::{Column, Processor, Table, Target};
 use retune_eval::fraud::{self, Scored};
-use retune_eval::metrics::point;
-use retune_eval::{
-    Comparison, Evaluation, Matrix, Predictions, RunRecord, Targets, Verdict, judge,
-};
+use retune_eval::{Comparison, Predictions, RunRecord, Targets, Verdict, judge};
 use serde::Serialize;
 
-use crate::bundle::{PREDICTIONS, read_json, read_manifest};
-use crate::embedding;
+pub(crate) use answers::{Answered, answered};
+
+use crate::bundle::{read_json, read_manifest};
 use crate::error::{Error, Result};
 use crate::recipe::{Change, Recipe};
-use crate::tables;
-use crate::tasks::{self, Task};
+use answers::Over;
 
 /// Picks the resamples; any number does.
 const SEED: u64 = 42;
-/// Scores are stored exactly; sums may be taken in another order.
-const TOLERANCE: f64 = 1e-9;
-
 /// Keys in which the runs of one recipe may differ.
 const SEEDS: [&str; 4] = ["seed", "out", "threads", "memory"];
 
@@ -56,22 +50,6 @@ pub struct Unpaired {
     pub right: String,
     /// Why their answers cannot be paired.
     pub why: String,
-}
-
-/// The test rows of a run as it answered them.
-pub(crate) struct Answered {
-    task: String,
-    /// Its classes or labels, in the order of its outputs.
-    pub(crate) names: Vec<String>,
-    evaluation: Evaluation,
-    /// The texts of each row.
-    pub(crate) texts: Vec<Vec<String>>,
-    /// Right answers as text.
-    truth: Vec<String>,
-    /// The usual answers, whatever was decided.
-    pub(crate) predictions: Predictions,
-    /// Of events whether they are frauds is asked: the class of frauds, and whose event each row is.
-    frauds: Option<(usize, Vec<u64>)>,
 }
 
 /// Compares the bundles in `folders`, every one with every later one: positive differences say that the earlier one is
@@ -254,7 +232,7 @@ fn paired(left: &Side, right: &Side) -> std::result::Result<(Comparison, Vec<Str
             return Err(format!("one does {}, the other {}", first.task, other.task));
         }
         if names(first) != names(other) {
-            return Err("they answer with different labels".to_string());
+            return Err("they answer with different labels or items".to_string());
         }
         let order = same_rows(first, other)?;
         models.push(other.predictions.subset(&order));
@@ -275,16 +253,20 @@ fn paired(left: &Side, right: &Side) -> std::result::Result<(Comparison, Vec<Str
     Ok((comparison, notes.collect()))
 }
 
-/// The verdict on models that answered the same rows: over rows, of frauds over cards.
+/// The verdict on models that answered the same rows.
 fn judged(
     first: &Answered,
     (ours, theirs): (&[Predictions], &[Predictions]),
     title: &str,
 ) -> std::result::Result<Verdict, String> {
-    let Some((class, cards)) = &first.frauds else {
-        let floor = (title, theirs.iter().collect());
-        let ours: Vec<_> = ours.iter().collect();
-        return Ok(judge(&ours, &[floor], &first.evaluation, SEED));
+    let (class, cards) = match &first.over {
+        Over::Cards(class, cards) => (class, cards),
+        Over::Users(figure) => return Ok(users::judged(figure, (ours, theirs), title)),
+        Over::Rows(evaluation) => {
+            let floor = (title, theirs.iter().collect());
+            let ours: Vec<_> = ours.iter().collect();
+            return Ok(judge(&ours, &[floor], evaluation, SEED));
+        }
     };
     let frauds = |of: &Predictions| match &of.targets {
         Targets::Class(targets) => targets.iter().map(|t| *t as usize == *class).collect(),
@@ -348,194 +330,14 @@ fn same_rows(left: &Answered, right: &Answered) -> std::result::Result<Vec<usize
     }
 }
 
-/// The answers of a bundle, rebuilt from its predictions; or why they cannot be.
-pub(crate) fn answered(folder: &Path, run: &RunRecord) -> std::result::Result<Answered, String> {
-    let path = folder.join(PREDICTIONS);
-    let table = read(&path, &ReadOptions::default()).map_err(|e| e.to_string())?;
-    if let Some(task) = tables::task(&run.task) {
-        return of_table(folder, run, task, &table);
-    }
-    let processor: Processor =
-        read_json(&folder.join("processor.json")).map_err(|e| e.to_string())?;
-    let labels = processor.labels();
-    let task = tasks::task(&run.task)
-        .ok_or_else(|| format!("task `{}` is not known to this version", run.task))?;
-    if embedding::rates(task) {
-        return Err(
-            "predictions.parquet holds no vectors; compare metrics.json, where every floor is beside the model"
-                .to_string(),
-        );
-    }
-    let texts = row_texts(&table, &processor);
-    let of = (task, labels, task.evaluation(labels));
-    Ok(Answered {
-        texts,
-        ..of_task(&table, run, of)?
-    })
-}
-
-/// The same of a model of tables.
-fn of_table(
-    folder: &Path,
-    run: &RunRecord,
-    task: &dyn Task,
-    table: &Table,
-) -> std::result::Result<Answered, String> {
-    let (labels, positive) = tables::labels(folder).map_err(|e| e.to_string())?;
-    let evaluation = tables::evaluation(task, &labels);
-    let mut found = of_task(table, run, (task, &labels, evaluation))?;
-    if task.name() == tables::FRAUD.name {
-        let cards = column(table, tables::CARD);
-        let cards = cards.map(|cards| tables::keys(cards, 0..table.rows()));
-        found.frauds = Some((positive, cards.unwrap_or_default()));
-    }
-    Ok(found)
-}
-
-/// The answers in `table` for a task and its labels; they have to give the figure that the run wrote down.
-fn of_task(
-    table: &Table,
-    run: &RunRecord,
-    (task, labels, evaluation): (&dyn Task, &Labels, Evaluation),
-) -> std::result::Result<Answered, String> {
-    let truth = texts(column(table, "truth")?);
-    let predictions = rebuilt(table, &truth, task, labels)?;
-    let found = point(&predictions, &evaluation);
-    let wanted = run.evaluated.usual().get(&evaluation.primary);
-    let (Some(found), Some(wanted)) = (found.get(&evaluation.primary), wanted) else {
-        return Err(format!("{} is undefined on its rows", evaluation.primary));
-    };
-    if (found - wanted.value).abs() > TOLERANCE * wanted.value.abs().max(1.0) {
-        return Err(format!(
-            "predictions.parquet gives {} {found}, metrics.json says {}",
-            evaluation.primary, wanted.value
-        ));
-    }
-    Ok(Answered {
-        task: run.task.clone(),
-        names: labels.names().to_vec(),
-        evaluation,
-        texts: Vec::new(),
-        truth,
-        predictions,
-        frauds: None,
-    })
-}
-
-/// The texts of each row: the columns that stand behind `row`.
-fn row_texts(table: &Table, processor: &Processor) -> Vec<Vec<String>> {
-    let inputs = processor.inputs();
-    let columns = table.columns.iter().skip(1).take(inputs.len());
-    let columns: Vec<&Column> = columns.filter(|c| inputs.contains(&c.name)).collect();
-    let cell = |row: usize, c: &&Column| c.text(row).unwrap_or_default().into_owned();
-    let of = |row: usize| columns.iter().map(|c| cell(row, c)).collect();
-    (0..table.rows()).map(of).collect()
-}
-
-/// Scores and right answers of the rows of `predictions.parquet`.
-fn rebuilt(
-    table: &Table,
-    truth: &[String],
-    task: &dyn Task,
-    labels: &Labels,
-) -> std::result::Result<Predictions, String> {
-    let ids = table.columns.first().filter(|c| c.name == "row");
-    let ids = texts(ids.ok_or("predictions.parquet has no column `row`")?);
-    let names = match labels {
-        Labels::Number { .. } => vec!["predicted".to_string()],
-        _ => labels
-            .names()
-            .iter()
-            .map(|n| format!("score_{n}"))
-            .collect(),
-    };
-    let scores = names.iter().map(|name| column(table, name));
-    let scores: Vec<&Column> = scores.collect::<std::result::Result<_, _>>()?;
-    let mut data = Vec::with_capacity(truth.len() * scores.len());
-    for row in 0..truth.len() {
-        for column in &scores {
-            let score = column.number(row);
-            data.push(
-                score.ok_or_else(|| format!("`{}` has no value in row {row}", column.name))? as f32,
-            );
-        }
-    }
-    let targets = truth.iter().map(|text| {
-        target(text, labels).ok_or_else(|| format!("it does not know the label `{text}`"))
-    });
-    let targets: Vec<Target> = targets.collect::<std::result::Result<_, _>>()?;
-    Ok(Predictions {
-        scores: Matrix {
-            rows: truth.len(),
-            cols: scores.len(),
-            data,
-        },
-        targets: task.targets(&targets),
-        slices: Vec::new(),
-        ids,
-        decision: None,
-    })
-}
-
-/// The last column of this name: those of the data file stand before those of the answers.
-fn column<'a>(table: &'a Table, name: &str) -> std::result::Result<&'a Column, String> {
-    let found = table.columns.iter().rev().find(|c| c.name == name);
-    found.ok_or_else(|| format!("predictions.parquet has no column `{name}`"))
-}
-
-fn texts(column: &Column) -> Vec<String> {
-    let text = |row| column.text(row).unwrap_or_default().into_owned();
-    (0..column.len()).map(text).collect()
-}
-
-/// The right answer that [`Task::truth`] wrote as `text`.
-fn target(text: &str, labels: &Labels) -> Option<Target> {
-    match labels {
-        Labels::Classes { names } => {
-            let class = names.iter().position(|name| name == text)?;
-            Some(Target::Class(class as u32))
-        }
-        Labels::MultiLabel { names } => {
-            let mut rest = if text == "(none)" { "" } else { text };
-            let mut flags = Vec::with_capacity(names.len());
-            for name in names {
-                let after = rest.strip_prefix(name.as_str());
-                let after = after.filter(|rest| rest.is_empty() || rest.starts_with(", "));
-                flags.push(Some(after.is_some()));
-                rest = after.map_or(rest, |after| after.strip_prefix(", ").unwrap_or(after));
-            }
-            rest.is_empty().then_some(Target::Labels(flags))
-        }
-        Labels::Number { .. } => text.parse().ok().map(Target::Value),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
-    use super::*;
+    use retune_eval::Matrix;
 
-    #[test]
-    fn right_answers_are_read_as_they_are_written() {
-        let names = ["a", "a, b", "c"].map(str::to_string).to_vec();
-        let labels = Labels::MultiLabel {
-            names: names.clone(),
-        };
-        let task = tasks::task("text-multi-label").unwrap();
-        for flags in [
-            [false, false, false],
-            [true, false, true],
-            [false, false, true],
-        ] {
-            let wanted = Target::Labels(flags.map(Some).to_vec());
-            let text = task.truth(&wanted, &labels);
-            assert_eq!(target(&text, &labels), Some(wanted), "{text}");
-        }
-        let classes = Labels::Classes { names };
-        assert_eq!(target("a, b", &classes), Some(Target::Class(1)));
-        assert_eq!(target("b", &classes), None);
-    }
+    use super::*;
+    use crate::tables;
 
     /// Four events of each card are alike, so that taking them for four pieces of evidence makes intervals too narrow.
     #[test]
@@ -561,17 +363,13 @@ mod tests {
         };
         let width = |cards: Vec<u64>| {
             let names = ["no", "yes"].map(str::to_string).to_vec();
-            let labels = Labels::Classes {
-                names: names.clone(),
-            };
             let first = Answered {
                 task: tables::FRAUD.name.to_string(),
                 names,
-                evaluation: tables::evaluation(&tables::FRAUD, &labels),
                 texts: Vec::new(),
                 truth: Vec::new(),
                 predictions: answers(1),
-                frauds: Some((1, cards)),
+                over: Over::Cards(1, cards),
             };
             let verdict = judged(&first, (&[answers(0)], &[answers(3)]), "other").unwrap();
             let found = &verdict.floors["other"];

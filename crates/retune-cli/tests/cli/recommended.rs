@@ -320,3 +320,51 @@ fn kinds_that_cannot_be_read_are_refused() {
         .retune(&["plan", "plain.csv", "--kinds", "true"])
         .refuses(&["--kinds", "--event"]);
 }
+
+#[test]
+fn recommenders_are_compared_over_users() {
+    let folder = shop();
+    let mut more = events();
+    more.push_str("u30,i20,1700000000\n".repeat(6).as_str());
+    folder.write("more.csv", more);
+    for (data, epochs, out) in [
+        ("events.csv", "1", "short"),
+        ("events.csv", "6", "long"),
+        ("more.csv", "1", "other"),
+    ] {
+        let form = [
+            "--encoder",
+            "none",
+            "--verdict",
+            "off",
+            "--task",
+            "recommend",
+        ];
+        let given = ["train", data, "--epochs", epochs, "--out", out];
+        folder.retune(&[&given[..], &form].concat()).succeeds();
+    }
+    let compare = |left: &str, right: &str| {
+        let outcome = folder.retune(&["compare", left, right, "--json"]);
+        outcome.succeeds().json()
+    };
+    let json = compare("long", "short");
+    let value = |run: usize| {
+        let figure = &json["runs"][run]["metrics"]["ndcg@10"]["value"];
+        figure.as_f64().unwrap()
+    };
+    let found = &json["comparisons"][0]["verdict"];
+    assert_eq!(found["metric"], "ndcg@10", "{json:#}");
+    let [difference, low, high] = ["difference", "low", "high"].map(|k| found[k].as_f64().unwrap());
+    assert!(
+        (difference - (value(0) - value(1))).abs() < 1e-9,
+        "{json:#}"
+    );
+    assert!(
+        difference != 0.0 && low < difference && difference < high,
+        "{json:#}"
+    );
+    let why = |json: &serde_json::Value| json["unpaired"][0]["why"].to_string();
+    assert!(why(&compare("long", "other")).contains("labels or items"));
+    std::fs::remove_file(folder.path("short/predictions.parquet")).unwrap();
+    assert!(why(&compare("long", "short")).contains("train it anew"));
+}

@@ -48,6 +48,23 @@ impl Default for Filters {
     }
 }
 
+/// No user has events enough.
+fn nobody_is_left(f: &Filters) -> DataError {
+    let (users, items) = (f.min_user_events, f.min_item_events);
+    let (of, or) = if items > 1 {
+        (
+            format!(" with items of {items} events"),
+            " or --min-item-events",
+        )
+    } else {
+        (String::new(), "")
+    };
+    DataError::Split {
+        problem: format!("no user has {users} events{of}"),
+        cure: format!("lower --min-user-events{or}, or give more data"),
+    }
+}
+
 impl Interactions {
     /// Drops the events that do not count, then users and items without events.
     ///
@@ -63,13 +80,7 @@ impl Interactions {
         let before = self.filter_repeats(f.repeats, before);
         self.filter_rare(f, before);
         if self.is_empty() {
-            return Err(DataError::Split {
-                problem: format!(
-                    "no user has {} events with items of {} events",
-                    f.min_user_events, f.min_item_events
-                ),
-                cure: "lower --min-user-events or --min-item-events, or give more data".to_string(),
-            });
+            return Err(nobody_is_left(f));
         }
         self.renumber();
         Ok(self)

@@ -73,11 +73,7 @@ pub fn rate(rated: &Rated, seed: u64) -> RankingFigures {
 /// Mean over questions of a figure that says whether targets were found, such as `ndcg@10`; `None` for another one.
 pub fn point(answers: &[Answer], key: &str) -> Option<f64> {
     let (metric, cutoff) = find(key).filter(|(metric, _)| metric.finds)?;
-    let nothing = Popularity {
-        takers: Vec::new(),
-        users: 0,
-        head_from: 0,
-    };
+    let nothing = Popularity::unknown();
     let users = answers.iter().map(|answer| Ranked {
         places: &answer.places,
         list: &answer.list,

@@ -40,6 +40,15 @@ impl fmt::Display for Band {
 }
 
 impl Popularity {
+    /// Of no items: for figures that say whether targets were found, which do not ask for it.
+    pub fn unknown() -> Self {
+        Self {
+            takers: Vec::new(),
+            users: 0,
+            head_from: 0,
+        }
+    }
+
     /// Counts users, not events: someone who takes an item every day is one taker.
     pub fn of(past: &Past) -> Self {
         let mut takers = vec![0_u32; past.items()];

@@ -34,7 +34,7 @@ const WEIGHTS: &str = "model.safetensors";
 /// Vectors of items.
 pub(super) const ITEM_VECTORS: &str = "items.safetensors";
 /// The items.
-pub(super) const ITEMS: &str = "items.parquet";
+pub(crate) const ITEMS: &str = "items.parquet";
 /// What users took.
 pub(super) const EVENTS: &str = "events.parquet";
 /// Name of the tensor in the file of item vectors.

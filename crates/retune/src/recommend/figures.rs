@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use retune_data::{Column, Table, Values};
 use retune_eval::ranking::{Answer, RankingEvaluated, RankingFigures, Rated, Setting, judge};
 use retune_eval::records::{Interval, Metrics, Shown, SliceMetrics};
 use retune_eval::{Cost, Evaluated, RunRecord};
@@ -10,7 +11,7 @@ use super::plan::{Plan, TASK};
 use super::rank::Asked;
 use super::run::Rivals;
 use super::show;
-use crate::bundle::{Manifest, pretty};
+use crate::bundle::{Manifest, PREDICTIONS, pretty};
 use crate::error::Result;
 use crate::recipe::Protocol;
 use crate::record;
@@ -35,6 +36,11 @@ const FIGURES: [&str; 10] = [
 pub(super) const BEFORE: &str = "base_model";
 /// Users shown with what they took and what they were recommended.
 const SHOWN: usize = 8;
+/// In `predictions.parquet`: items that rank above what a user took, and others that rank equal.
+pub(crate) const ABOVE: &str = "above";
+pub(crate) const TIED: &str = "tied";
+/// Items of each user's list that are kept.
+const LISTED: usize = 10;
 /// Events of a history that are shown.
 const RECENT: usize = 3;
 /// Characters of an item's name that are shown.
@@ -54,6 +60,8 @@ pub(super) struct Measured {
     pub ranking: RankingEvaluated,
     pub before_after: Vec<(Shown, String)>,
     pub costs: BTreeMap<String, Cost>,
+    /// The users asked and what they were answered.
+    pub answered: Table,
 }
 
 impl Measured {
@@ -97,6 +105,7 @@ impl Measured {
             .or(rivals.found.first());
         Self {
             before_after: shown(plan, asked, &answers, before),
+            answered: answered(plan, asked, &answers),
             evaluated: evaluated(&ranking),
             ranking,
             costs,
@@ -168,6 +177,45 @@ fn chosen(all: &Metrics) -> Metrics {
         .iter()
         .filter_map(|name| Some(((*name).to_string(), *all.get(*name)?)));
     some.collect()
+}
+
+/// Users as `predictions.parquet` holds them: `row`, what they took next, where it ranks and what they were recommended.
+fn answered(plan: &Plan, asked: &Asked, answers: &[Answer]) -> Table {
+    let item = |item: &u32| plan.catalogue.ids[*item as usize].clone();
+    let users = asked.histories.iter();
+    let users = users.map(|(key, _)| Some(plan.events.users[*key as usize].clone()));
+    let lists = answers.iter().map(|answer| {
+        let first = answer.list.iter().take(LISTED);
+        Some(first.map(item).collect())
+    });
+    let count = |of: fn(&Answer) -> Option<u32>| {
+        let counts = answers.iter().map(|answer| of(answer).map(f64::from));
+        Values::Number(counts.collect())
+    };
+    let columns = [
+        ("row", Values::Text(users.collect())),
+        (
+            "truth",
+            Values::Text(asked.next.iter().map(|next| Some(item(next))).collect()),
+        ),
+        ("recommended", Values::List(lists.collect())),
+        (
+            ABOVE,
+            count(|answer| answer.places.first().map(|place| place.above)),
+        ),
+        (
+            TIED,
+            count(|answer| answer.places.first().map(|place| place.tied)),
+        ),
+    ];
+    let column = |(name, values): (&str, Values)| Column {
+        name: name.to_string(),
+        values,
+    };
+    Table {
+        columns: columns.into_iter().map(column).collect(),
+        ..Table::default()
+    }
 }
 
 /// A few users: what they took last, what they took next, and what was recommended before and after.
@@ -245,6 +293,7 @@ pub(super) fn write(
 ) -> Result<()> {
     run.write("metrics.json", &pretty(&measured.evaluated)?)?;
     run.write("ranking.json", &pretty(&measured.ranking)?)?;
+    retune_data::write::write(&measured.answered, &run.parts().join(PREDICTIONS))?;
     run.write("bundle.json", &pretty(manifest)?)?;
     record::write(run, &recorded(run, plan, (manifest, measured))?)
 }

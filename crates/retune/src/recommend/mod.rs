@@ -26,7 +26,9 @@ use retune_data::interactions::likely;
 
 use crate::recipe::Recipe;
 
+pub(crate) use bundle::ITEMS;
 pub use figures::PRIMARY;
+pub(crate) use figures::{ABOVE, TIED};
 pub use mode::Mode;
 pub use plan::{Plan, TASK};
 pub use popularity::Untaken;
