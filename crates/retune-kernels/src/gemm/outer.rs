@@ -11,7 +11,8 @@ use crate::{rounding, scratch};
 
 /// Tokens per pass: what is packed of `x` then fits the caches.
 const DEPTH: usize = 2048;
-/// Bytes of a gradient from which on it is written past the caches: it is read again when all are there.
+/// Bytes of a gradient from which on it is written past the caches, where the CPU can: it is read again when all are
+/// there.
 const LARGE: usize = 1 << 18;
 
 /// One weight and what becomes its gradient.
@@ -125,14 +126,15 @@ impl<E: Element> Job<E> for Outers<'_, '_, E> {
                 chunks.spread(|(j, panel)| {
                     pack_panel::<T, E>(x, Stored::Plain, j * T::COLS, panel);
                 });
+                let add = add || first > 0;
                 let parts = weights.iter_mut().map(|weight| {
                     let part = Part {
                         isa,
                         dy: weight.dy.part(tokens, (0, weight.dy.cols)),
                         panels,
                         inputs: x.cols,
-                        add: add || first > 0,
-                        past: size_of_val(weight.dw) >= LARGE,
+                        add,
+                        past: !add && isa >= Isa::Avx512 && size_of_val(weight.dw) >= LARGE,
                     };
                     part.tasks::<T>(weight)
                 });
@@ -205,13 +207,13 @@ impl<'a, E: Element> Part<'a, E> {
                     for (row, left) in starts.clone().zip(packed.chunks(left)) {
                         let n = T::ROWS.min(rows - row);
                         let at = row * inputs + col;
-                        if cols == T::COLS && (self.add || !self.past) {
+                        if cols == T::COLS && !self.past {
                             let form = (inputs, n, self.add);
                             tile_packed::<T>(left, panel, &mut dw[at..], form);
                             continue;
                         }
                         tile_packed::<T>(left, panel, tile, (T::COLS, n, false));
-                        if !self.add {
+                        if self.past {
                             let (from, to) = ((&*tile, T::COLS), (&mut dw[at..], inputs));
                             rounding::rows_past_caches(self.isa, from, (n, cols), to);
                             continue;
@@ -219,7 +221,7 @@ impl<'a, E: Element> Part<'a, E> {
                         for (i, values) in tile.chunks(T::COLS).take(n).enumerate() {
                             let place = &mut dw[at + i * inputs..][..cols];
                             for (to, from) in place.iter_mut().zip(values) {
-                                *to += from;
+                                *to = if self.add { *to + from } else { *from };
                             }
                         }
                     }

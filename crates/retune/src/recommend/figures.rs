@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use retune_data::{Column, Table, Values};
+use retune_data::{Table, Values};
 use retune_eval::ranking::{Answer, RankingEvaluated, RankingFigures, Rated, Setting, judge};
 use retune_eval::records::{Interval, Metrics, Shown, SliceMetrics};
 use retune_eval::{Cost, Evaluated, RunRecord};
@@ -10,6 +10,7 @@ use retune_eval::{Cost, Evaluated, RunRecord};
 use super::plan::{Plan, TASK};
 use super::rank::Asked;
 use super::run::Rivals;
+use super::shelf::made_of;
 use super::show;
 use crate::bundle::{Manifest, PREDICTIONS, pretty};
 use crate::error::Result;
@@ -192,7 +193,7 @@ fn answered(plan: &Plan, asked: &Asked, answers: &[Answer]) -> Table {
         let counts = answers.iter().map(|answer| of(answer).map(f64::from));
         Values::Number(counts.collect())
     };
-    let columns = [
+    made_of(vec![
         ("row", Values::Text(users.collect())),
         (
             "truth",
@@ -207,15 +208,7 @@ fn answered(plan: &Plan, asked: &Asked, answers: &[Answer]) -> Table {
             TIED,
             count(|answer| answer.places.first().map(|place| place.tied)),
         ),
-    ];
-    let column = |(name, values): (&str, Values)| Column {
-        name: name.to_string(),
-        values,
-    };
-    Table {
-        columns: columns.into_iter().map(column).collect(),
-        ..Table::default()
-    }
+    ])
 }
 
 /// A few users: what they took last, what they took next, and what was recommended before and after.

@@ -468,7 +468,8 @@ impl Shelf {
     }
 }
 
-fn made_of(columns: Vec<(&str, Values)>) -> Table {
+/// A table of these columns.
+pub(super) fn made_of(columns: Vec<(&str, Values)>) -> Table {
     let rows = columns.first().map_or(0, |(_, values)| match values {
         Values::Text(values) => values.len(),
         Values::Number(values) => values.len(),

@@ -7,10 +7,10 @@ use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::tensor::Tensor;
-use retune_kernels::isa::Isa;
 use retune_kernels::pointwise;
 
-use super::{Buffer, Inputs, Plain, consume, converted, node, values};
+use super::pairs::made;
+use super::{Inputs, Plain, consume, converted, node};
 use crate::ops::clock::Span;
 
 /// The gradient of the reader that came first.
@@ -42,14 +42,10 @@ impl Backward<Flex, 1> for Step {
         let mut waiting = ops.state.lock().unwrap_or_else(PoisonError::into_inner);
         match waiting.take() {
             None => *waiting = Some(gradient),
-            Some(first) => grads.register::<Flex>(parent.id, sum(&first, &gradient)),
+            Some(first) => {
+                let sum = made::<f32>(pointwise::sum, &first, &gradient);
+                grads.register::<Flex>(parent.id, sum);
+            }
         }
     }
-}
-
-fn sum(a: &Plain, b: &Plain) -> Plain {
-    let shape: Vec<usize> = a.layout().shape().iter().copied().collect();
-    let mut sum = Buffer::<f32>::new(shape.iter().product());
-    pointwise::sum::<f32>(Isa::current(), values(a), values(b), &mut sum);
-    sum.tensor(&shape)
 }

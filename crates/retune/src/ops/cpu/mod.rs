@@ -178,7 +178,7 @@ fn before_activation<E: Number>(dy: &Plain, slope: Option<&Plain>) -> Plain {
     let Some(slope) = slope else {
         return dy;
     };
-    pairs::times::<E>(&dy, slope)
+    pairs::made::<E>(pointwise::product, &dy, slope)
 }
 
 /// Takes the gradient of a step's result, contiguous.

@@ -9,27 +9,78 @@ use half::bf16;
 use retune_kernels::isa::Isa;
 use retune_kernels::pointwise;
 
-use super::{Buffer, Inputs, Number, Plain, consume, converted, node, values};
+use super::{Buffer, Inputs, Node, Number, Plain, consume, converted, node, values};
 use crate::ops::clock::Span;
+
+/// Name of these operations where the time of a step is told.
+const SPAN: &str = "sums and products";
+
+/// What makes one value of two.
+type Kernel<E> = fn(Isa, &[E], &[E], &mut [E]);
+
+/// Two tensors of format `E` made into one.
+pub(super) fn made<E: Number>(kernel: Kernel<E>, a: &Plain, b: &Plain) -> Plain {
+    let shape: Vec<usize> = a.layout().shape().iter().copied().collect();
+    let mut out = Buffer::<E>::new(shape.iter().product());
+    kernel(Isa::current(), values(a), values(b), &mut out);
+    out.tensor(&shape)
+}
+
+/// Two tensors in the format of the first, with the formats in which they came.
+struct Pair {
+    values: [Plain; 2],
+    came: [DType; 2],
+}
+
+impl Pair {
+    fn of(inputs: &Inputs<2>) -> Self {
+        let given = inputs.nodes.each_ref().map(Node::primitive);
+        let came = given.map(Plain::dtype);
+        Self {
+            values: given.map(|x| in_format(x, came[0])),
+            came,
+        }
+    }
+
+    /// Made into one by the kernel of their format.
+    fn made(&self, narrow: Kernel<bf16>, wide: Kernel<f32>) -> Plain {
+        let [a, b] = &self.values;
+        match self.came[0] {
+            DType::BF16 => made(narrow, a, b),
+            _ => made(wide, a, b),
+        }
+    }
+}
+
+/// `x` in a format of activations.
+fn in_format(x: &Plain, format: DType) -> Plain {
+    match format {
+        DType::BF16 => converted::<bf16>(x),
+        _ => converted::<f32>(x),
+    }
+}
+
+/// Gives each input that trains its gradient, in the format in which the input came.
+fn give<S>(
+    ops: &Ops<S, 2>,
+    came: [DType; 2],
+    grads: &mut Gradients,
+    gradient: impl Fn(usize) -> Plain,
+) {
+    for (i, (parent, came)) in ops.parents.iter().zip(came).enumerate() {
+        if let Some(parent) = parent {
+            grads.register::<Flex>(parent.id, in_format(&gradient(i), came));
+        }
+    }
+}
 
 /// See [`crate::ops::sum`]; `None` when a tensor is not on the CPU back-end.
 pub fn sum(a: &Tensor<2>, b: &Tensor<2>) -> Option<Tensor<2>> {
-    let _time = Span::of("sums and products");
+    let _time = Span::of(SPAN);
     let inputs = Inputs::of([node(a), node(b)])?;
-    let came = [0, 1].map(|i| inputs.nodes[i].primitive().dtype());
-    let sum = match came[0] {
-        DType::BF16 => summed::<bf16>(&inputs),
-        _ => summed::<f32>(&inputs),
-    };
-    Some(inputs.finish(Sum, came, sum))
-}
-
-fn summed<E: Number>(inputs: &Inputs<2>) -> Plain {
-    let [a, b] = [0, 1].map(|i| converted::<E>(inputs.nodes[i].primitive()));
-    let shape: Vec<usize> = a.layout().shape().iter().copied().collect();
-    let mut sum = Buffer::<E>::new(shape.iter().product());
-    pointwise::sum(Isa::current(), values::<E>(&a), values::<E>(&b), &mut sum);
-    sum.tensor(&shape)
+    let pair = Pair::of(&inputs);
+    let sum = pair.made(pointwise::sum, pointwise::sum);
+    Some(inputs.finish(Sum, pair.came, sum))
 }
 
 #[derive(Debug)]
@@ -39,39 +90,19 @@ impl Backward<Flex, 2> for Sum {
     /// Formats of the terms.
     type State = [DType; 2];
 
-    fn backward(self, ops: Ops<[DType; 2], 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = consume(&ops, grads);
-        for (parent, came) in ops.parents.iter().zip(ops.state) {
-            let Some(parent) = parent else {
-                continue;
-            };
-            let gradient = match came {
-                DType::BF16 => converted::<bf16>(&dy),
-                _ => converted::<f32>(&dy),
-            };
-            grads.register::<Flex>(parent.id, gradient);
-        }
+        give(&ops, ops.state, grads, |_| dy.clone());
     }
 }
 
 /// See [`crate::ops::sum_relu`]; `None` when a tensor is not on the CPU back-end.
 pub fn sum_relu(a: &Tensor<2>, b: &Tensor<2>) -> Option<Tensor<2>> {
-    let _time = Span::of("sums and products");
+    let _time = Span::of(SPAN);
     let inputs = Inputs::of([node(a), node(b)])?;
-    let came = [0, 1].map(|i| inputs.nodes[i].primitive().dtype());
-    let y = match came[0] {
-        DType::BF16 => rectified::<bf16>(&inputs),
-        _ => rectified::<f32>(&inputs),
-    };
-    Some(inputs.finish(SumRelu, (y.clone(), came), y))
-}
-
-fn rectified<E: Number>(inputs: &Inputs<2>) -> Plain {
-    let [a, b] = [0, 1].map(|i| converted::<E>(inputs.nodes[i].primitive()));
-    let shape: Vec<usize> = a.layout().shape().iter().copied().collect();
-    let mut y = Buffer::<E>::new(shape.iter().product());
-    pointwise::sum_relu(Isa::current(), values::<E>(&a), values::<E>(&b), &mut y);
-    y.tensor(&shape)
+    let pair = Pair::of(&inputs);
+    let y = pair.made(pointwise::sum_relu, pointwise::sum_relu);
+    Some(inputs.finish(SumRelu, (y.clone(), pair.came), y))
 }
 
 #[derive(Debug)]
@@ -82,83 +113,42 @@ impl Backward<Flex, 2> for SumRelu {
     type State = (Plain, [DType; 2]);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let dy = consume(&ops, grads);
         let (y, came) = &ops.state;
-        let dx = match y.dtype() {
-            DType::BF16 => rectified_back::<bf16>(y, &dy),
-            _ => rectified_back::<f32>(y, &dy),
+        let pair = Pair {
+            values: [y.clone(), in_format(&consume(&ops, grads), came[0])],
+            came: *came,
         };
-        for (parent, came) in ops.parents.iter().zip(came) {
-            let Some(parent) = parent else {
-                continue;
-            };
-            let gradient = match came {
-                DType::BF16 => converted::<bf16>(&dx),
-                _ => converted::<f32>(&dx),
-            };
-            grads.register::<Flex>(parent.id, gradient);
-        }
+        let dx = pair.made(pointwise::sum_relu_backward, pointwise::sum_relu_backward);
+        give(&ops, *came, grads, |_| dx.clone());
     }
-}
-
-fn rectified_back<E: Number>(y: &Plain, dy: &Plain) -> Plain {
-    let dy = converted::<E>(dy);
-    let shape: Vec<usize> = y.layout().shape().iter().copied().collect();
-    let mut dx = Buffer::<E>::new(shape.iter().product());
-    pointwise::sum_relu_backward(Isa::current(), values::<E>(y), values::<E>(&dy), &mut dx);
-    dx.tensor(&shape)
 }
 
 /// See [`crate::ops::product`]; `None` when a tensor is not on the CPU back-end.
 pub fn product(a: &Tensor<2>, b: &Tensor<2>) -> Option<Tensor<2>> {
-    let _time = Span::of("sums and products");
+    let _time = Span::of(SPAN);
     let inputs = Inputs::of([node(a), node(b)])?;
-    Some(match inputs.nodes[0].primitive().dtype() {
-        DType::BF16 => multiplied::<bf16>(inputs),
-        _ => multiplied::<f32>(inputs),
-    })
-}
-
-fn multiplied<E: Number>(inputs: Inputs<2>) -> Tensor<2> {
-    let came = [0, 1].map(|i| inputs.nodes[i].primitive().dtype());
-    let factors = [0, 1].map(|i| converted::<E>(inputs.nodes[i].primitive()));
-    let product = times::<E>(&factors[0], &factors[1]);
-    inputs.finish(Product, (factors, came), product)
-}
-
-/// `a b` of the format of both.
-pub(super) fn times<E: Number>(a: &Plain, b: &Plain) -> Plain {
-    let shape: Vec<usize> = a.layout().shape().iter().copied().collect();
-    let mut product = Buffer::<E>::new(shape.iter().product());
-    pointwise::product(Isa::current(), values::<E>(a), values::<E>(b), &mut product);
-    product.tensor(&shape)
+    let pair = Pair::of(&inputs);
+    let product = pair.made(pointwise::product, pointwise::product);
+    Some(inputs.finish(Product, (pair.values, pair.came), product))
 }
 
 #[derive(Debug)]
 struct Product;
 
 impl Backward<Flex, 2> for Product {
-    /// The factors in the format of the product, and the formats they came in.
+    /// The factors in the format of the product, and the formats in which they came.
     type State = ([Plain; 2], [DType; 2]);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let _time = Span::of("sums and products");
-        let dy = consume(&ops, grads);
+        let _time = Span::of(SPAN);
         let (factors, came) = &ops.state;
-        let pairs = factors.iter().rev().zip(came);
-        for (parent, (other, came)) in ops.parents.iter().zip(pairs) {
-            let Some(parent) = parent else {
-                continue;
+        let dy = in_format(&consume(&ops, grads), came[0]);
+        give(&ops, *came, grads, |i| {
+            let pair = Pair {
+                values: [dy.clone(), factors[1 - i].clone()],
+                came: *came,
             };
-            let gradient = match other.dtype() {
-                DType::BF16 => times::<bf16>(&converted::<bf16>(&dy), other),
-                _ => times::<f32>(&converted::<f32>(&dy), other),
-            };
-            let gradient = match came {
-                DType::BF16 => converted::<bf16>(&gradient),
-                _ => converted::<f32>(&gradient),
-            };
-            grads.register::<Flex>(parent.id, gradient);
-        }
+            pair.made(pointwise::product, pointwise::product)
+        });
     }
 }
