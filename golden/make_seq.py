@@ -4,7 +4,7 @@ python golden/make_seq.py
 
 The formulas are those of the papers that `seq.rs` and `recommend/recommender.rs` name: norms before their parts,
 SwiGLU, a valve `sigmoid(V x)` before each residual sum, places counted from the end of a history, item vectors from whitened
-texts through an adaptor plus gated vectors of their own, cosines with a learned sharpness, the logarithm of popularity
+texts through an adaptor plus those of their categories and gated vectors of their own, cosines with a learned sharpness, the logarithm of popularity
 with a learned weight, softmax over all items. Vectors of items end with that logarithm, and states with its weight over
 the sharpness.
 """
@@ -22,6 +22,8 @@ from steps import kept
 FOLDER = Path(__file__).parent / "seq"
 WIDTH, INNER, HEADS, LAYERS, LONGEST, GAPS = 8, 12, 2, 2, 6, 4
 TEXT, ITEMS = 5, 7
+# Values of categories by item: two columns, of three values and of one; several values of a column share 1.
+SHARES = [[1, 0, 0, 0], [0.5, 0.5, 0, 1], [0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 1], [1 / 3, 1 / 3, 1 / 3, 0], [0, 0, 0, 1]]
 HISTORIES = [[3, 1, 4, 1, 5], [2, 6], [0, 3, 2, 6, 1, 4]]
 SECONDS = [[0, 1, 1, 9, 100], [5, 5], [0, 3, 3, 4, 20, 21]]
 
@@ -45,6 +47,7 @@ def parameters() -> dict[str, torch.Tensor]:
         for name in ["attention_norm", "norm"]:
             shapes |= {f"{at}.{name}.weight": (WIDTH,), f"{at}.{name}.bias": (WIDTH,)}
     shapes["popularity"] = (1,)
+    shapes["categories"] = (len(SHARES[0]), WIDTH)
     ones = ("gate", "sharpness", "popularity")
     one = lambda name: 1.0 if name.endswith("norm.weight") or name in ones else 0.0
     draws = {name: one(name) + 0.4 * draw.standard_normal(shape) for name, shape in shapes.items()}
@@ -54,7 +57,8 @@ def parameters() -> dict[str, torch.Tensor]:
 def item_vectors(p, texts):
     inner = F.gelu(texts @ p["adaptor.inner.weight"].T + p["adaptor.inner.bias"])
     told = inner @ p["adaptor.out.weight"].T + p["adaptor.out.bias"]
-    return F.normalize(told + p["gate"] * p["ids"], dim=1)
+    shared = torch.tensor(SHARES, dtype=texts.dtype) @ p["categories"]
+    return F.normalize(told + shared + p["gate"] * p["ids"], dim=1)
 
 
 def popularity():
@@ -135,6 +139,7 @@ def main():
     loss_of(p, texts.double()).backward()
     expected = {
         "histories": HISTORIES, "seconds": SECONDS, "texts": texts.flatten().tolist(),
+        "categories": [share for item in SHARES for share in item],
         "popularity": popularity().tolist(), "items": ended(items, popularity()[:, None]),
         "states": ended(torch.cat(whole), p["popularity"] / factor(p)),
         "gradients": {name: kept(v.grad) for name, v in p.items()},

@@ -406,7 +406,6 @@ fn is_recipe(path: &Path) -> bool {
 }
 
 /// Reads a one-word value by the names the recipe uses, so that flags and recipes agree.
-/// A value by its name in a recipe.
 pub fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_value(serde_json::Value::from(text)).map_err(|e| e.to_string())
 }

@@ -5,6 +5,9 @@
     reason = "only what is inlined is compiled for the instructions found"
 )]
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod x86;
+
 use crate::blocks;
 use crate::element::Element;
 use crate::isa::{Isa, vectorized};

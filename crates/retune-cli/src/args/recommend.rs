@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use retune::data::interactions::Repeats;
 use retune::recipe::{AlsoShop, Negatives, Protocol, RecommendRecipe, SeenItems};
-use retune::recommend::{Mode, Untaken};
+use retune::recommend::{Mode, Score, Untaken};
 
 use super::{option, word};
 
@@ -43,6 +43,10 @@ pub(super) struct RecommendArgs {
     /// Column that belongs to the text of an item; may be repeated, in this order
     #[arg(long, value_name = "COL")]
     item_text: Vec<String>,
+
+    /// Column of categories of items; may be repeated; found by itself when left out
+    #[arg(long, value_name = "COL")]
+    item_category: Vec<String>,
 
     /// Take the order of the rows for the order of time: true or false [default: false]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
@@ -111,6 +115,15 @@ pub(super) struct RecommendArgs {
     #[arg(long, value_name = "true|false")]
     kinds: Option<bool>,
 
+    /// Whether the model reads categories of items beside their texts [default: as in the model gone on from, else false]
+    #[arg(long, value_name = "true|false")]
+    categories: Option<bool>,
+
+    /// How a state and an item make a score: cosine or dot [default: as in the model gone on from, else cosine where items
+    /// have texts]
+    #[arg(long, value_name = "NAME", value_parser = word::<Score>)]
+    score: Option<Score>,
+
     /// Whether what an item's popularity adds to its score is given instead of learned [default: as in the model gone
     /// on from, else where items stand on their texts alone]
     #[arg(long, value_name = "true|false")]
@@ -156,6 +169,8 @@ impl RecommendArgs {
             self.history => recipe.history,
             self.gaps => recipe.gaps,
             self.kinds => recipe.kinds,
+            self.categories => recipe.categories,
+            self.score => recipe.score,
             self.popularity => recipe.popularity,
             self.untaken => recipe.untaken,
             self.users_per_step => recipe.users_per_step,
@@ -166,6 +181,9 @@ impl RecommendArgs {
         }
         if !self.item_text.is_empty() {
             recipe.item_text.clone_from(&self.item_text);
+        }
+        if !self.item_category.is_empty() {
+            recipe.item_category.clone_from(&self.item_category);
         }
     }
 }

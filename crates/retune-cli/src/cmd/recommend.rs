@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use retune::data::interactions::catalogue::{Catalogue, CatalogueRequest};
+use retune::data::interactions::catalogue::Catalogue;
 use retune::data::write::{check, write};
 use retune::hub::HubOptions;
 use retune::recommend::{Pick, Shelf, User, Wanted};
@@ -101,11 +101,7 @@ pub fn run(args: &RecommendArgs) -> Result<ExitCode, Failure> {
     let wanted = wanted(args)?;
     let mut shelf = Shelf::open(&args.bundle)?;
     if let Some(path) = &args.add_items {
-        let request = CatalogueRequest {
-            read: args.file.options()?,
-            ..CatalogueRequest::default()
-        };
-        let items = Catalogue::read(path, &request, &[])?;
+        let items = Catalogue::read(path, &shelf.request(args.file.options()?), &[])?;
         let mut console = Console::new();
         let on = &mut |progress| console.download(progress);
         shelf.add(&items, &HubOptions::from_env(), on)?;

@@ -69,6 +69,28 @@ impl Category {
         &self.codes[start..self.ends[item]]
     }
 
+    /// Adds the items of another column of this name, or `items` items without categories.
+    fn append(&mut self, other: Option<&Self>, items: usize) {
+        let Some(other) = other else {
+            for _ in 0..items {
+                self.push(&[]);
+            }
+            return;
+        };
+        let mut code_of: HashMap<String, u32> = self.values.iter().cloned().zip(0..).collect();
+        let codes = other.values.iter().map(|value| {
+            *code_of.entry(value.clone()).or_insert_with(|| {
+                self.values.push(value.clone());
+                self.values.len() as u32 - 1
+            })
+        });
+        let codes: Vec<u32> = codes.collect();
+        for item in 0..items {
+            let own: Vec<u32> = other.of(item).iter().map(|c| codes[*c as usize]).collect();
+            self.push(&own);
+        }
+    }
+
     fn push(&mut self, codes: &[u32]) {
         self.codes.extend_from_slice(codes);
         self.ends.push(self.codes.len());
@@ -109,6 +131,29 @@ impl Catalogue {
     /// Whether there is no item.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
+    }
+
+    /// Adds the items of another catalogue behind these, whose ids are other ones.
+    pub(super) fn append(&mut self, other: Self) {
+        let (before, more) = (self.len(), other.len());
+        for category in &other.categories {
+            if !self.categories.iter().any(|own| own.name == category.name) {
+                let mut new = Category {
+                    name: category.name.clone(),
+                    ..Category::default()
+                };
+                new.append(None, before);
+                self.categories.push(new);
+            }
+        }
+        for own in &mut self.categories {
+            let same = other.categories.iter().find(|c| c.name == own.name);
+            own.append(same, more);
+        }
+        self.ids.extend(other.ids);
+        self.texts.extend(other.texts);
+        self.reasons.extend(other.reasons);
+        self.notes.extend(other.notes);
     }
 
     /// The same items in the order of `items`, so that the numbers of interactions index them; items that `items` lacks

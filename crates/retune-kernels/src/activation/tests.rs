@@ -210,3 +210,59 @@ fn lengths_of_gates_are_checked() {
 fn lengths_of_rows_are_checked() {
     row(Activation::Gelu, &[0.0; 4], &[0.0; 3], &mut [0f32; 4], None);
 }
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+#[expect(
+    unsafe_code,
+    reason = "calls a kernel for instructions that were found"
+)]
+fn gelu_with_wide_vectors_is_the_plain_one_rounded() {
+    if !Isa::Avx512Bf16.is_available() {
+        return;
+    }
+    // 83 columns, of which the last mask covers 19; rows of z are 90 apart, those of the results 85.
+    let (rows, cols, apart, n) = (600, 83, 90, 85);
+    let special = [
+        0.0,
+        -0.0,
+        f32::NAN,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        1e38,
+        -1e38,
+        1e-40,
+    ];
+    let mut z: Vec<f32> = (0..rows * apart)
+        .map(|i| (i as f32 / 1350.0 - 20.0) * 0.9)
+        .collect();
+    z[..special.len()].copy_from_slice(&special);
+    let bias: Vec<f32> = (0..cols)
+        .map(|i| if i < 8 { 0.0 } else { i as f32 * 1e-3 })
+        .collect();
+    let untouched = bf16::from_f32(77.0);
+    let (mut y, mut slope) = (vec![untouched; rows * n], vec![untouched; rows * n]);
+    let to = (y.as_mut_ptr(), slope.as_mut_ptr(), n);
+    // SAFETY: all slices hold what the shapes say, and the machine has the instructions.
+    unsafe { x86::gelu_rows((z.as_ptr(), apart), bias.as_ptr(), (rows, cols), to) };
+    let mut other = 0;
+    for i in 0..rows {
+        for j in 0..cols {
+            let x = z[i * apart + j] + bias[j];
+            let (value, rise) = math::gelu(x);
+            for (got, wanted) in [(y[i * n + j], value), (slope[i * n + j], rise)] {
+                let near = (got.to_f32() - wanted).abs() <= wanted.abs() / 256.0 + 5e-7;
+                let same = got.to_f32() == wanted || got.is_nan() && wanted.is_nan();
+                assert!(near || same, "gelu({x}): {got}, expected {wanted}");
+                other += usize::from(got != bf16::from_f32(wanted) && x.abs() < 5.0 && !same);
+            }
+        }
+        assert!(y[i * n + cols..(i + 1) * n].iter().all(|y| *y == untouched));
+    }
+    // Rounded up where the plain one is rounded down, now and then.
+    assert!(
+        other < rows * cols / 200,
+        "{other} of {} differ",
+        2 * rows * cols
+    );
+}

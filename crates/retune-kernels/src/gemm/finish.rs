@@ -1,6 +1,16 @@
 //! What happens to a tile of a product while it is hot: bias, activation, conversion.
 
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(
+        unsafe_code,
+        reason = "calls what is compiled for instructions that were found"
+    )
+)]
+
 use super::{MOST, Spot};
+#[cfg(target_arch = "x86_64")]
+use crate::activation::x86::gelu_rows;
 use crate::activation::{self, Activation};
 use crate::element::Element;
 use crate::isa::{Isa, vectorized};
@@ -26,6 +36,10 @@ impl Spot<'_> {
         if !rounding::is_native::<E>(isa) {
             return activate(isa, self, activation, bias, y, slope);
         }
+        #[cfg(target_arch = "x86_64")]
+        if activation == Activation::Gelu {
+            return self.gelu(isa, bias, y, slope);
+        }
         // Computed in f32, then rounded by the CPU's own instruction. In memory kept for reuse: arrays would be filled
         // with zeros first, which takes longer than a short product.
         let (n, size) = (bias.len(), (self.rows, self.cols));
@@ -40,6 +54,24 @@ impl Spot<'_> {
                 rounding::rows(isa, (slopes, self.cols), size, (&mut slope[at..], n));
             }
         });
+    }
+
+    /// [`Spot::activate`] with GELU, where the CPU rounds to `E` by itself.
+    #[cfg(target_arch = "x86_64")]
+    fn gelu<E: Element>(self, isa: Isa, bias: &[f32], y: &mut [E], slope: &mut [E]) {
+        let (at, n) = (self.block_row * bias.len() + self.col, bias.len());
+        let end = at + (self.rows - 1) * n + self.cols;
+        let bias = &bias[self.col..][..self.cols];
+        assert!(isa.is_available() && rounding::is_native::<E>(isa));
+        assert!(self.values.len() >= (self.rows - 1) * self.stride + self.cols);
+        let y = y[at..end].as_mut_ptr().cast();
+        let slope = match slope {
+            [] => std::ptr::null_mut(),
+            slope => slope[at..end].as_mut_ptr().cast(),
+        };
+        let z = (self.values.as_ptr(), self.stride);
+        // SAFETY: the slices hold what is read and written, and the machine has the instructions.
+        unsafe { gelu_rows(z, bias.as_ptr(), (self.rows, self.cols), (y, slope, n)) }
     }
 }
 

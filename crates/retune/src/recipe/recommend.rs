@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Check, TrainRecipe, out_of_range};
 use crate::error::Problem;
-use crate::recommend::{Mode, Untaken};
+use crate::recommend::{Mode, Score, Untaken};
 
 /// How a recommender is made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,6 +35,9 @@ pub struct RecommendRecipe {
     pub item_id: Option<String>,
     /// Columns that make the text of an item, in this order. Default: detected.
     pub item_text: Vec<String>,
+    /// Columns of categories of items. Default: detected.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub item_category: Vec<String>,
     /// Whether the order of rows is the order of events, and no column of times is looked for.
     pub file_order: bool,
     /// Events that a user has at least.
@@ -72,6 +75,13 @@ pub struct RecommendRecipe {
     /// events are of two kinds or more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kinds: Option<bool>,
+    /// Whether the model reads categories of items beside their texts. Default: as in the model gone on from, and else no.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub categories: Option<bool>,
+    /// How a state and an item make a score: `cosine` or `dot`. Default: as in the model gone on from, and else the cosine
+    /// where items have texts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score: Option<Score>,
     /// Whether what an item's popularity adds to its score is given instead of learned. Default: as in the model gone on
     /// from, and else where items stand on their texts alone.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -156,6 +166,7 @@ impl Default for RecommendRecipe {
             rating: None,
             item_id: None,
             item_text: Vec::new(),
+            item_category: Vec::new(),
             file_order: false,
             min_user_events: 5,
             min_item_events: 1,
@@ -172,6 +183,8 @@ impl Default for RecommendRecipe {
             history: 200,
             gaps: 0,
             kinds: None,
+            categories: None,
+            score: None,
             popularity: None,
             untaken: Untaken::default(),
             users_per_step: 128,

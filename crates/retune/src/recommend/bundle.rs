@@ -15,6 +15,7 @@ use retune_data::{Column, Table, Values};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::categories::Vocabulary;
 use super::plan::{Plan, TASK};
 use super::recommender::{Form, Recommender};
 use super::texts::Whitening;
@@ -43,6 +44,8 @@ pub(super) const VECTORS: &str = "vectors";
 pub(super) const KIND: &str = "event";
 /// Path of the vectors that items have of their own.
 const IDS: &str = "ids";
+/// Path of the vectors of values of categories.
+const CATEGORIES: &str = "categories";
 const MEAN: &str = "whitening.mean";
 const MATRIX: &str = "whitening.matrix";
 
@@ -63,6 +66,24 @@ pub struct Config {
     /// The kinds of events that the model tells apart, by number.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kinds: Vec<String>,
+    /// The values of categories that the model tells apart, by row.
+    #[serde(default, skip_serializing_if = "Vocabulary::is_empty")]
+    pub categories: Vocabulary,
+    /// The columns of items that the user named.
+    #[serde(default)]
+    pub named: Named,
+}
+
+/// Columns of the file of items that the user named, and that files of new items have, too.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Named {
+    /// The column of ids.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The columns that make the text, in this order.
+    pub text: Vec<String>,
+    /// The columns of categories.
+    pub categories: Vec<String>,
 }
 
 /// The text encoder that a model needs.
@@ -86,6 +107,8 @@ pub struct Origin {
     pub whitening: Option<Whitening>,
     /// The kinds of events that it tells apart, by number.
     pub kinds: Vec<String>,
+    /// The values of categories that it tells apart.
+    pub categories: Vocabulary,
     config: Config,
     checkpoint: Checkpoint,
     /// Ids of the items that have vectors of their own, in the order of these.
@@ -127,6 +150,7 @@ impl Origin {
                 .map(|encoder| encoder.reference.clone()),
             whitening: whitening(&checkpoint)?,
             kinds: config.kinds.clone(),
+            categories: config.categories.clone(),
             config,
             checkpoint,
         })
@@ -147,34 +171,52 @@ impl Origin {
         Err(Problem::new("recommend.encoder", text))
     }
 
-    /// The model in another form, for items of these ids. Those that had vectors of their own keep them; the others, and
-    /// all of a model of texts, begin with zeros.
+    /// The model in another form, for items of these ids and these values of categories. Those that had vectors of their
+    /// own keep them; the others, and all of a model of texts, begin with zeros.
     pub(super) fn model(
         &self,
-        (form, ids): (&Form, &[String]),
+        form: &Form,
+        (ids, categories): (&[String], &Vocabulary),
         place: &Place,
         seed: u64,
     ) -> Result<(Recommender, LoadReport)> {
-        // A checkpoint of as many items would have the right shape and the wrong items.
+        // A checkpoint of as many items would have the right shape and the wrong items; so would one of as many values.
         let keys = |path: &str| match path {
-            IDS => Vec::new(),
+            IDS | CATEGORIES => Vec::new(),
             path => vec![path.to_string()],
         };
         let (model, report) = load(Some(&self.checkpoint), &keys, form, place, seed)?;
-        if form.ids == 0 || self.known.is_empty() {
-            return Ok((model, report));
-        }
+        let width = form.body.width;
+        let own = if form.ids == 0 || self.known.is_empty() {
+            None
+        } else {
+            Some(self.own_vectors(ids, width)?)
+        };
+        let shared = if form.categories == 0 || self.categories.is_empty() {
+            None
+        } else {
+            let before = self.checkpoint.f32(CATEGORIES)?;
+            Some(categories.carried((&self.categories, &before), width))
+        };
+        let filled = with_values(model, &|path| match path {
+            IDS => own.clone(),
+            CATEGORIES => shared.clone(),
+            _ => None,
+        });
+        Ok((filled, report))
+    }
+
+    /// The vectors that items of these ids have of their own, `[items, width]`.
+    fn own_vectors(&self, ids: &[String], width: usize) -> Result<Vec<f32>> {
         let before = self.checkpoint.f32(IDS)?;
         let rows: HashMap<&str, usize> = self.known.iter().map(String::as_str).zip(0..).collect();
-        let width = form.body.width;
-        let mut vectors = vec![0f32; form.ids * width];
+        let mut vectors = vec![0f32; ids.len() * width];
         for (vector, id) in vectors.chunks_exact_mut(width).zip(ids) {
             if let Some(row) = rows.get(id.as_str()) {
                 vector.copy_from_slice(&before[row * width..][..width]);
             }
         }
-        let filled = with_values(model, &|path| (path == IDS).then(|| vectors.clone()));
-        Ok((filled, report))
+        Ok(vectors)
     }
 }
 
@@ -280,6 +322,7 @@ pub(super) fn weights(model: &Recommender, scale: Option<f64>) -> Vec<HostTensor
 }
 
 fn config(plan: &Plan, new: f32) -> Config {
+    let of = &plan.recipe.recommend;
     let encoder = plan.encoder.as_ref().map(|encoder| Encoder {
         reference: encoder.reference.clone(),
         files: encoder.files.clone(),
@@ -291,6 +334,12 @@ fn config(plan: &Plan, new: f32) -> Config {
         new,
         encoder,
         kinds: plan.kinds.clone(),
+        categories: plan.categories.clone(),
+        named: Named {
+            id: of.item_id.clone(),
+            text: of.item_text.clone(),
+            categories: of.item_category.clone(),
+        },
     }
 }
 

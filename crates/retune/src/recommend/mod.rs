@@ -8,6 +8,7 @@
 //! The loop ([`crate::train`]), the kernels, states of runs and the report page are those of every other task.
 
 pub mod bundle;
+pub mod categories;
 pub mod curve;
 mod figures;
 pub mod job;
@@ -32,6 +33,7 @@ pub(crate) use figures::{ABOVE, TIED};
 pub use mode::Mode;
 pub use plan::{Plan, TASK};
 pub use popularity::Untaken;
+pub use recommender::Score;
 pub use run::{resume, train};
 pub use shelf::{Pick, Shelf, User, Wanted};
 

@@ -10,6 +10,7 @@ use retune_data::interactions::{self, Columns, Facts, Filters, Interactions, Req
 use retune_eval::ranking::Seen;
 
 use super::bundle::Origin;
+use super::categories::Vocabulary;
 use super::job::Pace;
 use super::recommender::{Form, Score};
 use crate::bundle::sha256;
@@ -58,6 +59,8 @@ pub struct Plan {
     pub form: Form,
     /// The kinds of events that it tells apart, by number; none where it reads no kinds.
     pub kinds: Vec<String>,
+    /// The values of categories that it tells apart; none where it reads no categories.
+    pub categories: Vocabulary,
     /// How it trains.
     pub pace: Pace,
     /// Folder in which what is computed once is kept.
@@ -89,8 +92,8 @@ impl Plan {
         let (Ok(mut read), Ok(origin)) = (read, origin) else {
             return Err(problems);
         };
-        let kinds = kinds(recipe, &mut read, origin.as_ref());
-        let kinds = kinds.map_err(|problem| problems.push(problem));
+        let told = told(recipe, &mut read, origin.as_ref());
+        let told = told.map_err(|found| problems.extend(found));
         let texts = !read.catalogue.texts.iter().all(String::is_empty);
         let encoder = encoder(
             recipe,
@@ -99,17 +102,14 @@ impl Plan {
             on,
         )
         .map_err(|problem| problems.push(problem));
-        let form = form(
-            recipe,
-            &read,
-            (
-                origin.as_ref(),
-                encoder.as_ref().ok().and_then(Option::as_ref),
-            ),
-            kinds.as_ref().map_or(1, |kinds| kinds.len().max(1)),
-        )
-        .map_err(|problem| problems.push(problem));
-        let (Ok(encoder), Ok(form), Ok(kinds), true) = (encoder, form, kinds, problems.is_empty())
+        let from = encoder.as_ref().ok().and_then(Option::as_ref);
+        let counts = told.as_ref().map_or((1, 0), |(kinds, categories)| {
+            (kinds.len().max(1), categories.len())
+        });
+        let form = form(recipe, &read, (origin.as_ref(), from), counts)
+            .map_err(|problem| problems.push(problem));
+        let (Ok(encoder), Ok(form), Ok((kinds, categories)), true) =
+            (encoder, form, told, problems.is_empty())
         else {
             return Err(problems);
         };
@@ -128,6 +128,7 @@ impl Plan {
             encoder,
             form,
             kinds,
+            categories,
             cache: hub.home.join("features"),
         })
     }
@@ -214,7 +215,7 @@ fn shop(recipe: &Recipe, events: &Path, items: Option<&Path>) -> Result<Shop, Pr
             let request = CatalogueRequest {
                 id: of.item_id.clone(),
                 text: of.item_text.clone(),
-                categories: Vec::new(),
+                categories: of.item_category.clone(),
                 read: data.read_options(),
             };
             let read = Catalogue::read(path, &request, &events.items);
@@ -327,7 +328,7 @@ fn form(
     recipe: &Recipe,
     read: &Read,
     (origin, encoder): (Option<&Origin>, Option<&BaseModel>),
-    kinds: usize,
+    (kinds, categories): (usize, usize),
 ) -> Result<Form, Problem> {
     let of = &recipe.recommend;
     let text = encoder.map_or(0, |encoder| encoder.facts.width);
@@ -352,6 +353,8 @@ fn form(
         return Ok(Form {
             body,
             ids,
+            categories,
+            score: same_score(of.score, origin.form.score)?,
             ..origin.form.clone()
         });
     }
@@ -369,14 +372,40 @@ fn form(
     if let Some(text) = body.problem() {
         return Err(Problem::new("recommend", text));
     }
-    let score = if text > 0 { Score::Cosine } else { Score::Dot };
     Ok(Form {
         body,
         text,
         ids,
-        score,
+        categories,
+        score: match (of.score, text) {
+            (Some(score), _) => score,
+            (None, 0) => Score::Dot,
+            (None, _) => Score::Cosine,
+        },
         popularity: of.popularity.unwrap_or(ids == 0),
     })
+}
+
+/// The score of the model gone on from, which is the only one that it can make.
+fn same_score(asked: Option<Score>, before: Score) -> Result<Score, Problem> {
+    if asked.is_some_and(|asked| asked != before) {
+        let text = "is not how the recommender gone on from makes its scores; leave it out";
+        return Err(Problem::new("recommend.score", text));
+    }
+    Ok(before)
+}
+
+/// What the model is told beside items: the kinds of events and the values of categories that it tells apart.
+fn told(
+    recipe: &Recipe,
+    read: &mut Read,
+    origin: Option<&Origin>,
+) -> Result<(Vec<String>, Vocabulary), Vec<Problem>> {
+    let categories = categories(recipe, read, origin);
+    match (kinds(recipe, read, origin), categories) {
+        (Ok(kinds), Ok(categories)) => Ok((kinds, categories)),
+        (kinds, categories) => Err(kinds.err().into_iter().chain(categories.err()).collect()),
+    }
 }
 
 /// The kinds of events that the model tells apart; histories get their numbers. A kind that the model gone on from does not
@@ -424,6 +453,30 @@ fn kinds(
         read.histories.number_kinds(number);
     }
     Ok(own)
+}
+
+/// The values of categories that the model reads beside texts.
+fn categories(
+    recipe: &Recipe,
+    read: &Read,
+    origin: Option<&Origin>,
+) -> Result<Vocabulary, Problem> {
+    let asked = recipe.recommend.categories;
+    let before = origin.is_some_and(|origin| !origin.categories.is_empty());
+    if !asked.unwrap_or(before) {
+        return Ok(Vocabulary::default());
+    }
+    let found = Vocabulary::of(&read.catalogue);
+    if found.is_empty() && asked == Some(true) {
+        let text = match recipe.recommend.items {
+            None => "items have no columns; name a file of items with --items, or leave it out",
+            Some(_) => {
+                "no two items share a category; name a column of categories with --item-category, or leave it out"
+            }
+        };
+        return Err(Problem::new("recommend.categories", text));
+    }
+    Ok(found)
 }
 
 fn seen(asked: SeenItems, repeats: f64) -> Seen {

@@ -3,7 +3,7 @@
 //! An item's vector is what an adaptor makes of its text's whitened vector ("UniSRec", Hou et al., arXiv:2206.05941;
 //! "WhitenRec", Zhang et al., arXiv:2402.10602), plus a vector of its own behind a gate. The latter begins as zero, so a
 //! model that goes on from a pre-trained one begins as that one, and an item that nobody has taken yet stands on its
-//! text alone.
+//! text alone, and on its categories where the model reads them.
 //!
 //! What an item's popularity adds to its score can be given instead of learned: then its vector ends with the logarithm
 //! of its popularity, and every state ends with how much that counts.
@@ -44,6 +44,9 @@ pub struct Form {
     pub text: usize,
     /// Items with a vector of their own; 0 where they stand on their texts alone.
     pub ids: usize,
+    /// Values of categories with a vector of their own; 0 where no categories are read.
+    #[serde(default)]
+    pub categories: usize,
     /// How a state and an item make a score.
     pub score: Score,
     /// Whether what popularity adds to a score is given.
@@ -63,6 +66,7 @@ impl Form {
         Self {
             text: 0,
             ids: items,
+            categories: 0,
             score: Score::Dot,
             popularity: false,
             ..self.clone()
@@ -75,6 +79,8 @@ impl Form {
 pub struct Known {
     /// Whitened vectors of their texts, `[items, text]`.
     pub texts: Option<Tensor<2>>,
+    /// How much of each value of categories they have, `[items, values]`.
+    pub categories: Option<Tensor<2>>,
     /// Logarithms of their popularity, `[items, 1]`.
     pub popularity: Option<Tensor<2>>,
 }
@@ -85,6 +91,7 @@ impl Known {
     pub fn of(&self, form: &Form) -> Self {
         Self {
             texts: self.texts.clone().filter(|_| form.text > 0),
+            categories: self.categories.clone().filter(|_| form.categories > 0),
             popularity: self.popularity.clone().filter(|_| form.popularity),
         }
     }
@@ -104,6 +111,7 @@ impl Known {
     fn each(&self, f: impl Fn(Tensor<2>) -> Tensor<2>) -> Self {
         Self {
             texts: self.texts.clone().map(&f),
+            categories: self.categories.clone().map(&f),
             popularity: self.popularity.clone().map(&f),
         }
     }
@@ -131,6 +139,8 @@ impl Adaptor {
 pub struct Recommender {
     /// From texts to items.
     pub adaptor: Option<Adaptor>,
+    /// A vector for each value of categories, `[values, width]`.
+    pub categories: Option<Param<Tensor<2>>>,
     /// A vector for each item, `[items, width]`.
     pub ids: Option<Param<Tensor<2>>>,
     /// How much of it counts, `[1]`.
@@ -146,7 +156,8 @@ pub struct Recommender {
 }
 
 impl Recommender {
-    /// Reads `adaptor`, `ids`, `gate`, `body`, `sharpness` and `popularity`; whatever the source lacks of ids starts anew.
+    /// Reads `adaptor`, `categories`, `ids`, `gate`, `body`, `sharpness` and `popularity`; whatever the source lacks of
+    /// categories and ids starts anew.
     ///
     /// # Errors
     /// A tensor that is missing or of another shape.
@@ -168,6 +179,9 @@ impl Recommender {
             .then(|| source.param("popularity", [1], Init::Ones))
             .transpose()?;
         source.allow_new();
+        let categories = (form.categories > 0)
+            .then(|| source.param("categories", [form.categories, width], Init::Zeros))
+            .transpose()?;
         let fresh = match adaptor {
             Some(_) => Init::Zeros,
             None => Init::Normal,
@@ -181,6 +195,7 @@ impl Recommender {
             .transpose()?;
         Ok(Self {
             adaptor,
+            categories,
             ids,
             gate,
             body,
@@ -192,36 +207,34 @@ impl Recommender {
 
     /// Vectors of items, `[items, vector width]`, from what is known of them and their rows among the model's items.
     pub fn items(&self, of: &Known, rows: &Tensor<1, Int>) -> Tensor<2> {
-        let told = of.texts.as_ref().zip(self.adaptor.as_ref());
-        let told = told.map(|(texts, adaptor)| adaptor.forward(texts.clone()));
-        let known = self.ids.as_ref().map(|ids| {
+        let own = self.ids.as_ref().map(|ids| {
             let own = ids.val().select(0, rows.clone()); // [items, width]
             match &self.gate {
                 Some(gate) => own * gate.val().reshape([1, 1]),
                 None => own,
             }
         });
-        let vectors = match (told, known) {
-            (Some(told), Some(known)) => told + known,
-            (Some(one), None) | (None, Some(one)) => one,
-            (None, None) => unreachable!("items have texts or vectors of their own"),
-        };
-        ended(self.scaled(vectors), of.popularity.clone())
+        self.vectors(of, own)
     }
 
-    /// Vectors of new items, `[items, vector width]`, from the whitened vectors of their texts, `[items, text]`, and the
-    /// logarithm of popularity that new ones are given.
+    /// Vectors of new items, `[items, vector width]`, from what is known of them.
     ///
     /// # Panics
     /// When the model knows items by their ids alone.
-    pub fn told(&self, texts: &Tensor<2>, popularity: f32) -> Tensor<2> {
-        let adaptor = self.adaptor.as_ref();
-        let adaptor = adaptor.unwrap_or_else(|| unreachable!("a model of texts has an adaptor"));
-        let vectors = self.scaled(adaptor.forward(texts.clone()));
-        let [items, _] = vectors.dims();
-        let given = self.popularity.as_ref();
-        let new = given.map(|_| Tensor::full([items, 1], popularity, &vectors.device()));
-        ended(vectors, new)
+    pub fn told(&self, of: &Known) -> Tensor<2> {
+        self.vectors(of, None)
+    }
+
+    /// From what is known of items and their own vectors, `[items, width]`.
+    fn vectors(&self, of: &Known, own: Option<Tensor<2>>) -> Tensor<2> {
+        let told = of.texts.as_ref().zip(self.adaptor.as_ref());
+        let told = told.map(|(texts, adaptor)| adaptor.forward(texts.clone()));
+        let shared = of.categories.as_ref().zip(self.categories.as_ref());
+        let shared = shared.map(|(shares, vectors)| shares.clone().matmul(vectors.val()));
+        let parts = told.into_iter().chain(shared).chain(own);
+        let sum = parts.reduce(|sum, part| sum + part);
+        let sum = sum.unwrap_or_else(|| unreachable!("items have texts or vectors of their own"));
+        ended(self.scaled(sum), of.popularity.clone())
     }
 
     /// Of length 1 where scores are cosines.

@@ -107,6 +107,7 @@ impl<'a> Ground<'a> {
             test: Asked::of(&plan.histories, Side::Test),
             known: Known {
                 texts,
+                categories: Some(plan.categories.shares(&plan.catalogue, true)),
                 popularity: Some(Tensor::from_data(popularity, &cpu(true))),
             },
             users,
@@ -269,7 +270,10 @@ pub(super) fn begin(plan: &Plan, form: &Form, seed: u64) -> Result<(Recommender,
         ..Place::cpu(true, plan.recipe.products())
     };
     let (model, report) = match &plan.origin {
-        Some(origin) => origin.model((form, &plan.catalogue.ids), &place, seed)?,
+        Some(origin) => {
+            let known = (plan.catalogue.ids.as_slice(), &plan.categories);
+            origin.model(form, known, &place, seed)?
+        }
         None => bundle::fresh(form, &place, seed)?,
     };
     Ok((mode.prepare(model), report))

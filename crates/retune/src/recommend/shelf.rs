@@ -6,7 +6,8 @@ use std::path::Path;
 
 use burn::tensor::{Tensor, TensorData};
 use retune_data::interactions::SECOND;
-use retune_data::interactions::catalogue::Catalogue;
+use retune_data::interactions::catalogue::{Catalogue, CatalogueRequest};
+use retune_data::read::ReadOptions;
 use retune_data::{Column, RowOrigin, Table, Values};
 use retune_kernels::gemm::View;
 use retune_kernels::isa::Isa;
@@ -15,6 +16,7 @@ use serde::Serialize;
 
 use super::bundle::{KIND, RecommenderBundle, column, items_table};
 use super::rank::last_states;
+use super::recommender::Known;
 use super::sequences::History;
 use super::texts::TextEncoder;
 use crate::error::{Error, Result};
@@ -209,6 +211,17 @@ impl Shelf {
         ))
     }
 
+    /// How a file of new items is read: with the columns that the user named when the model was trained.
+    pub fn request(&self, read: ReadOptions) -> CatalogueRequest {
+        let named = self.bundle.config.named.clone();
+        CatalogueRequest {
+            id: named.id,
+            text: named.text,
+            categories: named.categories,
+            read,
+        }
+    }
+
     /// Adds items that are known by their texts alone, in the text encoder that the model was trained with.
     ///
     /// # Errors
@@ -242,8 +255,15 @@ impl Shelf {
             })?;
         let encoder = TextEncoder::open(&base, self.bundle.precision)?;
         let vectors = encoder.vectors(&items.texts, &hub.home.join("features"), &mut |_| ())?;
-        let texts = whitening.of(&vectors, false);
-        let vectors = self.bundle.model.told(&texts, self.bundle.config.new);
+        let config = &self.bundle.config;
+        let categories = config.categories.shares(items, false);
+        let popularity = Tensor::full([items.len(), 1], config.new, &cpu(false));
+        let known = Known {
+            texts: Some(whitening.of(&vectors, false)),
+            categories: Some(categories),
+            popularity: Some(popularity),
+        };
+        let vectors = self.bundle.model.told(&known.of(&config.form));
         self.bundle.vectors.extend(to_host(vectors));
         let first = self.ids.len() as u32;
         self.rows.extend(items.ids.iter().cloned().zip(first..));

@@ -129,13 +129,17 @@ impl Plan {
             0 => String::new(),
             n => format!(", {n} kinds of events"),
         };
+        let categories = match self.categories.len() {
+            0 => String::new(),
+            n => format!(", {n} categories of {} columns", self.categories.columns()),
+        };
         let popularity = if self.form.popularity {
             ", popularity given"
         } else {
             ""
         };
         format!(
-            "seq: {} layers of width {}, histories up to {}; items known by {items}{popularity}{kinds}{from}",
+            "seq: {} layers of width {}, histories up to {}; items known by {items}{categories}{popularity}{kinds}{from}",
             body.layers, body.width, body.max_length
         )
     }

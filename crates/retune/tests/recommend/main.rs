@@ -2,13 +2,17 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 #![expect(clippy::print_stderr, reason = "a test that is skipped says why")]
 
+#[path = "../folder/mod.rs"]
 mod folder;
+mod golden;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use retune::data::interactions::catalogue::{Catalogue, CatalogueRequest};
 use retune::data::interactions::synthetic::shop;
+use retune::data::read::ReadOptions;
 use retune::eval::{Event, Word};
 use retune::ops::Precision;
 use retune::recipe::VerdictLevel;
@@ -16,6 +20,7 @@ use retune::recommend::{self, Mode, Plan, Shelf, Untaken, User, Wanted};
 use retune::{Error, Finished, Flow, HubOptions, Recipe};
 
 use folder::copy;
+use retune_kernels::dropout::mix;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -129,6 +134,7 @@ fn a_model_of_texts_carries_over_and_begins_as_it_was() {
     let dir = tempfile::tempdir().unwrap();
     let mut first = recipe(dir.path(), "base");
     first.recommend.mode = Mode::Inductive;
+    first.recommend.categories = Some(true);
     let base = run(&first, dir.path());
     for mode in Mode::ALL {
         let mut second = recipe(dir.path(), mode.name());
@@ -161,6 +167,73 @@ fn a_model_of_texts_carries_over_and_begins_as_it_was() {
         .unwrap();
     assert!(
         problems[0].to_string().contains("retune pretrain"),
+        "{problems:?}"
+    );
+}
+
+/// A shop whose titles say nothing of what comes next: after an item of one group comes one of the next, and groups are
+/// mere codes.
+fn coded_shop(dir: &Path) -> Recipe {
+    let mut recipe = recipe(dir, "coded");
+    let mut items = "item_id,title,colour,code\n".to_string();
+    for item in 0..60 {
+        let title = ["one", "two"][item / 6 % 2];
+        writeln!(items, "i{item},thing {title},red,x{}", item % 6).unwrap();
+    }
+    let mut events = "user_id,item_id,timestamp\n".to_string();
+    for user in 0..200_u64 {
+        for step in 0..10 {
+            let item = (user + step) % 6 + 6 * (mix(user * 10 + step) % 10);
+            writeln!(events, "u{user},i{item},{}", 1_700_000_000 + 60 * step).unwrap();
+        }
+    }
+    fs::write(recipe.recommend.items.as_ref().unwrap(), items).unwrap();
+    fs::write(recipe.data.train.as_ref().unwrap(), events).unwrap();
+    recipe.recommend.item_text = vec!["title".to_string()];
+    recipe.recommend.item_category = vec!["code".to_string()];
+    recipe.recommend.mode = Mode::Inductive;
+    recipe.train.epochs = Some(40.0);
+    recipe
+}
+
+#[test]
+fn categories_tell_of_new_items_what_their_texts_do_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let new = dir.path().join("new.csv");
+    fs::write(&new, "item_id,title,code\nnew,thing one,x3\n").unwrap();
+    // Place of the new item for people whose last item was of the group before its own, and for others.
+    let places = |categories: bool| {
+        let mut recipe = coded_shop(dir.path());
+        recipe.recommend.categories = Some(categories);
+        recipe.out = Some(dir.path().join(format!("{categories}")));
+        let mut shelf = Shelf::open(&run(&recipe, dir.path()).bundle).unwrap();
+        let request = shelf.request(ReadOptions::default());
+        let items = Catalogue::read(&new, &request, &[]).unwrap();
+        assert_eq!(items.texts, ["thing one"]);
+        shelf.add(&items, &hub(dir.path()), &mut |_| ()).unwrap();
+        let wanted = Wanted {
+            k: 61,
+            show_seen: Some(true),
+            ..Wanted::default()
+        };
+        let place = |last: &str| {
+            let history = shelf.named(&[last.to_string()]).unwrap();
+            let picks = &shelf.recommend(&[&User::of(history)], &wanted).unwrap()[0];
+            picks.iter().position(|pick| pick.item == "new").unwrap()
+        };
+        (place("i2"), place("i4"))
+    };
+    let (asked, others) = places(true);
+    assert!(asked <= 10 && others > 10, "{asked}, {others}");
+    let (asked, _) = places(false);
+    assert!(asked > 10, "{asked} without categories");
+    let mut none = coded_shop(dir.path());
+    none.recommend.categories = Some(true);
+    none.recommend.item_category = vec!["item_id".to_string()];
+    let problems = Plan::resolve(&none, None, &hub(dir.path()), &mut |_| ());
+    let problems = problems.err().unwrap();
+    assert!(
+        problems[0].to_string().contains("--item-category"),
         "{problems:?}"
     );
 }
@@ -308,216 +381,7 @@ fn knobs_that_a_recommender_does_not_read_are_refused() {
     );
 }
 
-/// A tiny recommender written out in torch (`golden/make_seq.py`, in f64): item vectors, states, gradients, five steps.
-mod golden {
-    use std::collections::BTreeMap;
-
-    use burn::tensor::{Int, Tensor, TensorData};
-    use retune::checkpoint::Checkpoint;
-    use retune::data::interactions::SECOND;
-    use retune::eval::ranking::Seen;
-    use retune::model::Pass;
-    use retune::recommend::job::{Job, Pace};
-    use retune::recommend::rank::Asked;
-    use retune::recommend::recommender::{Form, Known, Recommender, Score};
-    use retune::recommend::sequences::{History, SequenceBatch};
-    use retune::scoring::{cpu, to_host};
-    use retune::seq::SeqConfig;
-    use retune::train::optimizer::Gradients;
-    use retune::weights::{Place, Source, params};
-
-    use super::*;
-
-    #[derive(serde::Deserialize)]
-    struct Expected {
-        histories: Vec<Vec<u32>>,
-        seconds: Vec<Vec<i64>>,
-        texts: Vec<f32>,
-        popularity: Vec<f32>,
-        items: Vec<f32>,
-        states: Vec<f32>,
-        gradients: BTreeMap<String, Vec<f32>>,
-        losses: Vec<f64>,
-    }
-
-    fn form() -> Form {
-        Form {
-            body: SeqConfig {
-                width: 8,
-                layers: 2,
-                heads: 2,
-                inner: 12,
-                max_length: 6,
-                kinds: 1,
-                gaps: 4,
-                dropout: 0.0,
-                placed: true,
-            },
-            text: 5,
-            ids: 7,
-            score: Score::Cosine,
-            popularity: true,
-        }
-    }
-
-    fn model(train: bool) -> Recommender {
-        let file = root().join("golden/seq/weights.safetensors");
-        let checkpoint = Checkpoint::open(&file).unwrap();
-        let keys = |path: &str| vec![path.to_string()];
-        let place = Place::cpu(train, Precision::F32);
-        let mut source = Source::new(Some(&checkpoint), &keys, &place, 0, 0.1);
-        let model = Recommender::load(&mut source, &form()).unwrap();
-        let report = source.finish(&|_| false);
-        assert_eq!((report.new, report.unused), (Vec::new(), Vec::new()));
-        model
-    }
-
-    fn expected() -> Expected {
-        let text = fs::read_to_string(root().join("golden/seq/expected.json")).unwrap();
-        serde_json::from_str(&text).unwrap()
-    }
-
-    fn near(got: &[f32], wanted: &[f32], tolerance: f32, what: &str) {
-        assert_eq!(got.len(), wanted.len(), "{what}");
-        for (i, (g, w)) in got.iter().zip(wanted).enumerate() {
-            assert!(
-                (g - w).abs() < tolerance * (1.0 + w.abs()),
-                "{what} {i}: {g}, expected {w}"
-            );
-        }
-    }
-
-    fn rows(n: i64) -> Tensor<1, Int> {
-        let rows: Vec<i64> = (0..n).collect();
-        Tensor::from_data(TensorData::new(rows, [n as usize]), &cpu(false))
-    }
-
-    /// Times of the events, in nanoseconds.
-    fn times(expected: &Expected) -> Vec<Vec<i64>> {
-        let each = expected.seconds.iter();
-        each.map(|s| s.iter().map(|s| s * SECOND).collect())
-            .collect()
-    }
-
-    fn histories<'a>(expected: &'a Expected, times: &'a [Vec<i64>]) -> Vec<(u64, History<'a>)> {
-        let kinds = &[];
-        let each = expected.histories.iter().zip(times);
-        each.map(|(items, times)| {
-            (
-                0,
-                History {
-                    items,
-                    times,
-                    kinds,
-                },
-            )
-        })
-        .collect()
-    }
-
-    fn known(expected: &Expected, train: bool) -> Known {
-        let tensor = |values: &[f32], width: usize| {
-            let data = TensorData::new(values.to_vec(), [7, width]);
-            Some(Tensor::from_data(data, &cpu(train)))
-        };
-        Known {
-            texts: tensor(&expected.texts, 5),
-            popularity: tensor(&expected.popularity, 1),
-        }
-    }
-
-    /// Five passes over the three histories at once.
-    const PACE: Pace = Pace {
-        epochs: Some(5.0),
-        patience: 5,
-        lr: 1e-2,
-        batch: 3,
-        negatives: None,
-        average: None,
-        max_steps: None,
-        checkpoint_every: None,
-        precision: Precision::F32,
-        weight_decay: 0.0,
-        clip_norm: 0.0,
-        seed: 1,
-    };
-
-    fn with_job<R>(expected: &Expected, f: impl FnOnce(&Job) -> R) -> R {
-        let (form, select, times) = (form(), Asked::default(), times(expected));
-        f(&Job {
-            form: &form,
-            pace: PACE,
-            known: known(expected, true),
-            learn: histories(expected, &times),
-            select: &select,
-            items: 7,
-            seen: Seen::Kept,
-        })
-    }
-
-    #[test]
-    fn items_and_states_are_those_of_torch() {
-        let (model, expected) = (model(false), expected());
-        let items = model.items(&known(&expected, false), &rows(7));
-        near(&to_host(items.clone()), &expected.items, 1e-5, "items");
-        let times = times(&expected);
-        let batch = SequenceBatch::asking(&histories(&expected, &times), 4);
-        let states = model.states(&items, &batch, &Pass::default());
-        near(&to_host(states), &expected.states, 1e-5, "states");
-    }
-
-    #[test]
-    fn every_gradient_is_that_of_torch() {
-        let (start, expected) = (model(true), expected());
-        let pass = Pass::default();
-        let (mut found, mut checked) = (Gradients::default(), 0);
-        let weight = with_job(&expected, |job| {
-            let (lesson, _) = job.lessons(0, &job.in_play()).next().unwrap().unwrap();
-            let loss = job.loss(&start, &lesson, &pass);
-            found.add(&start, loss.sum.backward(), &pass.rows);
-            loss.weight
-        });
-        for named in params(&start) {
-            let (_, gradient) = found.found.iter().find(|(id, _)| *id == named.id).unwrap();
-            let values = gradient.clone().dense(&cpu(false));
-            let values = to_host(values.unsqueeze::<2>());
-            let last = values.len() - 1;
-            let mut places = vec![0, values.len() / 3, values.len() / 2, last];
-            places.dedup();
-            // Sums over events, where the reference has their mean.
-            let mean = |i: usize| values[i] / weight as f32;
-            let got: Vec<f32> = places.into_iter().map(mean).collect();
-            near(&got, &expected.gradients[&named.path], 2e-4, &named.path);
-            checked += 1;
-        }
-        assert_eq!(checked, expected.gradients.len());
-    }
-
-    #[test]
-    fn five_steps_lose_what_they_lose_in_torch() {
-        let expected = expected();
-        let mut losses = Vec::new();
-        with_job(&expected, |job| {
-            let on = &mut |event: &Event| {
-                if let Event::Step { loss, .. } = event {
-                    losses.push(*loss);
-                }
-                Flow::Continue
-            };
-            job.fit(model(true), (None, None), on).unwrap();
-        });
-        assert_eq!(losses.len(), 5);
-        for (got, wanted) in losses.iter().zip(&expected.losses) {
-            let wanted_all = &expected.losses;
-            assert!(
-                (got - wanted).abs() < 1e-4,
-                "{losses:?}, expected {wanted_all:?}"
-            );
-        }
-    }
-}
-
-#[path = "../../retune-eval/tests/movielens/package.rs"]
+#[path = "../../../retune-eval/tests/movielens/package.rs"]
 #[expect(dead_code, reason = "another test program reads the larger set")]
 mod package;
 
