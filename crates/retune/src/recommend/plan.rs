@@ -372,16 +372,13 @@ fn form(
     if let Some(text) = body.problem() {
         return Err(Problem::new("recommend", text));
     }
+    let usual = if text > 0 { Score::Cosine } else { Score::Dot };
     Ok(Form {
         body,
         text,
         ids,
         categories,
-        score: match (of.score, text) {
-            (Some(score), _) => score,
-            (None, 0) => Score::Dot,
-            (None, _) => Score::Cosine,
-        },
+        score: of.score.unwrap_or(usual),
         popularity: of.popularity.unwrap_or(ids == 0),
     })
 }
