@@ -11,7 +11,7 @@ use std::path::Path;
 use retune::data::Target;
 use retune::data::read::{ReadOptions, read};
 use retune::data::simulate::{World, write_transactions};
-use retune::eval::{Event, Word};
+use retune::eval::Word;
 use retune::ops::Precision;
 use retune::recipe::{Calibrate, VerdictLevel};
 use retune::tables::plan::Rows;
@@ -20,7 +20,7 @@ use retune::tables::{self, Family, Plan};
 use retune::{Finished, Flow, Recipe};
 use serde_json::{Map, Value, json};
 
-use folder::copy;
+use folder::cut_off;
 
 /// A recipe for `data` that writes to `out` beside it.
 fn recipe(data: &Path, out: &str) -> Recipe {
@@ -530,17 +530,9 @@ fn a_network_that_is_cut_off_ends_with_the_same_weights_on_any_number_of_threads
         ..recipe
     };
     let from = again.out.clone().unwrap();
-    let mut copied = false;
     let plan = Plan::resolve(&again, None).unwrap();
-    tables::train(plan, &mut |event: &Event| {
-        if matches!(event, Event::Saved { step } if *step == 10) {
-            copy(&from, &cut);
-            copied = true;
-        }
-        Flow::Continue
-    })
-    .unwrap();
-    assert!(copied);
+    tables::train(plan, &mut cut_off(10, &from, &cut)).unwrap();
+    assert!(cut.is_dir());
     assert_eq!(weights(&finished.bundle), weights(&from), "threads");
     let plan = Plan::resolve(&again, Some(&cut)).unwrap();
     let resumed = tables::resume(plan, false, &mut |_| Flow::Continue).unwrap();

@@ -24,7 +24,8 @@ use crate::checkpoint::{self, Checkpoint, hex};
 use crate::error::{Error, Problem, Result};
 use crate::ops::Precision;
 use crate::pretrained::BaseModel;
-use crate::run_folder::RunFolder;
+use crate::recipe::{Recipe, RecommendRecipe};
+use crate::run_folder::{RECIPE, RunFolder};
 use crate::weights::{
     HostTensor, KeyMap, LoadReport, Place, Source, host_values, merged, with_values,
 };
@@ -69,21 +70,6 @@ pub struct Config {
     /// The values of categories that the model tells apart, by row.
     #[serde(default, skip_serializing_if = "Vocabulary::is_empty")]
     pub categories: Vocabulary,
-    /// The columns of items that the user named.
-    #[serde(default)]
-    pub named: Named,
-}
-
-/// Columns of the file of items that the user named, and that files of new items have, too.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Named {
-    /// The column of ids.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    /// The columns that make the text, in this order.
-    pub text: Vec<String>,
-    /// The columns of categories.
-    pub categories: Vec<String>,
 }
 
 /// The text encoder that a model needs.
@@ -280,17 +266,10 @@ pub(super) fn save(run: &RunFolder, saved: Saved) -> Result<Manifest> {
     let vectors = (VECTORS.to_string(), vec![items, width], saved.vectors);
     checkpoint::write(&folder.join(ITEM_VECTORS), &[vectors], &[])?;
     run.write("config.json", &pretty(&config(plan, saved.new))?)?;
-    run.write("recipe.toml", plan.recipe.to_toml().as_bytes())?;
+    run.write(RECIPE, plan.recipe.to_toml().as_bytes())?;
     retune_data::write::write(&items_table(&plan.catalogue), &folder.join(ITEMS))?;
     retune_data::write::write(&events_table(plan), &folder.join(EVENTS))?;
-    let names = [
-        WEIGHTS,
-        ITEM_VECTORS,
-        "config.json",
-        "recipe.toml",
-        ITEMS,
-        EVENTS,
-    ];
+    let names = [WEIGHTS, ITEM_VECTORS, "config.json", RECIPE, ITEMS, EVENTS];
     let files = names.map(|name| Ok((name.to_string(), sha256(&folder.join(name))?)));
     let encoder = plan.encoder.as_ref();
     Ok(Manifest {
@@ -322,7 +301,6 @@ pub(super) fn weights(model: &Recommender, scale: Option<f64>) -> Vec<HostTensor
 }
 
 fn config(plan: &Plan, new: f32) -> Config {
-    let of = &plan.recipe.recommend;
     let encoder = plan.encoder.as_ref().map(|encoder| Encoder {
         reference: encoder.reference.clone(),
         files: encoder.files.clone(),
@@ -335,11 +313,6 @@ fn config(plan: &Plan, new: f32) -> Config {
         encoder,
         kinds: plan.kinds.clone(),
         categories: plan.categories.clone(),
-        named: Named {
-            id: of.item_id.clone(),
-            text: of.item_text.clone(),
-            categories: of.item_category.clone(),
-        },
     }
 }
 
@@ -456,6 +429,8 @@ pub struct RecommenderBundle {
     pub folder: PathBuf,
     /// `config.json`.
     pub config: Config,
+    /// How it was made.
+    pub recipe: RecommendRecipe,
     /// Format of its products.
     pub precision: Precision,
     /// The model, outside the gradient graph.
@@ -483,6 +458,7 @@ impl RecommenderBundle {
     pub fn open(folder: &Path) -> Result<Self> {
         let origin = Origin::open(folder)?;
         let precision = read_manifest(folder)?.precision;
+        let recipe = Recipe::read(&folder.join(RECIPE)).map_err(Error::Problems)?;
         let place = Place::cpu(false, precision);
         let keys = |path: &str| vec![path.to_string()];
         let (model, _) = load(Some(&origin.checkpoint), &keys, &origin.form, &place, 0)?;
@@ -498,6 +474,7 @@ impl RecommenderBundle {
         }
         Ok(Self {
             folder: folder.to_path_buf(),
+            recipe: recipe.recommend,
             precision,
             model,
             vectors,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use retune_data::interactions::catalogue::{Catalogue, CatalogueRequest};
 use retune_data::interactions::protocol::{self, Counts, CutOff, Histories};
 use retune_data::interactions::{self, Columns, Facts, Filters, Interactions, Request, Shop, join};
+use retune_data::read::ReadOptions;
 use retune_eval::ranking::Seen;
 
 use super::bundle::Origin;
@@ -212,17 +213,22 @@ fn shop(recipe: &Recipe, events: &Path, items: Option<&Path>) -> Result<Shop, Pr
             ..Catalogue::default()
         },
         Some(path) => {
-            let request = CatalogueRequest {
-                id: of.item_id.clone(),
-                text: of.item_text.clone(),
-                categories: of.item_category.clone(),
-                read: data.read_options(),
-            };
+            let request = catalogue_request(of, data.read_options());
             let read = Catalogue::read(path, &request, &events.items);
             read.map_err(|error| Problem::new("recommend.items", error.to_string()))?
         }
     };
     Ok(Shop { events, items })
+}
+
+/// How files of items are read, those of a training and those of items that come later.
+pub(super) fn catalogue_request(of: &RecommendRecipe, read: ReadOptions) -> CatalogueRequest {
+    CatalogueRequest {
+        id: of.item_id.clone(),
+        text: of.item_text.clone(),
+        categories: of.item_category.clone(),
+        read,
+    }
 }
 
 fn request(data: &DataRecipe, of: &RecommendRecipe) -> Request {

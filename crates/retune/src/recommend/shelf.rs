@@ -15,6 +15,7 @@ use retune_kernels::topk::{Search, best};
 use serde::Serialize;
 
 use super::bundle::{KIND, RecommenderBundle, column, items_table};
+use super::plan::catalogue_request;
 use super::rank::last_states;
 use super::recommender::Known;
 use super::sequences::History;
@@ -213,13 +214,7 @@ impl Shelf {
 
     /// How a file of new items is read: with the columns that the user named when the model was trained.
     pub fn request(&self, read: ReadOptions) -> CatalogueRequest {
-        let named = self.bundle.config.named.clone();
-        CatalogueRequest {
-            id: named.id,
-            text: named.text,
-            categories: named.categories,
-            read,
-        }
+        catalogue_request(&self.bundle.recipe, read)
     }
 
     /// Adds items that are known by their texts alone, in the text encoder that the model was trained with.

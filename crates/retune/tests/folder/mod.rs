@@ -4,6 +4,9 @@
 use std::fs;
 use std::path::Path;
 
+use retune::Flow;
+use retune::eval::Event;
+
 /// Copies a folder with all it holds.
 pub fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
@@ -15,5 +18,16 @@ pub fn copy(from: &Path, to: &Path) {
         } else {
             fs::copy(entry.path(), target).unwrap();
         }
+    }
+}
+
+/// Watches a run in `from`, and copies its folder to `cut` when the state of `at` is saved: what a process leaves that is
+/// killed then.
+pub fn cut_off<'a>(at: u64, from: &'a Path, cut: &'a Path) -> impl FnMut(&Event) -> Flow + 'a {
+    move |event| {
+        if matches!(event, Event::Saved { step } if *step == at) {
+            copy(from, cut);
+        }
+        Flow::Continue
     }
 }

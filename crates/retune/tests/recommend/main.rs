@@ -19,7 +19,7 @@ use retune::recipe::VerdictLevel;
 use retune::recommend::{self, Mode, Plan, Shelf, Untaken, User, Wanted};
 use retune::{Error, Finished, Flow, HubOptions, Recipe};
 
-use folder::copy;
+use folder::cut_off;
 use retune_kernels::dropout::mix;
 
 fn root() -> PathBuf {
@@ -347,16 +347,8 @@ fn a_run_that_was_cut_off_ends_with_the_same_weights() {
         ..whole
     };
     let from = again.out.clone().unwrap();
-    let mut copied = false;
-    recommend::train(plan(&again, dir.path()), &mut |event: &Event| {
-        if matches!(event, Event::Saved { step } if *step == 9) {
-            copy(&from, &cut);
-            copied = true;
-        }
-        Flow::Continue
-    })
-    .unwrap();
-    assert!(copied);
+    recommend::train(plan(&again, dir.path()), &mut cut_off(9, &from, &cut)).unwrap();
+    assert!(cut.is_dir());
     assert_eq!(weights(&finished.bundle), weights(&from), "threads");
     let resumed = Plan::resolve(&again, Some(&cut), &hub(dir.path()), &mut |_| ()).unwrap();
     let resumed = recommend::resume(resumed, false, &mut |_| Flow::Continue).unwrap();
