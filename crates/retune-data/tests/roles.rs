@@ -3,7 +3,7 @@
 
 use retune_data::picture::Picture;
 use retune_data::read::{ReadOptions, read};
-use retune_data::roles::{RoleRequest, Roles, TaskKind, detect};
+use retune_data::roles::{RoleRequest, Roles, TaskKind, detect, detect_label};
 use retune_data::{Column, Result, RowOrigin, Table, Values};
 
 const SENTENCES: [&str; 8] = [
@@ -418,4 +418,41 @@ fn a_column_that_tells_the_sides_is_no_label() {
         )
     });
     check(&text, &["text"], "mark", TaskKind::Classification);
+}
+
+const SKIES: [&str; 3] = ["rain", "sun", "fog"];
+
+#[test]
+fn of_a_table_the_last_column_is_the_label_where_no_other_holds_words() {
+    let label = |header: &str, row: fn(usize) -> String| {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t.csv");
+        std::fs::write(&path, file(header, 60, row)).unwrap();
+        let table = read(&path, &ReadOptions::default()).unwrap();
+        detect_label(&table, &RoleRequest::default())
+    };
+    let roles = label("wind,heat,sky", |i| {
+        format!("{}.5,{}.25,{}", i % 7, i % 11, SKIES[i % 3])
+    });
+    let roles = roles.unwrap();
+    assert_eq!(roles.label.as_deref(), Some("sky"));
+    assert_eq!(roles.task, Some(TaskKind::Classification));
+    // A label that is the same everywhere is one, not a column to pass over.
+    let roles = label("wind,heat,is_fraud", |i| {
+        format!("{}.5,{}.25,0", i % 7, i % 11)
+    });
+    assert_eq!(roles.unwrap().label.as_deref(), Some("is_fraud"));
+    // Words in the middle are as likely a field, and so are two columns of words.
+    for (header, row) in [
+        (
+            "wind,sky,heat",
+            (|i| format!("{}.5,{},{}.25", i % 7, SKIES[i % 3], i % 11)) as fn(usize) -> String,
+        ),
+        ("wind,town,sky", |i| {
+            format!("{}.5,{},{}", i % 7, ["oslo", "rome"][i % 2], SKIES[i % 3])
+        }),
+    ] {
+        let error = label(header, row).unwrap_err().to_string();
+        assert!(error.contains("--label"), "{error}");
+    }
 }

@@ -13,6 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use retune::checkpoint::Checkpoint;
 use retune::data::read::{ReadOptions, read};
 use retune::data::simulate::{World, write_transactions};
 use retune::data::timelines::Moments;
@@ -20,6 +21,7 @@ use retune::events::batch::EventBatch;
 use retune::events::bundle::{TASK, fresh};
 use retune::events::pretrain::pretrain;
 use retune::events::{EventBase, EventForm, Plan};
+use retune::methods::MethodRecipe;
 use retune::model::Pass;
 use retune::ops::{self, Precision};
 use retune::recipe::VerdictLevel;
@@ -231,6 +233,69 @@ fn networks_and_a_model_of_events_learn_together_and_serve() {
         mean("1"),
         mean("0")
     );
+}
+
+#[test]
+fn a_method_says_what_of_the_model_of_events_trains() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = learn(&payments(dir.path(), "first.csv", 1), "base").bundle;
+    let data = payments(dir.path(), "own.csv", 6);
+    let table = read(&data, &ReadOptions::default()).unwrap();
+    for name in ["full", "head", "last_layers", "bitfit", "lora"] {
+        let mut recipe = recipe(&data, name);
+        recipe.verdict = VerdictLevel::Off;
+        recipe.model = Some("events".to_string());
+        recipe.precision = Some(Precision::F32);
+        recipe.method = MethodRecipe::named(name, &toml::Table::new()).unwrap();
+        recipe.train.max_steps = Some(8);
+        recipe.tables.members = 4;
+        recipe.tables.net_width = 32;
+        recipe.tables.event_model = Some(base.clone());
+        let plan = tables::Plan::resolve(&recipe, None).unwrap();
+        let test = plan.test.at.clone();
+        let bundle = tables::train(plan, &mut |_| Flow::Continue).unwrap().bundle;
+        let changed = changed(
+            &base.join("model.safetensors"),
+            &bundle.join("history.safetensors"),
+        );
+        let all =
+            |with: &str| !changed.is_empty() && changed.iter().all(|path| path.contains(with));
+        assert!(
+            match name {
+                "full" => changed.iter().any(|path| path.starts_with("tables.")),
+                "head" => changed.is_empty(),
+                "last_layers" | "lora" => all("body.layers."),
+                _ => all(".bias"),
+            },
+            "{name} changes {changed:?}"
+        );
+        // The bundle, in which updates are added to their weights, says what the run measured.
+        let scorer = Scorer::open(&bundle).unwrap();
+        let scores = scorer.scores(&scorer.cells(&table).unwrap());
+        let measured = read(&bundle.join("predictions.parquet"), &ReadOptions::default()).unwrap();
+        let column = measured.column("score_1").unwrap();
+        for (row, at) in test.into_iter().enumerate() {
+            let wanted: f32 = column.text(row).unwrap().parse().unwrap();
+            let got = scores.row(at)[1];
+            assert!(
+                (got - wanted).abs() < 1e-4,
+                "{name}, row {at}: {got} and {wanted}"
+            );
+        }
+    }
+}
+
+/// Names of the tensors of a bundle's model of events that a base holds with other bits.
+fn changed(base: &Path, bundle: &Path) -> Vec<String> {
+    let open = |path| Checkpoint::open(path).unwrap();
+    let (base, bundle) = (open(base), open(bundle));
+    let other =
+        |name: &&str| base.f32(&format!("past.{name}")).unwrap() != bundle.f32(name).unwrap();
+    bundle
+        .names()
+        .filter(other)
+        .map(ToString::to_string)
+        .collect()
 }
 
 #[test]

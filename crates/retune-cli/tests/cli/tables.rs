@@ -251,6 +251,7 @@ fn wrong_tables_and_streams_are_told_with_a_cure() {
             "train payments.csv --delay 90d",
             "no event is left for training",
         ),
+        ("train payments.csv --time amount", "or another --time"),
         ("train payments.csv --test-from soon", "2018-08-08"),
         ("train payments.csv --alert many", "alerts=100"),
         ("train payments.csv --decide f1", "--alert"),
@@ -273,6 +274,10 @@ fn knobs_without_effect_and_corrections_that_cannot_be_are_refused() {
         (
             "train machines.csv --method lora --schedule cosine",
             "`lora` tunes pre-trained weights",
+        ),
+        (
+            "train payments.csv --model events --event-model retune-txn-base --method lora --with targets=heads",
+            "matches no layer of the model of events",
         ),
         (
             "train machines.csv --epochs 3",

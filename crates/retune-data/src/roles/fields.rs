@@ -121,9 +121,15 @@ pub fn detect_label(t: &Table, r: &RoleRequest) -> Result<Roles> {
     Ok(roles)
 }
 
-/// The label by its name, and why; the only column that can be one; `None` where none can.
+/// The label by its name, and why; the only column that can be one, or the only one of words where it stands last; `None`
+/// where none can.
 fn told_label(t: &Table, profiles: &[Profile]) -> Result<Option<(String, String)>> {
-    let possible: Vec<&Profile> = profiles.iter().filter(|p| is_label(p)).collect();
+    // A label that is the same in all rows is told as that, not passed over.
+    let constant = |p: &Profile| p.kind == Kind::Constant && rank(&p.name) < UNTOLD;
+    let possible: Vec<&Profile> = profiles
+        .iter()
+        .filter(|p| is_label(p) || constant(p))
+        .collect();
     let best = possible.iter().map(|p| rank(&p.name)).min();
     let Some(best) = best else {
         return Ok(None);
@@ -133,6 +139,13 @@ fn told_label(t: &Table, profiles: &[Profile]) -> Result<Option<(String, String)
         .copied()
         .filter(|p| rank(&p.name) == best)
         .collect();
+    if let Some(last) = last_of_words(t, &top).filter(|_| best == UNTOLD) {
+        let why = format!(
+            "the last column and the only one of words: {}; --label names another",
+            last.describe()
+        );
+        return Ok(Some((last.name.clone(), why)));
+    }
     let [winner] = top.as_slice() else {
         let list: Vec<String> = top
             .iter()
@@ -152,6 +165,16 @@ fn told_label(t: &Table, profiles: &[Profile]) -> Result<Option<(String, String)
         _ => format!("its name, and {}; --label names another", winner.describe()),
     };
     Ok(Some((winner.name.clone(), why)))
+}
+
+/// Of several columns that can be labels the last of the file, if it holds words and the others do not.
+fn last_of_words<'a>(t: &Table, possible: &[&'a Profile]) -> Option<&'a Profile> {
+    let words = possible.iter().filter(|p| p.kind == Kind::Words);
+    let [one] = words.collect::<Vec<_>>()[..] else {
+        return None;
+    };
+    let last = t.columns.last()?;
+    (possible.len() > 1 && one.name == last.name).then_some(*one)
 }
 
 /// How telling a name is: 0 and 1 for known names, 2 for those that end in a known word, [`UNTOLD`] for others.

@@ -57,8 +57,7 @@ impl Method for Lora {
     }
 
     fn start(&self, place: &Place) -> Option<f64> {
-        let trains = place.in_head() || place.path.contains(".adapter.");
-        trains.then_some(0.0)
+        place.is_new().then_some(0.0)
     }
 
     fn adapters(&self, layers: &[&str]) -> Option<Adapters> {

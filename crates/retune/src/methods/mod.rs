@@ -83,20 +83,30 @@ impl Place {
     pub fn in_head(&self) -> bool {
         self.depth == 0
     }
+
+    /// Whether it is not of the pre-trained model: it belongs to the head or to an update.
+    pub fn is_new(&self) -> bool {
+        self.in_head() || self.path.contains(".adapter.")
+    }
 }
 
 /// The model with every parameter frozen that does not train from the start.
 pub fn prepare(method: &dyn Method, model: Model, layers: usize) -> Model {
+    prepare_at(method, model, &|path| Place::new(path, layers))
+}
+
+/// The same of a model whose paths `place` reads.
+pub fn prepare_at<M: Module>(method: &dyn Method, model: M, place: &dyn Fn(&str) -> Place) -> M {
     model.map(&mut Freeze {
         method,
-        layers,
+        place,
         stack: PathStack::default(),
     })
 }
 
 struct Freeze<'a> {
     method: &'a dyn Method,
-    layers: usize,
+    place: &'a dyn Fn(&str) -> Place,
     stack: PathStack,
 }
 
@@ -110,7 +120,7 @@ impl ModuleMapper for Freeze<'_> {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let place = Place::new(&self.stack.path(), self.layers);
+        let place = (self.place)(&self.stack.path());
         let trains = !place.is_statistic() && self.method.start(&place) == Some(0.0);
         param.set_require_grad(trains)
     }
@@ -118,23 +128,27 @@ impl ModuleMapper for Freeze<'_> {
 
 /// How each parameter of a run of `steps` steps trains. The learning rate falls by `layer_decay` with each layer
 /// away from the answer (Howard & Ruder, arXiv:1801.06146); `anchored` pulls the backbone to where it began.
-pub fn groups(
+pub fn groups(method: &dyn Method, model: &Model, layers: usize, pace: (u64, f64, bool)) -> Groups {
+    groups_at(method, model, &|path| Place::new(path, layers), pace)
+}
+
+/// The same of a model whose paths `place` reads.
+pub fn groups_at<M: Module>(
     method: &dyn Method,
-    model: &Model,
-    layers: usize,
+    model: &M,
+    place: &dyn Fn(&str) -> Place,
     (steps, layer_decay, anchored): (u64, f64, bool),
 ) -> Groups {
     let group = |named: crate::weights::Named| {
-        let place = Place::new(&named.path, layers);
+        let place = place(&named.path);
         if place.is_statistic() {
             return None;
         }
         let start = method.start(&place)?;
-        let fresh = place.in_head() || place.path.contains(".adapter.");
         let group = Group {
             from: (start * steps as f64).round() as u64,
             lr_scale: layer_decay.powi(place.depth as i32),
-            anchored: anchored && !fresh,
+            anchored: anchored && !place.is_new(),
         };
         Some((named.id, group))
     };

@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
 use retune_data::fields::{Cast, Cells, Fields, cast, seconds};
+use retune_data::interactions::{SECOND, show_moment};
 use retune_data::leaks::{Finding, LeakRequest, leaks};
 use retune_data::processor::{Labels, labelled_rows};
 use retune_data::roles::{Reason, RoleRequest, Roles, TaskKind, detect_label};
@@ -15,6 +16,7 @@ use retune_kernels::dropout::mix;
 
 use super::alerts::PATTERNS;
 use super::history::History;
+use super::joint;
 use super::periods::{Periods, Sides};
 use super::plan::{Family, Plan, Rows};
 use super::{FRAUD, task, tells_fraud, undersample, unread};
@@ -210,6 +212,9 @@ impl Found {
             let (taken, rows) = (self.taken(recipe, label), (&self.table, train));
             let state = family == Family::Events;
             let found = History::of(recipe, state, rows, (&self.cast, &taken), &mut engine)?;
+            if state {
+                joint::check(recipe.method.method(), &found.0)?;
+            }
             (Some(found.0), found.1)
         } else {
             let found = features_of(&self.table, &mut engine);
@@ -433,7 +438,7 @@ impl Found {
             rolling: of.rolling,
         };
         let mut sides = periods.divide(times, &self.usable);
-        filled(&sides)?;
+        filled(&sides, times)?;
         for [from, span] in &sides.earlier {
             let one = Periods {
                 from: Some(*from),
@@ -441,7 +446,7 @@ impl Found {
                 rolling: 1,
                 ..periods.clone()
             };
-            filled(&one.divide(times, &self.usable))?;
+            filled(&one.divide(times, &self.usable), times)?;
         }
         if of.leave_known {
             let Some(card) = self.cast.entities.first() else {
@@ -516,17 +521,21 @@ fn correctable(
     undersample::note(train, positive, (of.keep_legitimate, recipe.seed))
 }
 
-/// Whether there are events of every side.
-fn filled(sides: &Sides) -> Result<(), Problem> {
+/// Whether there are events of every side; what to say when not names the `times` that were read.
+fn filled(sides: &Sides, times: &[i64]) -> Result<(), Problem> {
     for (name, rows) in [
         ("training", &sides.train),
         ("validation", &sides.valid),
         ("test", &sides.test),
     ] {
         if rows.is_empty() {
+            let day = |at: Option<&i64>| show_moment(at.map_or(0, |seconds| seconds * SECOND));
             let text = format!(
-                "no event is left for {name}: {}; choose another --test-from, --delay or --train-span",
-                sides.how
+                "no event is left for {name}: {}; the events are from {} to {}; choose another --test-from, --delay or \
+                 --train-span, or another --time",
+                sides.how,
+                day(times.iter().min()),
+                day(times.iter().max())
             );
             return Err(Problem::new("tables.test_from", text));
         }
@@ -553,7 +562,7 @@ fn fingerprint(sides: &Sides) -> String {
 
 /// The seconds of a date.
 fn moment(text: &str) -> Result<i64, Problem> {
-    use retune_data::interactions::{SECOND, protocol::CutOff};
+    use retune_data::interactions::protocol::CutOff;
     if let Ok(CutOff::Time(ns)) = CutOff::parse(text) {
         return Ok(ns.div_euclid(SECOND));
     }

@@ -47,6 +47,10 @@ impl fmt::Display for Plan {
         if let Some(history) = &self.history {
             line("events", history.origin())?;
         }
+        if self.learns_on() {
+            let method = self.recipe.method.method();
+            line("method", format!("{}: {}", method.name(), method.about()))?;
+        }
         line(
             "rows",
             format!(

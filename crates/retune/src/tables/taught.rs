@@ -1,13 +1,16 @@
 //! Networks of tables: how they are trained on a plan's rows, alone or with a model of events.
 
+use std::borrow::Cow;
+
 use burn::module::Module as _;
 use retune_data::fields::Cells;
 use retune_data::processor::Labels;
 use retune_eval::Matrix;
 
 use super::bundle::Kept;
+use super::history::History;
 use super::inputs::Inputs;
-use super::joint::{Ground, Joint};
+use super::joint::{Ground, Joint, place};
 use super::net::{self, Job, Net, NetForm, Pace};
 use super::plan::{Family, Plan, Rows};
 use super::run::{On, Trained, units, validation};
@@ -15,10 +18,11 @@ use super::undersample::learned;
 use crate::error::{Error, Result};
 use crate::events::bundle::fresh;
 use crate::losses::Objective;
+use crate::methods::MethodRecipe;
 use crate::run::stage;
 use crate::train::state::Snapshot;
 use crate::train::{Fitted, SaveWhen};
-use crate::weights::{Place, Source};
+use crate::weights::{Place, Source, merged};
 
 /// Learning rate of networks where the recipe names none.
 pub(crate) const USUAL_LR: f64 = 2e-3;
@@ -37,6 +41,16 @@ pub(super) enum Start {
     Random,
 }
 
+impl Start {
+    /// What of the model of events trains from here: all of one of random numbers.
+    fn method(self, plan: &Plan) -> MethodRecipe {
+        match self {
+            Self::Gone => plan.recipe.method.clone(),
+            Self::Random => MethodRecipe::default(),
+        }
+    }
+}
+
 /// A network, from random numbers.
 pub(super) fn taught(
     plan: &Plan,
@@ -44,55 +58,88 @@ pub(super) fn taught(
     saved: (Option<net::Save<'_>>, Option<Snapshot>),
     on: On,
 ) -> Result<Trained> {
-    let engineered = plan.inputs().len() - plan.fields.fields.len();
-    let train = learned(plan, &plan.train);
-    let fields = Inputs::fit(&plan.fields.fields, engineered, &train.cells);
-    let joint = plan
+    let method = start.method(plan);
+    let method = method.method();
+    let history = plan
         .history
         .as_ref()
         .filter(|_| plan.family == Family::Events);
-    let inputs = match joint {
+    let (frozen, joint) = match history {
+        Some(history) if method.frozen_backbone() => (Some(history), None),
+        joint => (None, joint),
+    };
+    let train = learned(plan, &plan.train);
+    let engineered = plan.inputs().len() - plan.fields.fields.len();
+    let fields = Inputs::fit(&plan.fields.fields, engineered, &train.cells);
+    let inputs = match history {
         Some(history) => fields
             .clone()
             .and_plain(&history.columns(&history.model, &train.at)),
         None => fields.clone(),
     };
+    let [train, valid, test] = [&*train, &plan.valid, &plan.test].map(|rows| told(frozen, rows));
     let (form, net) = begun(plan, &inputs)?;
     let objective = objective(plan, &train)?;
-    let units = units(&plan.labels);
     let job = Job {
         inputs: &inputs,
         pace: pace(plan, train.targets.len()),
         objective: objective.as_ref(),
-        units,
+        units: units(&plan.labels),
         train: train.known(),
-        valid: plan.valid.known(),
+        valid: valid.known(),
     };
     stage(on, name, Some(job.steps().0));
-    let rate = |scores: &Matrix| validation(plan, scores);
     if let Some(history) = joint {
         let ground = Ground {
+            method,
+            goes_on: matches!(start, Start::Gone) && history.goes_on(),
             history,
             fields: &fields,
-            at: [&train.at, &plan.valid.at],
+            at: [&train.at, &valid.at],
         };
-        return taught_jointly(plan, (&ground, &job, form), net, (&rate, start, saved), on);
+        return taught_jointly(plan, (&ground, &job, form), net, saved, on);
     }
+    let past = frozen.map(|history| crate::weights::host_values(&history.model));
+    let trained = taught_alone(plan, (&job, form), (net, &test.cells), saved, on)?;
+    Ok(Trained { past, ..trained })
+}
+
+/// Rows with what a frozen model of events says of them beside what is known of them, computed once.
+fn told<'a>(frozen: Option<&History>, rows: &'a Rows) -> Cow<'a, Rows> {
+    let Some(history) = frozen else {
+        return Cow::Borrowed(rows);
+    };
+    let said = history.columns(&history.model, &rows.at);
+    Cow::Owned(Rows {
+        cells: rows.cells.beside(&said),
+        ..rows.clone()
+    })
+}
+
+/// A network that reads a job's inputs and nothing else.
+fn taught_alone(
+    plan: &Plan,
+    (job, form): (&Job, NetForm),
+    (net, test): (Net, &Cells),
+    saved: (Option<net::Save<'_>>, Option<Snapshot>),
+    on: On,
+) -> Result<Trained> {
+    let rate = |scores: &Matrix| validation(plan, scores);
     let fitted: Fitted<Net> = job.fit(net, &rate, saved, on)?;
     crate::ops::cpu::release();
     let plain = fitted.model.valid();
-    let classes = objective.is_some();
-    let of = |cells: &Cells| net::answers(&plain, &inputs, cells, units, classes);
+    let classes = job.objective.is_some();
+    let of = |cells: &Cells| net::answers(&plain, job.inputs, cells, job.units, classes);
     Ok(Trained {
-        valid: of(&plan.valid.cells),
-        test: of(&plan.test.cells),
+        valid: of(job.valid.cells),
+        test: of(test),
         steps: (fitted.best_step, fitted.steps),
         interrupted: fitted.interrupted,
         note: None,
         kept: Kept::Net {
             weights: crate::weights::host_values(&plain),
             form,
-            inputs,
+            inputs: job.inputs.clone(),
         },
         past: None,
     })
@@ -127,24 +174,28 @@ fn begun(plan: &Plan, inputs: &Inputs) -> Result<(NetForm, Net)> {
     Ok((form, net))
 }
 
-/// The same with a model of events, which goes on from one that learned without labels where the recipe names it.
+/// The same with a model of events, which goes on from one that learned without labels where the ground says so.
 fn taught_jointly(
     plan: &Plan,
     (ground, job, form): (&Ground, &Job, NetForm),
     net: Net,
-    (rate, start, (save, from)): (net::Rate, Start, (Option<net::Save<'_>>, Option<Snapshot>)),
+    (save, from): (Option<net::Save<'_>>, Option<Snapshot>),
     on: On,
 ) -> Result<Trained> {
-    let place = Place::cpu(true, plan.recipe.products());
+    let place = place(ground.method, plan.recipe.products());
+    let scale = place.adapters.as_ref().map(|updates| updates.scale);
     let seed = plan.recipe.seed;
-    let past = match start {
-        Start::Gone => ground.history.begin(&place, seed)?,
-        Start::Random => fresh(&ground.history.of.form, &place, seed)?,
+    let past = if ground.goes_on {
+        ground.history.begin(&place, seed)?
+    } else {
+        fresh(&ground.history.of.form, &place, seed)?
     };
-    let fitted = ground.fit(job, Joint { past, net }, (rate, save, from), on)?;
+    let rate = |scores: &Matrix| validation(plan, scores);
+    let fitted = ground.fit(job, Joint { past, net }, (&rate, save, from), on)?;
     crate::ops::cpu::release();
     let plain = fitted.model.valid();
     let of = |rows: &Rows| ground.answers(job, &plain, (&rows.cells, &rows.at));
+    let past = crate::weights::host_values(&plain.past);
     Ok(Trained {
         valid: of(&plan.valid),
         test: of(&plan.test),
@@ -156,7 +207,10 @@ fn taught_jointly(
             form,
             inputs: job.inputs.clone(),
         },
-        past: Some(crate::weights::host_values(&plain.past)),
+        past: Some(match scale {
+            Some(scale) => merged(past, scale),
+            None => past,
+        }),
     })
 }
 

@@ -40,10 +40,12 @@ pub(super) fn of_family(recipe: &Recipe, family: Family) -> Vec<Problem> {
         _ => "trees",
     };
     let mut found = refused(&read, recipe, who);
-    if recipe.method != MethodRecipe::default() {
+    let goes_on = family == Family::Events && recipe.tables.event_model.is_some();
+    if recipe.method != MethodRecipe::default() && !goes_on {
         let name = recipe.method.method().name();
         let text = format!(
-            "`{name}` tunes pre-trained weights, and models of tables have none; leave it out"
+            "`{name}` tunes pre-trained weights; of models of tables only `--model events --event-model BASE` has them \
+             (try retune-txn-base); leave it out"
         );
         found.push(Problem::new("method", text));
     }
@@ -187,6 +189,15 @@ mod tests {
         );
         assert!(found[0].text.contains("tables.rows_per_step"), "{found:?}");
         assert!(found[2].text.contains("`lora`"), "{found:?}");
+        recipe.tables.event_model = Some("retune-txn-base".into());
+        assert_eq!(
+            keys(&of_family(&recipe, Family::Tabular)).last(),
+            Some(&"method")
+        );
+        assert_ne!(
+            keys(&of_family(&recipe, Family::Events)).last(),
+            Some(&"method")
+        );
     }
 
     #[test]
