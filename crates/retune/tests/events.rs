@@ -243,7 +243,10 @@ fn a_method_says_what_of_the_model_of_events_trains() {
     let table = read(&data, &ReadOptions::default()).unwrap();
     for name in ["full", "head", "last_layers", "bitfit", "lora"] {
         let mut recipe = recipe(&data, name);
-        recipe.verdict = VerdictLevel::Off;
+        recipe.verdict = match name {
+            "full" => VerdictLevel::Fast,
+            _ => VerdictLevel::Off,
+        };
         recipe.model = Some("events".to_string());
         recipe.precision = Some(Precision::F32);
         recipe.method = MethodRecipe::named(name, &toml::Table::new()).unwrap();
@@ -253,7 +256,11 @@ fn a_method_says_what_of_the_model_of_events_trains() {
         recipe.tables.event_model = Some(base.clone());
         let plan = tables::Plan::resolve(&recipe, None).unwrap();
         let test = plan.test.at.clone();
-        let bundle = tables::train(plan, &mut |_| Flow::Continue).unwrap().bundle;
+        let finished = tables::train(plan, &mut |_| Flow::Continue).unwrap();
+        let notes = &finished.evaluated.notes;
+        let advised = notes.iter().any(|note| note.contains("--method head"));
+        assert_eq!(advised, name == "full", "{notes:?}");
+        let bundle = finished.bundle;
         let changed = changed(
             &base.join("model.safetensors"),
             &bundle.join("history.safetensors"),

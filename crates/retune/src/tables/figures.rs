@@ -101,6 +101,7 @@ impl Measured {
         };
         evaluated.notes.extend(notes);
         evaluated.notes.extend(advice(plan, &evaluated));
+        evaluated.notes.extend(stillness(plan, &evaluated));
         if let Some((name, _)) = floors.get(1) {
             let text = format!(
                 "rows shown before and after tuning are answered by the {name} model before"
@@ -198,6 +199,18 @@ fn advice(plan: &Plan, evaluated: &Evaluated) -> Option<String> {
     }
     (gain("linear")? > 0.0 && word("linear") != Some(Word::Improved))
         .then(|| "a linear model may be as good, and is easier to explain".to_string())
+}
+
+/// What to do where training all of a pre-trained model of events has not made it better than one of random numbers.
+fn stillness(plan: &Plan, evaluated: &Evaluated) -> Option<String> {
+    let verdict = evaluated.verdict.as_ref()?;
+    let lost = verdict.floors.get("scratch")?.word != Word::Improved;
+    let moves = plan.learns_on() && !plan.recipe.method.method().frozen_backbone();
+    (moves && lost).then(|| {
+        "what was learned without labels may be worth more where it stays as it came, which is faster, too: type the \
+         same with --method head"
+            .to_string()
+    })
 }
 
 /// A row as reports show it: its first fields.

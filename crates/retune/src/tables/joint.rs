@@ -80,7 +80,6 @@ pub(super) struct Ground<'a> {
     pub method: &'a dyn Method,
     /// Whether that model is gone on from, not one of random numbers.
     pub goes_on: bool,
-
     /// The events of the table.
     pub history: &'a History,
     /// How the fields of a row become inputs, without what the model of events says.
