@@ -71,13 +71,14 @@ pub(super) fn taught(
     let train = learned(plan, &plan.train);
     let engineered = plan.inputs().len() - plan.fields.fields.len();
     let fields = Inputs::fit(&plan.fields.fields, engineered, &train.cells);
-    let inputs = match history {
-        Some(history) => fields
-            .clone()
-            .and_plain(&history.columns(&history.model, &train.at)),
+    let said = |of: Option<&History>, rows: &Rows| of.map(|of| of.columns(&of.model, &rows.at));
+    let of_train = said(history, &train);
+    let inputs = match &of_train {
+        Some(said) => fields.clone().and_plain(said),
         None => fields.clone(),
     };
-    let [train, valid, test] = [&*train, &plan.valid, &plan.test].map(|rows| told(frozen, rows));
+    let train = told(&train, of_train.filter(|_| frozen.is_some()));
+    let [valid, test] = [&plan.valid, &plan.test].map(|rows| told(rows, said(frozen, rows)));
     let (form, net) = begun(plan, &inputs)?;
     let objective = objective(plan, &train)?;
     let job = Job {
@@ -104,15 +105,15 @@ pub(super) fn taught(
     Ok(Trained { past, ..trained })
 }
 
-/// Rows with what a frozen model of events says of them beside what is known of them, computed once.
-fn told<'a>(frozen: Option<&History>, rows: &'a Rows) -> Cow<'a, Rows> {
-    let Some(history) = frozen else {
+/// Rows with what a frozen model of events said of them beside what is known of them.
+fn told(rows: &Rows, said: Option<Cells>) -> Cow<'_, Rows> {
+    let Some(said) = said else {
         return Cow::Borrowed(rows);
     };
-    let said = history.columns(&history.model, &rows.at);
     Cow::Owned(Rows {
+        at: rows.at.clone(),
         cells: rows.cells.beside(&said),
-        ..rows.clone()
+        targets: rows.targets.clone(),
     })
 }
 
